@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 
 const TIMEOUT_MS = 600_000;
 
-/** The reason why nothing can be installed here; null if it can. @returns {string | null} */
+/** Says why nothing can be installed here; null if packages can be installed. @returns {string | null} */
 export function whyNotInstallable() {
   if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`;
   if (process.getuid() !== 0) return 'not root';
@@ -16,7 +16,7 @@ export function whyNotInstallable() {
 /**
  * @param {readonly string[]} packages
  * @param {(line: string) => void} log
- * @throws {Error} with one line if apt-get fails
+ * @throws {Error} if apt-get fails
  */
 export function aptInstall(packages, log) {
   log(`installing ${packages.join(' ')} with apt-get`);

@@ -19,7 +19,7 @@ export const BASE_IMAGE = `locmoe-base:node${process.versions.node.split('.')[0]
  * Makes BASE_IMAGE unless the engine has it.
  * @param {(line: string) => void} log
  * @returns {string} its tag
- * @throws {Error} with one line if a command fails
+ * @throws {Error} if a command fails
  */
 export function makeBaseImage(log) {
   if (spawnSync('docker', ['image', 'inspect', BASE_IMAGE], { stdio: 'ignore' }).status === 0)

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
-/** In order of dependency. */
+/** The projects, in order of dependency. */
 const PROJECTS = [
   ['packages/logs/tsconfig.build.json'],
   ['packages/run-format/tsconfig.build.json'],
@@ -37,7 +37,7 @@ const VENDORED = {
   'kitoken.wasm': 'kitoken/dist/web_bg.wasm',
 };
 
-/** Uses the built declarations; the type check reads the sources. */
+/** Makes the project of browser code use the built declarations; the type check reads the sources. */
 function browserProject(name) {
   return [
     `packages/${name}/tsconfig.browser.json`,

@@ -1,13 +1,14 @@
-// Bundles a TypeScript program into one file that Node runs, and prints that file's path. A program that is loaded module by
-// module through tsx takes a second of processor time before it begins, which a test of six processes pays six times.
+// Bundles a TypeScript program into one file that Node runs, and prints that file's path. A program that is loaded
+// module by module through tsx takes a second of processor time before it begins, which a test of six processes pays
+// six times.
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-// Lies beside the packages that the program imports, as Node looks for them from the program's folder
-// upwards.
+// The cache lies beside the packages that the program imports, as Node looks for them from the program's
+// folder upwards.
 const CACHE = fileURLToPath(new URL('../node_modules/.cache/locmoe-programs', import.meta.url));
 
 /** Bundles only the files of this repository. `import.meta.url` of each stays the URL of its source. */

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { aptInstall, whyNotInstallable } from './apt-install.mjs';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-/** The browser and fonts. */
+/** Packages of the browser and of fonts. */
 const PACKAGES = ['chromium', 'fonts-liberation'];
 const log = (line) => console.error(`[chromium] ${line}`);
 
 /**
- * The Chromium of this machine, or of CHROMIUM in the environment; null if there is none.
+ * Finds the Chromium of this machine, or that of CHROMIUM in the environment; null if there is none.
  * @returns {string | null}
  */
 export function chromiumPath() {

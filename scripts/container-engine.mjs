@@ -18,8 +18,8 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
 
 /**
- * The address of a running engine (a value for DOCKER_HOST): the caller's own if it answers, else one that
- * `start` started; null if there is none.
+ * Finds the address of a running engine (a value for DOCKER_HOST): the caller's own engine if it answers,
+ * else the one that `start` started; null if there is none.
  * @returns {string | null}
  */
 export function runningEngine() {
@@ -31,7 +31,7 @@ export function runningEngine() {
  * Ensures that an engine is running; packages are installed only with `install`.
  * @param {(line: string) => void} log
  * @returns {Promise<string>} its address
- * @throws {Error} with one line if no engine is available
+ * @throws {Error} if no engine is available
  */
 export async function startEngine(log, { install = false } = {}) {
   const running = runningEngine();

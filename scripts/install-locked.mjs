@@ -22,7 +22,7 @@ const UNREAD = [
  * @param {string} name what is installed, for messages
  * @param {(line: string) => void} log
  * @param {AbortSignal} [signal] ends npm
- * @throws {Error} with one line of advice if npm fails
+ * @throws {Error} if npm fails; the message says what to do
  */
 export async function installLocked(folder, name, log, signal) {
   const stamp = path.join(folder, 'node_modules/.locmoe-lock-sha256');

@@ -17,8 +17,8 @@ const OWN_FOLDER = setUpFolder('onednn', THREADS);
 const TIMEOUT_MS = 300_000;
 
 /**
- * Path of the library: LOCMOE_ONEDNN, the one that `setupOneDnn` fetched, or the system's.
- * @returns {string | null}
+ * Finds the library: LOCMOE_ONEDNN, the one that `setupOneDnn` fetched, or the system's.
+ * @returns {string | null} its path
  */
 export function findOneDnn() {
   if (process.env.LOCMOE_ONEDNN) return process.env.LOCMOE_ONEDNN;
@@ -30,9 +30,9 @@ export function findOneDnn() {
 }
 
 /**
- * Path of the threading library that was fetched with oneDNN and must be loaded first.
+ * Finds the threading library that was fetched with oneDNN and must be loaded first.
  *
- * @returns {string | null}
+ * @returns {string | null} its path
  */
 export function findThreads() {
   const file = path.join(OWN_FOLDER, THREADS);
@@ -57,7 +57,7 @@ export function setupOneDnn(log) {
 /**
  * Fetches the library into its folder, whether or not the system has one.
  * @param {(line: string) => void} log
- * @throws {Error} with one line
+ * @throws {Error} if the library cannot be fetched
  */
 export function fetchOneDnn(log) {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-onednn-'));
@@ -86,7 +86,7 @@ function fetchInto(folder, log) {
   }
 }
 
-/** Name of the newest package of version 3. @throws {Error} if this system's package sources have none */
+/** Returns the name of the newest package of version 3. @throws {Error} if this system's package sources have none */
 function packageName() {
   if (spawnSync('apt-get', ['--version']).error)
     throw new Error('no apt-get here: install oneDNN 3 (libdnnl) yourself');

@@ -11,7 +11,7 @@ const GENERATED = path.join(ROOT, 'src/rpc/generated');
 const TOOL = 'node_modules/@grpc/proto-loader/build/bin/proto-loader-gen-types.js';
 
 /**
- * Match the options that load-proto.ts gives @grpc/proto-loader. `X` is a received message, `XInput` one to
+ * The options that load-proto.ts also gives @grpc/proto-loader. `X` is a received message, `XInput` one to
  * send.
  */
 const OPTIONS = [
@@ -46,8 +46,8 @@ function typeScriptIn(folder) {
 }
 
 /**
- * The tool declares the members of a oneof as optional fields, but a received message has exactly one of
- * them. For files without services it writes an unused import and type, which the compiler rejects.
+ * Corrects a generated file. The tool declares the members of a oneof as optional fields, but a received message has
+ * exactly one of them. For files without services it writes an unused import and type, which the compiler rejects.
  */
 function refined(source, file) {
   if (source.includes('type SubtypeConstructor<') && !source.includes('SubtypeConstructor<typeof'))
@@ -65,7 +65,7 @@ function refined(source, file) {
   return hasOneOf ? `import type { OneOf } from '${up}one-of.js';\n${text}` : text;
 }
 
-/** Names and contents of a folder's files, for comparison. */
+/** Returns the names and contents of a folder's files, for comparison. */
 const contentsOf = (folder) =>
   typeScriptIn(folder).map((file) => [file, readFileSync(path.join(folder, file), 'utf8')]);
 

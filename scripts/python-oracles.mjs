@@ -24,7 +24,7 @@ const MODULES = ['torch', 'safetensors', 'onnxruntime', 'onnx', 'grpc'];
 const log = (line) => console.error(`[python] ${line}`);
 
 /**
- * A Python interpreter of this machine that has all of these modules; null if there is none.
+ * Finds a Python interpreter of this machine that has all of these modules; null if there is none.
  * @param {readonly string[]} modules
  * @returns {string | null}
  */

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const read = (file) => readFileSync(path.join(ROOT, file), 'utf8');
 
-/** @throws {Error} with one line that names the disagreement */
+/** @throws {Error} if the versions disagree */
 function releaseNotes(tag) {
   const packages = readdirSync(path.join(ROOT, 'packages')).map((name) => `packages/${name}/package.json`);
   for (const file of ['package.json', ...packages.filter((name) => existsSync(path.join(ROOT, name)))]) {

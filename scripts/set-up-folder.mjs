@@ -26,7 +26,7 @@ export function setUpFolder(part, present) {
 
 /**
  * Makes a folder of `setUpFolder`, with the lock file of its part.
- * @throws {Error} with one line of advice
+ * @throws {Error} if the folder cannot be written; the message says what to do
  */
 export function makeSetUpFolder(part, folder) {
   try {
@@ -40,7 +40,7 @@ export function makeSetUpFolder(part, folder) {
   }
 }
 
-/** The home of a user id without an account, as in containers, is /. */
+/** Returns the home of this user: for an id without an account, as in containers, it is /. */
 function home() {
   try {
     return homedir();

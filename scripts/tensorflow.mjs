@@ -45,7 +45,7 @@ const PINNED = {
 const CACHE = path.join(CACHE_FOLDER, `tensorflow-${PINNED.version}`);
 
 /**
- * The folder in whose node_modules TensorFlow is or will be installed: the checkout, or `setUpFolder`.
+ * Returns the folder in whose node_modules TensorFlow is or will be installed: the checkout, or `setUpFolder`.
  * @returns {string}
  */
 export function tensorFlowFolder() {
@@ -54,7 +54,7 @@ export function tensorFlowFolder() {
     : setUpFolder('tensorflow', 'node_modules');
 }
 
-/** True once `setupTensorFlow` has succeeded in this place; loads nothing. @returns {boolean} */
+/** Whether `setupTensorFlow` has succeeded in this place; loads nothing. @returns {boolean} */
 export function hasTensorFlow() {
   return existsSync(path.join(tensorFlowFolder(), PACKAGE, ADDON));
 }
@@ -88,7 +88,7 @@ export function probeTensorFlow(folder = tensorFlowFolder()) {
 /**
  * Ensures that TensorFlow loads; a no-op if the wanted build already does.
  * @param {(line: string) => void} log
- * @throws {Error} with one line of advice
+ * @throws {Error} if it cannot be installed or does not load; the message says what to do
  */
 export async function setupTensorFlow(log) {
   const wantsVendor = process.env.LOCMOE_TENSORFLOW === 'vendor';
@@ -162,7 +162,7 @@ async function linkAll(from, to) {
   }
 }
 
-/** The first loaded file that is not the pinned one; null if all are. */
+/** Returns the first loaded file that is not the pinned one; null if all are. */
 async function changedFile(folder) {
   for (const [name, sha256] of Object.entries(PINNED.loaded)) {
     const file = path.join(folder, name);
@@ -234,7 +234,7 @@ function unpack(archive, decompress, extract, log) {
 }
 
 async function fetchTarball(work, log, signal) {
-  // Uses a cache of its own, as npm's cache would keep the archive for good.
+  // npm uses a separate cache here, as its own would keep the archive for good.
   const cache = path.join(work, 'npm');
   const args = ['pack', PINNED.spec, '--pack-destination', work, '--cache', cache, '--loglevel=error'];
   const options = { cwd: work, timeoutMs: FETCH_TIMEOUT_MS, megabytes: PINNED.megabytes, signal };

@@ -11,7 +11,7 @@ import {
 /** A line of the table at the top of the page; ratios above 1 mean that locmoe is faster. */
 export interface Headline {
   readonly what: string;
-  /** Null where a side was not measured. */
+  /** Value of each side; null where it was not measured. */
   readonly values: readonly { readonly of: string; readonly value: number | null }[];
 }
 
@@ -42,7 +42,7 @@ export function figuresOf(measured: Measurements): Figures {
         row.layout === layout &&
         row.bytes === bytes,
     );
-  /** Time of a peer relative to that of locmoe. */
+  /** Returns the time of a peer relative to that of locmoe. */
   const against = (peer: System, collective: Collective, layout: string, numRanks: number, bytes: number) =>
     ratio(
       find(peer, collective, `${numRanks} ranks`, bytes)?.ms.median,
@@ -126,7 +126,7 @@ function ratio(over: number | undefined, under: number | undefined): number | nu
   return over === undefined || under === undefined ? null : over / under;
 }
 
-/** Null unless every value is known: the mean of a subset would be another figure. */
+/** Returns null unless every value is known: the mean of a subset would be another figure. */
 export function geometricMean(values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
   if (known.length === 0 || known.length < values.length) return null;

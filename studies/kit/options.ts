@@ -21,7 +21,7 @@ export function text(takes: string, help: string, value: string, quick = value):
   return { takes, help, value, quick, parse: (given) => given };
 }
 
-/** A numeric option; without `parse`, it must be a whole number of at least `least`. */
+/** Defines a numeric option; without `parse`, its value must be a whole number of at least `least`. */
 export function count(
   help: string,
   value: number,
@@ -30,7 +30,7 @@ export function count(
   return { takes: '<n>', help, value, quick, parse };
 }
 
-/** An optional number; `help` tells what happens without it. */
+/** Defines an optional number; `help` tells what happens without it. */
 export function maybe(
   parse: (text: string) => number,
   help: string,
@@ -39,7 +39,7 @@ export function maybe(
   return { takes, help, value: null, quick, parse };
 }
 
-/** Words separated by commas, or given by repeating the option. */
+/** Defines an option of words separated by commas, or given by repeating the option. */
 export function words(
   help: string,
   { takes = '<words>', quick = [] as readonly string[] } = {},

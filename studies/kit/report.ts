@@ -50,7 +50,7 @@ function markdownOf(study: string, { name, title, caption }: Picture): string {
   return `![${title}](${study}-${name}.svg)\n\n*${title}.* ${caption}`;
 }
 
-/** The section of the previous page that people wrote, with its markers. */
+/** Returns the section of the previous page that people wrote, with its markers. */
 function keptReasons(previous: string): string {
   const [begin, end] = [previous.indexOf(WHY_BEGINS), previous.indexOf(WHY_ENDS)];
   const written = begin < 0 || end < begin ? '' : previous.slice(begin + WHY_BEGINS.length, end).trim();

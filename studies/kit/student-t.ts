@@ -1,7 +1,7 @@
 import { regularizedIncompleteBeta } from 'locmoe/internal/routing/special-functions';
 import { mean } from '../../packages/bench/src/statistics.js';
 
-/** P(T > t) of Student's t distribution (Abramowitz and Stegun 26.7.1). */
+/** Returns P(T > t) of Student's t distribution (Abramowitz and Stegun 26.7.1). */
 export function studentTAbove(t: number, degreesOfFreedom: number): number {
   const bothTails = regularizedIncompleteBeta(
     degreesOfFreedom / (degreesOfFreedom + t * t),
@@ -43,7 +43,7 @@ export function testMean(values: readonly number[]): MeanTest | null {
   const variance = values.reduce((sum, each) => sum + (each - average) ** 2, 0) / freedom;
   const standardError = Math.sqrt(variance / values.length);
   const reach = studentTQuantile(0.025, freedom) * standardError;
-  /** P value for a distance in the direction of the alternative. */
+  /** Returns the P value for a distance in the direction of the alternative. */
   const pOf = (distance: number) => studentTAbove(distance === 0 ? 0 : distance / standardError, freedom);
   return {
     mean: average,
@@ -54,8 +54,8 @@ export function testMean(values: readonly number[]): MeanTest | null {
 }
 
 /**
- * P values after Holm's correction for several tests (Holm 1979), in the order of the tests: all claims whose
- * value is below a level hold together at that level.
+ * Corrects P values by Holm's method for several tests (Holm 1979), in the order of the tests: all claims
+ * whose corrected value is below a level hold together at that level.
  */
 export function holm(pValues: readonly number[]): number[] {
   const order = pValues.map((_, i) => i).sort((a, b) => pValues[a]! - pValues[b]!);

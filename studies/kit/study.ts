@@ -43,7 +43,7 @@ export interface Study<Options extends StudyOptions, Figures extends object> {
   isPart?(values: ValuesOf<Options>): boolean;
   measure(place: Place<ValuesOf<Options>, Figures>): Promise<Figures>;
   /**
-   * Reads the figures if the study keeps them in a file of its own, to which `measure` adds, instead of one
+   * Reads the figures if the study keeps them in a separate file, to which `measure` adds, instead of one
    * JSON.
    */
   read?(options: ValuesOf<Options>, out: string): Made<Figures>;
@@ -63,7 +63,7 @@ interface CommonOptions {
   readonly dataDir: string;
 }
 
-/** The command of a study: `npm run study -- NAME`. */
+/** Makes the command of a study: `npm run study -- NAME`. */
 export function study<Options extends StudyOptions, Figures extends object>(
   spec: Study<Options, Figures>,
 ): Command {

@@ -10,7 +10,7 @@ export function signedPercent(change: number): string {
   return `${change >= 0 ? '+' : ''}${percent(change)}`;
 }
 
-/** A Markdown table. The first row is the header; all columns but the first are right-aligned. */
+/** Formats a Markdown table. The first row is the header; all columns but the first are right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
   const columns = rows[0]!.map((_, column) => (column === 0 ? '---' : '---:'));
@@ -22,7 +22,7 @@ export interface View {
   readonly [name: string]: string | number | boolean | View | readonly View[] | null;
 }
 
-/** If the tags of a section stand on lines of their own, their line breaks are removed with them. */
+/** If the tags of a section stand on separate lines, their line breaks are removed with them. */
 const SECTION = /\{\{([#^])([\w:-]+)\}\}(\n?)([\s\S]*?)\{\{\/\2\}\}(\n?)/g;
 const VALUE = /\{\{([\w:-]+)\}\}/g;
 

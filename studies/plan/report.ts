@@ -105,7 +105,7 @@ function verdictRows(points: readonly ScalePoint[]): string[][] {
   ];
 }
 
-/** Costs by name, with three digits. */
+/** Returns the costs by name, with three digits. */
 function costsOf({ compute, exchange, processBytes }: MachineProfile) {
   const { flopsPerS, routerTokenNs, slowdown, ...others } = compute;
   const costs = { ...others, ...exchange, gflopsPerS: flopsPerS / 1e9, processMB: processBytes / 1e6 };

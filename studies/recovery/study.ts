@@ -21,8 +21,8 @@ import { table } from '../kit/text.js';
 const ANSWER_MS = 50;
 
 /**
- * Mutated messages and checkpoint files, and replayed messages: nothing may crash, hang, or be accepted as
- * valid.
+ * Sends mutated and replayed messages, and reads mutated checkpoint files: nothing may crash, hang, or be
+ * accepted as valid.
  */
 const fuzz: Part = async ({ runs, quick, seed, log }) => {
   const cases = runs ?? (quick ? 100 : 10_000);

@@ -15,7 +15,7 @@ export interface Change {
   readonly pairs: number;
   /** Number of pairs in which the arm does not reach the loss. */
   readonly unreached: number;
-  /** Null if there are no pairs, or if the arm does not reach the loss in one of them. */
+  /** Difference between the arms; null without pairs, or if the arm does not reach the loss in one of them. */
   readonly difference: ReturnType<typeof differenceOf>;
 }
 

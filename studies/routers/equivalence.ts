@@ -49,8 +49,8 @@ export function differenceOf(
 }
 
 /**
- * Two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n - 1
- * degrees of freedom: is the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that
+ * Performs two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n -
+ * 1 degrees of freedom: is the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that
  * fails to find a difference, this one can say "equal" only if there are enough seeds, close enough to each
  * other.
  *

@@ -9,7 +9,7 @@ import type { Arm, Design, Question } from './design.js';
 import { MEASURES } from './measures.js';
 import { keyOf, type RunKey, STAGES } from './runs.js';
 
-/** Path of the recipe of a design. */
+/** Returns the path of the recipe of a design. */
 export function recipeOf({ folder }: Design): string {
   return path.join(folder, 'proof.yaml');
 }
@@ -28,8 +28,8 @@ export interface Job extends Cell {
 }
 
 /**
- * The arms of all questions, by kind of run. Runs for time are included only where a question or a planned
- * test uses a measure of them.
+ * Returns the arms of all questions, by kind of run. Runs for time are included only where a question or a
+ * planned test uses a measure of them.
  *
  * @param set overrides that come last, in every run
  * @throws TrainerError `BAD_CONFIG` as `loadConfig`
@@ -96,8 +96,8 @@ function resolved(recipe: string, sets: readonly string[]): readonly [RunConfig,
 }
 
 /**
- * The fields of a configuration that differ from the defaults, without the seed: a field that a later version
- * adds does not turn every kept run into a different one.
+ * Returns the fields of a configuration that differ from the defaults, without the seed: a field that a later
+ * version adds does not turn every kept run into a different one.
  */
 function changedSettings({ seed: _, ...config }: RunConfig): unknown {
   return withoutDefaults(config, SCHEMA);
@@ -133,9 +133,9 @@ export interface Scope {
 }
 
 /**
- * The runs to make, in order: first those for quality, question by question; then those for time. The arms
- * take turns for each seed, so that a slow hour of the machine affects all alike, and the arm that begins
- * rotates. No run is listed twice.
+ * Returns the runs to make, in order: first those for quality, question by question; then those for time. The
+ * arms take turns for each seed, so that a slow hour of the machine affects all alike, and the arm that
+ * begins rotates. No run is listed twice.
  *
  * @throws TrainerError `BAD_INPUT` naming an unknown word
  */

@@ -3,7 +3,7 @@ import type { Run, RunKey } from './runs.js';
 
 interface MeasureOf {
   readonly title: string;
-  /** The kind of run in which it is measured. */
+  /** The kind of run in which the measure is taken. */
   readonly kind: RunKey['kind'];
   /** True if the arms are compared by this measure: with a 95 % interval, as ratios to the references. */
   readonly isCompared: boolean;
@@ -23,8 +23,8 @@ const shownTime = measured('time', false);
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
 
 /**
- * Perplexity on the test text if the run has one, as in the confirming stage, else that of the last
- * validation.
+ * Returns the perplexity on the test text if the run has one, as in the confirming stage, else that of the
+ * last validation.
  */
 function perplexityOf({ test, curve }: Run): number | null {
   const last = test ?? curve.at(-1);

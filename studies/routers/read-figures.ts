@@ -43,7 +43,7 @@ export function figuresOf(steps: readonly GlobalStep[], validations: readonly Va
   };
 }
 
-/** Losses by domain, and their mean. */
+/** Returns the losses by domain, and their mean. */
 export function lossesOf(domains: readonly { readonly domain: string; readonly loss: number }[]): Losses {
   return {
     loss: rounded(mean(domains.map(({ loss }) => loss))),

@@ -139,7 +139,7 @@ function settingsOf({ design: { questions } }: Compared): string {
 
 const picture = picturesOf('routers');
 
-/** The arms of the confirming stage, each once; if it has none, those of all questions. */
+/** Returns the arms of the confirming stage, each once; if it has none, those of all questions. */
 function armsToShow(questions: readonly Question[]): [Question, Question['arms'][number]][] {
   const claimed = questions.filter(({ stage }) => stage === 'confirming');
   const arms = (claimed.length > 0 ? claimed : questions).flatMap((question) =>

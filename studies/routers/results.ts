@@ -22,14 +22,14 @@ export class Results {
     this.#runs = new Map(runs.map((run) => [keyOf(run), run]));
   }
 
-  /** The existing runs, by seed. */
+  /** Returns the existing runs, by seed. */
   of(question: Question, arm: Arm, kind: Run['kind']): Run[] {
     return this.#cellsOf(question, arm, kind).flatMap((cell) =>
       cell.seeds.flatMap((seed) => this.#runs.get(keyOf({ ...cell, seed })) ?? []),
     );
   }
 
-  /** Number of runs of a question, and of those that are missing. */
+  /** Returns the number of runs of a question, and of those that are missing. */
   progress(question: Question): { readonly planned: number; readonly missing: number } {
     const keys = new Set(
       this.#cells
@@ -39,13 +39,13 @@ export class Results {
     return { planned: keys.size, missing: [...keys].filter((key) => !this.#runs.has(key)).length };
   }
 
-  /** The values of a measure over the seeds of an arm. */
+  /** Returns the values of a measure over the seeds of an arm. */
   values(question: Question, arm: Arm, measure: Measure): number[] {
     const { kind, of } = MEASURES[measure];
     return this.of(question, arm, kind).flatMap((run) => of(run) ?? []);
   }
 
-  /** The values of a measure for two arms, paired by seed; times only if both are of the same machine. */
+  /** Returns the values of a measure for two arms, paired by seed; times only if both are of the same machine. */
   pairs(question: Question, arm: Arm, reference: Arm, measure: Measure | 'timeToLoss'): Pair[] {
     if (measure === 'timeToLoss') return this.#timesToLoss(question, arm, reference);
     const { kind, of } = MEASURES[measure];
@@ -61,8 +61,8 @@ export class Results {
   }
 
   /**
-   * Time until an arm's validation loss is as low as the reference's final one: number of updates times the
-   * time of one.
+   * Returns the time until an arm's validation loss is as low as the reference's final one: number of updates
+   * times the time of one.
    */
   #timesToLoss(question: Question, arm: Arm, reference: Arm): Pair[] {
     const [own, other] = [arm, reference].map((each) => this.of(question, each, 'quality'));
@@ -90,7 +90,7 @@ export class Results {
 }
 
 /**
- * The step at which a curve first falls to a loss, by linear interpolation between validations.
+ * Finds the step at which a curve first falls to a loss, by linear interpolation between validations.
  *
  * @returns the step of the first validation if its loss is already low enough, Infinity if none is
  */
@@ -103,7 +103,7 @@ export function stepsToReach(curve: Run['curve'], loss: number): number {
   return before.step + share * (after.step - before.step);
 }
 
-/** Geometric mean of positive values, with the 95 % interval of Student's t on their logarithms where there are several. */
+/** Returns the geometric mean of positive values and, for several, Student's t 95 % interval on their logarithms. */
 export function geometricMean(values: readonly number[]): Pick<MeanTest, 'mean'> & {
   readonly interval: MeanTest['interval'] | null;
 } {

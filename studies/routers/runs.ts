@@ -7,7 +7,7 @@ export type Stage = (typeof STAGES)[number];
 
 /** Losses in nats per token. */
 export interface Losses {
-  /** Mean over the domains. */
+  /** Loss, mean over the domains. */
   readonly loss: number;
   readonly domains: Readonly<Record<string, number>>;
 }

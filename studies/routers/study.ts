@@ -158,7 +158,7 @@ async function madeRun(
   };
 }
 
-/** The commit of the code that makes the runs, with "-dirty" if the code has uncommitted changes. */
+/** Returns the commit of the code that makes the runs, with "-dirty" if the code has uncommitted changes. */
 function commit(): string {
   const git = (...args: readonly string[]) =>
     spawnSync('git', args, { cwd: path.dirname(STUDIES), encoding: 'utf8' });

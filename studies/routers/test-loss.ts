@@ -40,8 +40,8 @@ export function testLoss(checkpointsDir: string, dataset: Dataset, numSequences:
 }
 
 /**
- * The test text: held-out sequences that no validation of a run reads, and that are not adjacent to one that
- * it reads. All other sequences become padding.
+ * Returns the test text: held-out sequences that no validation of a run reads, and that are not adjacent to
+ * one that it reads. All other sequences become padding.
  *
  * @param all every held-out sequence, domain by domain in order
  * @param read sequences that the run's validations read
@@ -70,9 +70,7 @@ export function testBatches(
   });
 }
 
-/**
- * The rows of a batch that are not padding, with their index among the held-out sequences of their domain.
- */
+/** Returns the rows of a batch that are not padding, with their index among the held-out sequences of their domain. */
 function rowsOf({ domains, valid, ranges, seqLen }: ValidationBatch) {
   return [...valid.keys()]
     .filter((row) => valid[row] === 1)

@@ -37,7 +37,7 @@ export function numRanks(layout: Layout): number {
   return numNodes * workersPerNode;
 }
 
-/** A short and unique name, also used for folders. */
+/** Returns a short and unique name, also used for folders. */
 export function cellId({ model, layout, sweep }: Cell): string {
   return [model, layout, ...(sweep === null ? [] : [`${sweep.of}-x${sweep.factor}`])].join('-');
 }
@@ -54,7 +54,7 @@ export function sizesOf(cell: Cell, recipe: string, sets: readonly string[]): Ce
   };
 }
 
-/** Config overrides of a cell's run, except for its length. */
+/** Returns the config overrides of a cell's run, except for its length. */
 export function settingsOf(cell: Cell, recipe: string, sets: readonly string[]): string[] {
   const { model } = loadConfig(recipe, { sets });
   const sizes = sizesOf(cell, recipe, sets);

@@ -56,14 +56,14 @@ export interface ProgramFigures {
   readonly tokensPerS: Spread;
   readonly stepMs: Spread;
   readonly peakBytes: Spread;
-  /** Null for a peer. */
+  /** Throughput relative to the peer's; null for a peer. */
   readonly tokensPerSVsPeer: Spread | null;
   readonly peakVsPeer: Spread | null;
   readonly keptPerToken: Spread;
-  /** Null for locmoe-plus, which sends a token to any number of experts. */
+  /** Share of the limit; null for locmoe-plus, which sends a token to any number of experts. */
   readonly shareOfLimit: Spread | null;
   readonly partsMs: Readonly<Record<keyof PartMs, Spread>>;
-  /** Null for a peer. */
+  /** Time of garbage collection; null for a peer. */
   readonly gcMs: Spread | null;
   readonly optimizerShare: Spread;
   readonly communicationShare: Spread;
@@ -88,7 +88,7 @@ export interface Figures {
   readonly cells: readonly CellFigures[];
 }
 
-/** The programs that ran in a cell, in report order. */
+/** Returns the programs that ran in a cell, in report order. */
 export function programsIn({ programs }: CellFigures): [Program, ProgramFigures][] {
   return PROGRAMS.flatMap((program): [Program, ProgramFigures][] => {
     const figures = programs[program];
@@ -151,7 +151,7 @@ function cellFigures(
   const figuresFor = (program: Program): ProgramFigures => {
     const runs = turns.flatMap((turn) => turn.runs[program] ?? []);
     const spread = (of: (run: StepRun) => number) => spreadOf(runs.map(of));
-    /** Ratios of the turns in which both programs ran. */
+    /** Returns the ratios of the turns in which both programs ran. */
     const versus = (of: (run: StepRun) => number) => {
       const ratios = turns.flatMap(({ runs: { [program]: own, [peer]: other } }) =>
         own && other ? [of(own) / of(other)] : [],
@@ -217,7 +217,7 @@ function rounded({ median: value }: Spread): number {
   return Number(value.toPrecision(4));
 }
 
-/** Share of a step in collective calls: moving bytes and waiting for ranks or cores. */
+/** Returns the share of a step in collective calls: moving bytes and waiting for ranks or cores. */
 export function communicationShare({ partsMs, stepMs }: StepRun): number {
   return (partsMs.exchange + partsMs.allReduce + partsMs.waiting) / median(stepMs);
 }
@@ -226,8 +226,8 @@ export function communicationShare({ partsMs, stepMs }: StepRun): number {
 const FLOP_PER_PARAMETER = 6;
 
 /**
- * Throughput relative to the limit set by the matrix products alone. Attention scores and all other
- * operations count as overhead.
+ * Returns the throughput relative to the limit set by the matrix products alone. Attention scores and all
+ * other operations count as overhead.
  *
  * @param keptPerToken mean experts per token in a sparse layer, after drops
  * @param sgemmFlopsPerS rate of float32 matrix products on all cores
@@ -242,8 +242,8 @@ export function shareOfLimit(
 }
 
 /**
- * Parameters in matrix products of one token: the matrices of all layers, the tied softmax, the gate, and the
- * experts that kept the token. Embedding lookups, gains and biases are not products.
+ * Counts the parameters in matrix products of one token: the matrices of all layers, the tied softmax, the
+ * gate, and the experts that kept the token. Embedding lookups, gains and biases are not products.
  *
  * @param config configuration with router `switch` and no query layer
  */

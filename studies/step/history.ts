@@ -68,7 +68,7 @@ export function keepMachine(out: string, figures: MachineFigures): void {
   writeFileSync(path.join(out, 'step', `${machine}.json`), `${JSON.stringify(figures, null, 2)}\n`);
 }
 
-/** The machines measured so far: the one with the most cells first; among equals, the newest measurement. */
+/** Returns the machines measured so far: the one with the most cells first; among equals, the newest measurement. */
 export function readMachines(out: string): MachineFigures[] {
   const folder = path.join(out, 'step');
   if (!existsSync(folder)) return [];

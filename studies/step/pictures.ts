@@ -18,7 +18,7 @@ const VALUES = {
   sizes: SWEEPS.map((of) => SWEEP_TITLES[of]),
 };
 
-/** One row for each of locmoe and the peer, in float32. */
+/** Returns one row for each of locmoe and the peer, in float32. */
 function rowsOf(
   { programs }: CellFigures,
   place: Readonly<Record<string, unknown>>,

@@ -58,7 +58,7 @@ export function reportOf(machines: readonly MachineFigures[]): Report {
   };
 }
 
-/** Throughput relative to PyTorch's, in float32 and bfloat16, on each processor. */
+/** Returns the throughput relative to PyTorch's, in float32 and bfloat16, on each processor. */
 function processorTable(machines: readonly MachineFigures[]): string {
   const ids = machines.flatMap(({ cells }) => cells.filter(({ cell }) => cell.sweep === null));
   const columns = [...new Set(ids.map(({ cell }) => cellId(cell)))];

@@ -17,7 +17,7 @@ function product(): void {
   });
 }
 
-/** FLOP/s over one time window. */
+/** Measures FLOP/s over one time window. */
 function measure(): number {
   const started = performance.now();
   let products = 0;

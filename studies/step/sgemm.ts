@@ -6,8 +6,8 @@ import { WORKER_ENV } from 'locmoe/internal/agent/worker-env';
 import { TrainerError } from 'locmoe/internal/errors';
 
 /**
- * Peak float32 matrix-product rate of the machine in FLOP/s: all cores at once, one single-threaded process
- * per core. The best of several windows, so that other load does not lower the limit.
+ * Measures the peak float32 matrix-product rate of the machine in FLOP/s: all cores at once, one single-threaded
+ * process per core. The best of several windows counts, so that other load does not lower the limit.
  *
  * @throws TrainerError `INTERNAL` if a process failed; the reason of `signal`
  */

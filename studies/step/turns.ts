@@ -82,8 +82,8 @@ export function scopeOf(only: readonly string[]): Scope {
 }
 
 /**
- * The turns in execution order: all verifications, then round by round every cell that has turns left. Sizes
- * are swept in float32 only, and the sweeps use no compiled peer.
+ * Returns the turns in execution order: all verifications, then round by round every cell that has turns
+ * left. Sizes are swept in float32 only, and the sweeps use no compiled peer.
  *
  * @param here programs that this machine can run
  */
@@ -122,7 +122,7 @@ function numTurns(cell: Cell, turns: number): number {
   return cell.sweep === null ? Math.max(1, turns - 1) : 1;
 }
 
-/** The cell in which each model is verified. */
+/** Returns the cell in which each model is verified. */
 function firstOfModels(cells: readonly Cell[]): Cell[] {
   const first = new Map<ModelName, Cell>();
   for (const cell of cells) if (!first.has(cell.model)) first.set(cell.model, cell);

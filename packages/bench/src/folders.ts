@@ -6,7 +6,7 @@ import { makeFolder } from 'locmoe/internal/os/make-folder';
 /** The folders of a bench. */
 export interface BenchFolders {
   readonly workDir: string;
-  /** Receives the figures. */
+  /** Folder that receives the figures. */
   readonly out: string;
 }
 
@@ -27,7 +27,7 @@ export function writeFigures(out: string, name: string, figures: unknown): void 
   console.log(`figures: ${file}`);
 }
 
-/** The machine of a report: processors, memory, Node version. */
+/** Describes the machine of a report: processors, memory, Node version. */
 export function machine(): string {
   const gib = Math.round(totalmem() / 2 ** 30);
   return `${cpus().length} x ${cpus()[0]!.model}, ${gib} GiB, Node ${process.versions.node}`;

@@ -1,4 +1,4 @@
-/** Quantile with linear interpolation between order statistics; NaN for an empty list. */
+/** Returns the quantile, with linear interpolation between order statistics; NaN for an empty list. */
 export function quantile(values: readonly number[], share: number): number {
   if (values.length === 0) return Number.NaN;
   const sorted = [...values].sort((a, b) => a - b);
@@ -16,7 +16,7 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** NaN for an empty list. */
+/** Returns the mean; NaN for an empty list. */
 export function mean(values: readonly number[]): number {
   return sum(values) / values.length;
 }
@@ -31,7 +31,7 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: median(values), least: quantile(values, 0), most: quantile(values, 1) };
 }
 
-/** The median, followed by the range in brackets if the given format shows a difference. */
+/** Formats the median, followed by the range in brackets if the given format shows a difference. */
 export function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
   const [low, high] = [format(least), format(most)];
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`;

@@ -75,7 +75,7 @@ export async function runTraining({
   }
 }
 
-/** The file of the built `locmoe` command, even if this process runs the sources. */
+/** Returns the file of the built `locmoe` command, even if this process runs the sources. */
 function builtCommand(): string {
   const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
   return command.replace(/src(\/cli\/cli)\.ts$/, 'dist$1.js');

@@ -28,7 +28,7 @@ interface ExportOptions {
   readonly dtype: WeightType;
 }
 
-/** `locmoe export`: the model of a checkpoint in the format of another program. */
+/** Adds `locmoe export`, which writes the model of a checkpoint in the format of another program. */
 export const exportCommand: ExportPackage['exportCommand'] = (command: Command) => {
   const targets = Object.entries(TARGETS).map(([name, { description }]) => `${name}: ${description}`);
   const dtype =

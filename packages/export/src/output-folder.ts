@@ -123,8 +123,8 @@ export async function writeFolder(
 }
 
 /**
- * A folder that is missing, empty or unchanged since an export may be replaced, but not if it contains the
- * working directory.
+ * Asserts that a folder may be replaced: it is missing, empty or unchanged since an export, and does not
+ * contain the working directory.
  */
 function assertOurs(place: string, folder: string): void {
   if (place === '' || !path.relative(folder, process.cwd()).startsWith('..'))
@@ -142,7 +142,7 @@ function assertOurs(place: string, folder: string): void {
     );
 }
 
-/** The SHA-256 of each file that an export wrote into a folder; null if no export did. */
+/** Returns the SHA-256 of each file that an export wrote into a folder; null if no export did. */
 function filesOfExport(folder: string): ReadonlyMap<string, string> | null {
   try {
     const json: unknown = JSON.parse(readRegularFile(path.join(folder, EXPORT_FILE)).toString('utf8'));
@@ -167,8 +167,8 @@ function strangerIn(folder: string, written: ReadonlyMap<string, string>): strin
 }
 
 /**
- * All entries in a folder, recursively. Links are not followed, as one may lead anywhere; `readdirSync` with
- * `recursive` follows them from Node 22 on.
+ * Yields all entries in a folder, recursively. Links are not followed, as a link may lead anywhere;
+ * `readdirSync` with `recursive` follows them from Node 22 on.
  */
 function* entriesIn(folder: string): Generator<Dirent> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -177,7 +177,7 @@ function* entriesIn(folder: string): Generator<Dirent> {
   }
 }
 
-/** At every moment a complete folder exists, the old or the new one, under one of the two names. */
+/** Replaces a folder: at every moment a complete one exists, the old or the new, under one of the two names. */
 function putInPlace(aside: string, folder: string): void {
   const old = `${aside}.old`;
   const replaces = existsSync(folder);

@@ -48,7 +48,7 @@ export async function writeSubModel(
   );
 }
 
-/** A line that states the size of the sub-model relative to the model. */
+/** Returns a line that states the size of the sub-model relative to the model. */
 export function sizeOfSubModel(whole: RunConfig, domain: string): string {
   const config = configOf(whole, domain);
   const [part, all] = [parameterCounts(config).model, parameterCounts(whole).model];
@@ -58,7 +58,7 @@ export function sizeOfSubModel(whole: RunConfig, domain: string): string {
   );
 }
 
-/** The configuration of the sub-model, in which the domain is the only one. */
+/** Returns the configuration of the sub-model, in which the domain is the only one. */
 function configOf(config: RunConfig, domain: string): RunConfig {
   const { model, moe, data } = config;
   const known = data.domains.join(', ');
@@ -83,7 +83,7 @@ function isKept(name: string, { first, count }: ExpertRange): boolean {
   return expert === undefined || (Number(expert) >= first && Number(expert) < first + count);
 }
 
-/** The votes of the ids of a domain (vote-table.ts). */
+/** Returns the votes of the ids of a domain (vote-table.ts). */
 function votesOf(votes: Float32Array, { data }: RunConfig, domain: string) {
   const length = votes.length / data.domains.length;
   const first = data.domains.indexOf(domain) * length;

@@ -5,7 +5,7 @@ const NEWLINE = 0x0a;
 /** An append-only text file. */
 export class AppendFile {
   readonly #fd: number;
-  /** In bytes. */
+  /** Size of the file in bytes. */
   #size: number;
 
   /** Opens or creates the file, and ends a last line that was cut short by a kill or a power failure. */

@@ -17,7 +17,7 @@ export class LogsError extends Error {
   }
 }
 
-/** The message of anything thrown. */
+/** Returns the message of anything thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

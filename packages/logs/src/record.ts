@@ -41,7 +41,7 @@ function levelOf(level: unknown): LogLevel | undefined {
   return typeof level === 'number' ? LOG_LEVELS[level / 10 - 1] : LOG_LEVELS.find((word) => word === level);
 }
 
-/** ms since 1970, from a number or ISO 8601; NaN for anything else. */
+/** Parses a time, a number or ISO 8601, to ms since 1970; NaN for anything else. */
 function timeOf(time: unknown): number {
   if (typeof time === 'number') return time;
   return typeof time === 'string' && /^\d{4}-\d\d-\d\dT/.test(time) ? Date.parse(time) : Number.NaN;

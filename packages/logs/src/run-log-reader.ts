@@ -16,13 +16,13 @@ import type { FileView } from './store/log-reader.js';
 import { Pacer } from './store/pacer.js';
 
 export interface LogRequest {
-  /** LogQL; without a stream selector it applies to the whole run. Empty for all lines. */
+  /** Query in LogQL, which applies to the whole run if it has no stream selector; empty for all lines. */
   readonly query: string;
   /** Minimum level; empty for all lines. */
   readonly level: string;
-  /** Empty for all lines, including those without a rank. */
+  /** Ranks whose lines are read; empty for all lines, including those without a rank. */
   readonly ranks: readonly number[];
-  /** ms since 1970. */
+  /** Start of the range, in ms since 1970. */
   readonly sinceMs: number;
   /** Context: lines of the same source before and after each match. */
   readonly before: number;
@@ -34,7 +34,7 @@ export interface ResultLine {
   readonly text: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly timeMs: number;
-  /** Context of a match. */
+  /** Whether the line is context of a match. */
   readonly isContext: boolean;
   /** Group of the context (`ContextLine.group`); 0 without context. */
   readonly group: number;
@@ -201,7 +201,7 @@ export class RunLogReader {
   }
 }
 
-/** No time limit: a slow reader may read a long log to its end. */
+/** Returns options without a time limit: a slow reader may read a long log to its end. */
 function optionsOf({ signal }: LogEnd): { limitMs: number; signal: AbortSignal } {
   return { limitMs: Number.POSITIVE_INFINITY, signal };
 }

@@ -8,7 +8,7 @@ export interface CheckpointRow {
   readonly name: string;
   readonly directory: string;
   readonly step: number;
-  /** When it was committed; null if it has no manifest. */
+  /** When the checkpoint was committed; null if it has no manifest. */
   readonly time: number | null;
   readonly bytes: number | null;
   readonly generation: number | null;
@@ -17,12 +17,12 @@ export interface CheckpointRow {
 }
 
 export interface CheckpointsReply {
-  /** Newest first. */
+  /** The checkpoints, newest first. */
   readonly checkpoints: readonly CheckpointRow[];
 }
 
 export interface CheckpointCheck {
-  /** Null if all hashes match. */
+  /** Why the checkpoint is damaged; null if all hashes match. */
   readonly problem: string | null;
 }
 
@@ -30,7 +30,7 @@ export interface CheckpointCheck {
 export interface FlightReply {
   /** Why the files of the record cannot be read; null also if there are none. */
   readonly problem: string | null;
-  /** Null if there are no files. */
+  /** Generation that failed; null if there are no files. */
   readonly generation: number | null;
   readonly reason: string | null;
   readonly summary: string | null;
@@ -50,7 +50,7 @@ export interface FlightRankRow {
   readonly processState: string;
   readonly step: number;
   readonly phase: string;
-  /** Its last operation; null before the first. */
+  /** The rank's last operation; null before the first. */
   readonly operation: { readonly kind: string; readonly sequence: number; readonly purpose: string } | null;
   /** Whether the rank was still inside that operation. */
   readonly isInside: boolean;
@@ -85,7 +85,7 @@ export interface ValidationPoint {
 /** Everything that was recorded about a step, compared with the steps before it. */
 export interface StepReply {
   readonly step: number;
-  /** Null if the run did not record its generations. */
+  /** Generation of the step; null if the run did not record its generations. */
   readonly generation: number | null;
   readonly time: number;
   readonly tokens: number;
@@ -103,9 +103,9 @@ export interface StepReply {
 }
 
 export interface ComparedNumber {
-  /** `loss`, `gradientNorm`, `parts.waiting`, `dropped` and so on. */
+  /** Name of the number: `loss`, `gradientNorm`, `parts.waiting`, `dropped` and so on. */
   readonly name: string;
-  /** Null if it was not finite, or not recorded. */
+  /** Value in this step; null if it was not finite, or not recorded. */
   readonly value: number | null;
   /** Median over the preceding steps; null if none has a value. */
   readonly median: number | null;
@@ -147,6 +147,6 @@ export interface FallenRank {
   /** When the process died or, if it hangs, when it last recorded something. */
   readonly ms: number;
   readonly hasDied: boolean;
-  /** "its process 12 has died" */
+  /** Description such as "its process 12 has died". */
   readonly how: string;
 }

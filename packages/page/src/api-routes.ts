@@ -49,7 +49,7 @@ export interface LinkMatrix {
   readonly places: readonly number[];
   /** Node of each place. */
   readonly nodes: readonly number[];
-  /** Shape [from, to]. */
+  /** Bytes sent, shape [from, to]. */
   readonly bytes: readonly (readonly number[])[];
   /** Kept choices that stay in a place or go to another, shape [from, to]. */
   readonly choices: readonly (readonly number[])[];
@@ -76,7 +76,7 @@ export interface SequenceRoutes {
      */
     readonly text: readonly string[] | null;
   };
-  /** One for each sparse layer. */
+  /** Choices in each sparse layer. */
   readonly layers: readonly (ChoiceColumns & { readonly layer: number })[];
 }
 

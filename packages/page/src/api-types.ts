@@ -50,16 +50,16 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: FailureReport | null;
-  /** Restarts that a live run has left now; null for one that is over. */
+  /** Number of restarts that a live run has left; null for a run that is over. */
   readonly restartsLeft: number | null;
-  /** Oldest first; empty for a run of an earlier version. */
+  /** The generations, oldest first; empty for a run of an earlier version. */
   readonly generations: readonly RunGeneration[];
 }
 
 /** Command lines for a shell in the directory where the server was started. */
 export interface RunCommands {
   readonly inspect: string;
-  /** Null if there is no checkpoint to resume from. */
+  /** Command that resumes the run; null if there is no checkpoint to resume from. */
   readonly resume: string | null;
   readonly flight: string;
 }
@@ -71,7 +71,7 @@ export interface GenerationPoint {
   readonly time: number;
   readonly generation: number;
   readonly resumedFrom: number | null;
-  /** Time of its last record. */
+  /** Time of the last record of the generation. */
   readonly lastTime: number;
 }
 
@@ -80,7 +80,7 @@ export interface GenerationPoint {
  * of its leading columns or, for the stacked groups `parts` and `places`, means over buckets of steps.
  */
 export interface MetricsReply {
-  /** If passed back as `after`, only later rows are returned. */
+  /** Cursor: if it is passed back as `after`, only later rows are returned. */
   readonly cursor: string;
   /** Whether the rows, validations and checkpoints replace the caller's; else they are appended. */
   readonly replaces: boolean;
@@ -103,7 +103,7 @@ export interface MetricsReply {
   readonly parts: readonly string[];
   readonly validations: readonly ValidationPoint[];
   readonly checkpoints: readonly { readonly step: number; readonly directory: string }[];
-  /** Complete in every reply. */
+  /** Generations; complete in every reply. */
   readonly generations: readonly GenerationPoint[];
   /**
    * First and last step of each range of steps whose update was skipped because a value was not finite.
@@ -124,11 +124,11 @@ export type MetricsGroup =
 
 /** Load of the experts over time, in buckets of steps of equal width. */
 export interface ExpertsReply {
-  /** If passed back as `after` with the same layers, only buckets that have changed are returned. */
+  /** Cursor: if passed back as `after` with the same layers, only buckets that have changed are returned. */
   readonly cursor: string;
   readonly layers: readonly number[];
   readonly numExperts: number;
-  /** Null before the first step. */
+  /** First step with data; null before the first step. */
   readonly firstStep: number | null;
   readonly lastStep: number;
   readonly stepsPerBucket: number;
@@ -136,7 +136,7 @@ export interface ExpertsReply {
   readonly firstBucket: number;
   /** Load of the most loaded expert over a fair share, shape [layers, buckets]. */
   readonly most: readonly (readonly number[])[];
-  /** The same for demand: all choices that fell on an expert, kept or dropped. */
+  /** Greatest demand over a fair share, of the same shape: all choices that fell on an expert, kept or dropped. */
   readonly mostRouted: readonly (readonly number[])[];
   /** Share of the choices that were dropped, shape [layers, buckets]. */
   readonly dropped: readonly (readonly number[])[];
@@ -146,7 +146,7 @@ export interface ExpertsReply {
   readonly kept: readonly (readonly (readonly number[])[])[];
   /** All choices, of the same shape. */
   readonly routed: readonly (readonly (readonly number[])[])[];
-  /** Null for a run that has only one rank or too many nodes, or that did not record links. */
+  /** Bytes by link; null if a run has only one rank or too many nodes, or did not record links. */
   readonly links: LinksReply | null;
 }
 
@@ -161,7 +161,7 @@ export interface LinksReply {
 export interface RankLane {
   readonly rank: number;
   readonly node: number | null;
-  /** Oldest first; the step, phase and operation of a span are those at its end. */
+  /** Spans, oldest first; the step, phase and operation of a span are those at its end. */
   readonly spans: readonly RankSpan[];
   readonly lastProgress: number | null;
   readonly lastStep: number | null;
@@ -178,8 +178,8 @@ export interface RankSpan {
 
 /**
  * Activity of a rank between two heartbeats. `training`: the step advanced. Otherwise `waiting`: the rank was
- * in a collective; `working`: it was outside of one. `stopped`: the process was suspended. `gone`: it had
- * ended.
+ * in a collective; `working`: it was outside any collective. `stopped`: the process was suspended. `gone`: it
+ * had ended.
  */
 export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'stopped' | 'gone';
 

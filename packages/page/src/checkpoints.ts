@@ -54,7 +54,7 @@ export class Checkpoints {
   }
 }
 
-/** Folders of committed checkpoints, in no particular order. */
+/** Returns the folders of committed checkpoints, in no particular order. */
 export function foldersIn(root: string): string[] {
   if (!existsSync(root)) return [];
   return readdirSync(root)
@@ -62,7 +62,7 @@ export function foldersIn(root: string): string[] {
     .map((name) => path.join(root, name));
 }
 
-/** Names, sizes and times of a folder's files; empty if the folder has been removed meanwhile. */
+/** Returns names, sizes and times of a folder's files; empty if the folder has been removed meanwhile. */
 function filesIn(folder: string): string {
   if (!existsSync(folder)) return '';
   const files = readdirSync(folder).map((name) => {

@@ -1,9 +1,9 @@
 import type { Numbers } from './number-table.js';
 
 /**
- * Min-max downsampling of the rows `from` to `to` (exclusive) to about `maxRows`, so that no spike is lost.
- * Of each bucket of equal size it keeps the rows with the minimum and maximum of each column; it also keeps
- * the first and last row of all.
+ * Downsamples the rows `from` to `to` (exclusive) by minimum and maximum to about `maxRows`, so that no spike
+ * is lost. Of each bucket of equal size it keeps the rows with the minimum and maximum of each column; it
+ * also keeps the first and last row of all.
  *
  * @param columns NaN for a missing value
  * @returns ascending row indices
@@ -25,7 +25,7 @@ export function bucketsOf(from: number, to: number, maxBuckets: number): (readon
   return Array.from({ length }, (_, bucket) => [edge(bucket), edge(bucket + 1)] as const);
 }
 
-/** The mean of each bucket without missing values; NaN if all values are missing. */
+/** Returns the mean of each bucket without missing values; NaN if all values are missing. */
 export function meansOf(column: Numbers, buckets: readonly (readonly [number, number])[]): number[] {
   return buckets.map(([start, end]) => {
     let [sum, count] = [0, 0];
@@ -38,7 +38,7 @@ export function meansOf(column: Numbers, buckets: readonly (readonly [number, nu
   });
 }
 
-/** The row of the maximum of each bucket; its first row if all values are missing. */
+/** Returns the row of the maximum of each bucket; its first row if all values are missing. */
 export function rowsOfMaxima(column: Numbers, buckets: readonly (readonly [number, number])[]): number[] {
   return buckets.map(([start, end]) => {
     let most = start;

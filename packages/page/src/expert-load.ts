@@ -37,7 +37,7 @@ type Count = (typeof COUNTS)[number];
  */
 export class ExpertLoad {
   #frame: Frame = { firstStep: null, lastStep: 0, width: 1, numBuckets: 0, layers: [], numExperts: 0 };
-  /** Shape [counts, layers, MAX_BUCKETS, experts]. */
+  /** Sums of the counts, shape [counts, layers, MAX_BUCKETS, experts]. */
   #sums = new Float64Array(0);
   readonly #links = new LinkLoad(MAX_BUCKETS);
 
@@ -115,7 +115,7 @@ export class ExpertLoad {
     this.#links.restore(links, bytes.subarray(this.#sums.byteLength));
   }
 
-  /** The sums of all experts of a layer in a bucket, as a view. */
+  /** Returns the sums of all experts of a layer in a bucket, as a view. */
   #sumsOf(count: Count, layer: number, bucket: number): Float64Array {
     const { layers, numExperts } = this.#frame;
     const row = (COUNTS.indexOf(count) * layers.length + layer) * MAX_BUCKETS + bucket;

@@ -1,7 +1,7 @@
 import type { LinkBytes } from '@locmoe/run-format/row-traffic';
 import type { LinksReply } from './api-types.js';
 
-/** Larger matrices are not drawn. */
+/** Maximum number of places; larger matrices are not drawn. */
 const MOST_PLACES = 32;
 
 /** The state without the sums, as JSON. */

@@ -13,7 +13,7 @@ export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordO
   table.put('time', time);
   // A process that has ended has 0 bytes.
   const living = ranks.filter(({ residentBytes }) => residentBytes > 0);
-  // Many ranks have no columns of their own, as these would not be drawn.
+  // Many ranks have no separate columns, as these would not be drawn.
   if (ranks.length > MAX_RANK_LINES) table.put(IS_MANY, 1);
   else for (const { rank, residentBytes } of living) table.put(`rank.${rank}`, residentBytes);
   const sorted = living.toSorted((a, b) => a.residentBytes - b.residentBytes);
@@ -24,7 +24,7 @@ export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordO
   table.endRow();
 }
 
-/** The columns that are drawn: each rank in order or, for many ranks, minimum, median and maximum. */
+/** Returns the columns that are drawn: each rank in order or, for many ranks, minimum, median and maximum. */
 export function memoryColumns(table: NumberTable): readonly string[] {
   const ranks = table.names.filter((name) => name.startsWith('rank.'));
   if (table.names.includes(IS_MANY) || ranks.length > MAX_RANK_LINES) return OF_ALL;

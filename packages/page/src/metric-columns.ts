@@ -71,7 +71,7 @@ type RoutingColumn = (typeof ROUTING_COLUMNS)[number];
 type ColumnNames = Readonly<Record<RoutingColumn, string>>;
 const namesOfLayers = new Map<string, ColumnNames>();
 
-/** Names of a layer's columns in a table. @param layer a number or `all` */
+/** Returns the names of a layer's columns in a table. @param layer a number or `all` */
 export function routingColumns(layer: string): ColumnNames {
   const names =
     namesOfLayers.get(layer) ??

@@ -6,7 +6,7 @@ import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns, SCALARS } from './metri
 import { type ColumnSource, jsonNumbers, pick } from './number-table.js';
 import type { RunMetrics } from './run-metrics.js';
 
-/** A chart of stacked averages needs no more rows than it has pixels. */
+/** A chart of stacked averages gets a bucket for this many points, as it needs no more rows than it has pixels. */
 const POINTS_PER_AVERAGE = 3;
 /** Maximum number of memory lines whose extremes survive downsampling. */
 const MAX_LEADING = 8;
@@ -16,7 +16,7 @@ const RATES = SCALARS.filter((name) => !['loss', 'stepMs', 'gradientNorm'].inclu
 type Rows = readonly [from: number, to: number];
 
 export interface GroupsQuery {
-  /** A number, or `all`. */
+  /** Layer of the group `routing`: a number, or `all`. */
   readonly layer: string;
   /** Columns of steps, and of the layer. */
   readonly ofLayer: ColumnSource;
@@ -26,7 +26,7 @@ export interface GroupsQuery {
   readonly maxPoints: number;
 }
 
-/** The groups of a reply, downsampled to about `maxPoints` rows each. */
+/** Returns the groups of a reply, downsampled to about `maxPoints` rows each. */
 export function metricGroups(
   { steps, memory }: RunMetrics,
   query: GroupsQuery,

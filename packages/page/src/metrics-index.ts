@@ -65,8 +65,8 @@ export class MetricsIndex {
   }
 
   /**
-   * The newest state that is valid for the metrics; null if there is none. The rows of single layers stay on
-   * disk.
+   * Loads the newest state that is valid for the metrics; null if there is none. The rows of single layers
+   * stay on disk.
    *
    * @param startedAt start of the run, ms since 1970
    */
@@ -126,7 +126,7 @@ export class MetricsIndex {
     this.#isRefused = true;
   }
 
-  /** Columns of single layers for the rows that are not in memory. @throws Error if they are damaged */
+  /** Reads columns of single layers for the rows that are not in memory. @throws Error if they are damaged */
   async layerColumns(run: RunMetrics, names: readonly string[]): Promise<Map<string, Float32Array>> {
     const index = run.tables.indexOf(run.layerSteps);
     const { firstRow } = run.layerSteps;
@@ -200,7 +200,7 @@ export class MetricsIndex {
     }
   }
 
-  /** Names of the state files, the newest first. */
+  /** Lists the names of the state files, the newest first. */
   async #states(): Promise<string[]> {
     const files = await readdir(this.directory).catch(() => []);
     return files.filter((name) => STATE.test(name)).sort((a, b) => byteOf(b) - byteOf(a));
@@ -215,7 +215,7 @@ function hashOf(bytes: Buffer): string {
   return createHash('sha1').update(bytes).digest('hex');
 }
 
-/** Hash of the bytes before `end`. */
+/** Returns the hash of the bytes before `end`. */
 async function markAt(metrics: FileHandle, end: number): Promise<string> {
   const length = Math.min(end, MARK_BYTES);
   return hashOf(await readAt(metrics, end - length, length));

@@ -64,7 +64,7 @@ export class MetricsTable implements RecordSink {
   #run: RunMetrics;
   /** Counts how often the file was read from its beginning. */
   #epoch = -1;
-  /** When a save failed last. */
+  /** Time of the last save that failed. */
   #failedAt = Number.NEGATIVE_INFINITY;
   /** Columns of the layer that was requested last, for the rows that are on disk. */
   #early: {
@@ -127,7 +127,7 @@ export class MetricsTable implements RecordSink {
     return { speeds: this.#run.points.speeds };
   }
 
-  /** The record of a step; null if there is none, or if the metrics have not been read up to it yet. */
+  /** Returns the record of a step; null if there is none, or if the metrics have not been read up to it yet. */
   async recordAt(step: number): Promise<MetricsRecordOf<'step'> | null> {
     await this.#readOn();
     const [steps, offsets] = [this.#run.steps.column('step'), this.#run.steps.column('offset')];
@@ -145,7 +145,7 @@ export class MetricsTable implements RecordSink {
     }
   }
 
-  /** A step compared with those before it; null in the cases of `recordAt`. */
+  /** Returns a step compared with those before it; null in the cases of `recordAt`. */
   async step(step: number): Promise<StepReply | null> {
     const record = await this.recordAt(step);
     if (record === null) return null;
@@ -193,7 +193,7 @@ export class MetricsTable implements RecordSink {
   /** @returns whether everything in the file has been read */
   async #readOn(): Promise<boolean> {
     const reading = this.#file.update().then(() => true);
-    // If reading fails later, its caller has been answered already.
+    // If reading fails after PATIENCE_MS, the caller has been answered already.
     reading.catch(() => undefined);
     for (;;) {
       if (await Promise.race([reading, sleep(this.options.patienceMs ?? PATIENCE_MS, false)])) return true;
@@ -202,7 +202,7 @@ export class MetricsTable implements RecordSink {
     }
   }
 
-  /** Columns of a layer. If those on disk are damaged, the metrics are read from the start. */
+  /** Returns the columns of a layer. If those on disk are damaged, the metrics are read from the start. */
   async #layerSource(layer: string): Promise<ColumnSource> {
     const run = this.#run;
     const { steps, layerSteps } = run;
@@ -264,7 +264,7 @@ export class MetricsTable implements RecordSink {
   }
 }
 
-/** The first index of ascending values that is at least `least`. */
+/** Returns the first index of ascending values that is at least `least`. */
 function lowerBound(values: Numbers, least: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {

@@ -27,7 +27,7 @@ export class NumberTable {
     this.#reserve(1);
   }
 
-  /** The rows of a column in memory; all NaN if there is no such column. */
+  /** Returns the rows of a column in memory; all NaN if there is no such column. */
   column(name: string): Numbers {
     const column = this.#columns.get(name);
     const length = this.numRows - this.firstRow;
@@ -39,7 +39,7 @@ export class NumberTable {
     return [...this.#columns.keys()];
   }
 
-  /** The rows from `row` on as bytes, column by column in the order of `names`. */
+  /** Returns the rows from `row` on as bytes, column by column in the order of `names`. */
   encode(row: number): Buffer {
     const parts = [...this.#columns.values()].map((column) => {
       const rows = column.subarray(row - this.firstRow, this.numRows - this.firstRow);
@@ -107,7 +107,7 @@ export class NumberTable {
 /** Columns by name: those of a table, or a substitute. */
 export type ColumnSource = (name: string) => Numbers;
 
-/** The named columns at the given rows, ready for JSON. */
+/** Returns the named columns at the given rows, ready for JSON. */
 export function pick(columnOf: ColumnSource, names: readonly string[], rows: readonly number[]): Columns {
   return Object.fromEntries(
     names.map((name) => {

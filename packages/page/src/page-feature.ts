@@ -14,7 +14,7 @@ import { timelineReply } from './timeline-reply.js';
 const WATCHED_MS = 10_000;
 
 /**
- * The page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
+ * Serves the page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
  *
  * @param runsDir folder that holds the runs
  * @param shown id of the run to show first; if omitted, the run passed to `follow`, or the newest

@@ -95,7 +95,7 @@ function activityOf({ processState, step, operation }: RankBeat, hasAdvanced: bo
   return operation === '' ? 'working' : 'waiting';
 }
 
-/** A heartbeat covers the time since the last one. */
+/** Extends a lane by a heartbeat, which covers the time since the last one. */
 function extend(
   lane: Lane,
   { step, phase, operation }: RankBeat,

@@ -28,7 +28,7 @@ export class NotFound extends Error {}
 /** A number in the address is invalid. */
 export class BadRequest extends Error {}
 
-/** @throws NotFound */
+/** @throws NotFound with the message */
 export function notFound(message: string): never {
   throw new NotFound(message);
 }
@@ -43,7 +43,7 @@ export class RunCatalog {
   readonly #checkpoints = new Checkpoints();
   /** The run that this process coordinates, in memory. */
   #live: (LiveRun & { readonly runId: string }) | null = null;
-  /** Metrics of that run. */
+  /** Metrics of the run that this process coordinates. */
   #followed: MetricsTable | null = null;
 
   constructor(private readonly runsDir: string) {}

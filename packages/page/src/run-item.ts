@@ -91,7 +91,7 @@ function describe({ folder, record }: ListedRun, isLive: boolean): RecordedItem 
   };
 }
 
-/** A resume by an earlier version overwrote the start time, so the earlier of two times is used. */
+/** Returns the earlier of two times, as a resume by an earlier version overwrote the start time. */
 function earlier(startedAt: string, begunMs: number | undefined): string {
   if (begunMs === undefined || begunMs >= Date.parse(startedAt)) return startedAt;
   return new Date(begunMs).toISOString();
@@ -121,8 +121,8 @@ function stepsOf({ model, train }: KnownConfig): number | null {
 const SHUTDOWN_MS = 10_000;
 
 /**
- * When a run without a journal of its end ended: at its last write, bounded by its last record, as a copy has
- * newer file times.
+ * Returns when a run without a journal of its end ended: at its last write, bounded by its last record, as a
+ * copy has newer file times.
  */
 function endOf(folder: RunFolder, failure: FailureReport | null): number | null {
   const files = [folder.metrics, path.join(folder.directory, 'run.json')];

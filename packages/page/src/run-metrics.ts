@@ -32,7 +32,7 @@ export interface SavedMetrics {
   readonly points: object;
   readonly lanes: object;
   readonly experts: object;
-  /** Counts of the experts. */
+  /** Counts of the experts, as bytes. */
   readonly bytes: Buffer;
 }
 
@@ -153,7 +153,7 @@ export class RunMetrics {
     if (skipped.length > MAX_SKIPPED) skipped.shift();
   }
 
-  /** The number of steps is irrelevant here, as no remaining time is requested. */
+  /** Starts a measurement of speed without the number of steps, as no remaining time is requested. */
   #newThroughput(): Throughput {
     return new Throughput(0, Infinity, () => this.points.lastTime);
   }

@@ -19,7 +19,7 @@ const VENDOR: ReadonlyMap<string, string> = new Map([
 /** A file by its path under `/page/`. */
 export const sendFile = pageFiles(PAGE_DIR, VENDOR);
 
-/** A `Link` header that preloads all scripts, so that the browser need not follow imports one by one. */
+/** Returns a `Link` header that preloads all scripts, so that the browser need not follow imports one by one. */
 export async function preloads(): Promise<string> {
   const names = await readdir(PAGE_DIR, { recursive: true }).catch(() => []);
   return [...names.filter((name) => name.endsWith('.js')), 'vendor/uplot.js']

@@ -12,7 +12,7 @@ import type { ColumnSource } from './number-table.js';
 
 /** Number of preceding steps with which a step is compared. */
 const NUM_NEIGHBOURS = 50;
-/** With fewer neighbours, nothing stands out. */
+/** Minimum number of neighbours; with fewer, nothing stands out. */
 const LEAST_NEIGHBOURS = 8;
 /**
  * A number stands out if it differs from the median by more than this many typical deviations, each at least
@@ -39,7 +39,7 @@ interface Known {
   readonly generation: number | null;
 }
 
-/** The record of a step, compared with the steps before it. */
+/** Returns the record of a step, compared with the steps before it. */
 export function stepReply(
   record: MetricsRecordOf<'step'>,
   { column, row, validations, generation }: Known,
@@ -103,7 +103,7 @@ function layersOf({ layers = [] }: Pick<GlobalStep, 'layers'>): StepLayer[] {
   });
 }
 
-/** The expert with the highest count, and how many times a fair share that is. */
+/** Returns the expert with the highest count, and how many times a fair share that is. */
 function mostOf(counts: GlobalLayer['kept']): StepLayer['mostLoaded'] {
   const total = sumOf(counts);
   if (total === 0) return null;

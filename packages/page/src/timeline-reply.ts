@@ -14,7 +14,7 @@ import { TrainerError } from '@locmoe/run-format/errors';
 import type { FallenRank, TimelineReply } from './api-types.js';
 
 /**
- * The timeline of a step.
+ * Returns the timeline of a step.
  *
  * @param step by default the newest one that every rank has recorded
  * @param generation by default the newest one that has the step
@@ -48,8 +48,8 @@ export function timelineReply(
 }
 
 /**
- * The ranks that the flight record blames for a failure in this step; times are in ms since 1970, like those
- * of the lanes.
+ * Returns the ranks that the flight record blames for a failure in this step; times are in ms since 1970,
+ * like those of the lanes.
  */
 function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline, step: number): FallenRank[] {
   let ranks: readonly FlightRank[];
@@ -73,9 +73,7 @@ function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline,
   });
 }
 
-/**
- * The operation in which a rank died lasted until its death, and those of the other ranks at least as long.
- */
+/** Extends open operations: that of a dead rank lasted until its death, those of the other ranks at least as long. */
 function untilDeath(lane: TimelineLane, fallen: readonly FallenRank[]): TimelineLane {
   const deaths = fallen.filter(({ hasDied }) => hasDied);
   if (deaths.length === 0) return lane;

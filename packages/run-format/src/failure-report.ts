@@ -16,7 +16,7 @@ export type RankAtFailure = DeepReadonly<z.output<typeof rankAtFailure>>;
 
 /** In this schema, a field that is damaged or that an earlier version omitted reads as unknown. */
 export const failureSchema = z.object({
-  /** Wall clock, ms since 1970. */
+  /** Wall-clock time of the failure, ms since 1970. */
   time: z.number().catch(0),
   generation: z.int().catch(0),
   code: z.string().catch('INTERNAL'),
@@ -30,7 +30,7 @@ export const failureSchema = z.object({
   signal: z.string().nullable().catch(null),
   step: z.int().nullable().catch(null),
   layer: z.number().nullable().catch(null),
-  /** Phase and collective. */
+  /** Phase and collective in which the failure occurred. */
   operation: z.string().nullable().catch(null),
   /** Folder of the checkpoint to resume from. */
   checkpoint: z.string().nullable().catch(null),

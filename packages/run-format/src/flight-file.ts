@@ -25,7 +25,7 @@ const rankSchema = z.object({
   phase: z.enum(PHASES),
   /** The rank whose bytes it last waited for; null if it is in no operation. */
   waitingFor: count.nullable(),
-  /** Its last operations, oldest first. */
+  /** The rank's last operations, oldest first. */
   operations: z.array(operationSchema),
   /** Stack of a stuck rank, innermost first; empty if it ran no JavaScript, absent if it was not stuck. */
   stack: z.array(z.string()).optional(),
@@ -98,12 +98,12 @@ export interface FlightQuery {
   /** A file, a folder of files, or a run folder or id; the newest run if absent. */
   readonly place: string | undefined;
   readonly runsDir: string;
-  /** If absent, the newest generation with a file. */
+  /** Generation; if absent, the newest with a file. */
   readonly generation: number | undefined;
 }
 
 /**
- * The files of all nodes of one generation, or the one file that was named; by node.
+ * Returns the files of all nodes of one generation, or the one file that was named; by node.
  *
  * @throws TrainerError `BAD_INPUT` if there are none, or as `readFlightFile`
  */

@@ -7,7 +7,7 @@ export interface FlightRank extends RankFlight {
   readonly node: number;
   /** When the file of its node was written, ms since 1970. */
   readonly writtenMs: number;
-  /** Its last operation; null before the first. */
+  /** The rank's last operation; null before the first. */
   readonly last: RecordedOperation | null;
   /** The rank's own fault, such as "its process 12 has died"; null if none is known. */
   readonly trouble: string | null;

@@ -4,12 +4,12 @@ import { KIND_OF_CODE, OPERATION_KINDS } from './operations.js';
 
 /** Word indices in a slot of a flight ring; fields of two words start at even indices and are float64. */
 export const FLIGHT = {
-  /** 0 if the slot is empty or being rewritten. */
+  /** Ticket of the slot; 0 if the slot is empty or being rewritten. */
   ticket: 0,
   /** Index of the span's name. */
   name: 1,
   kind: 2,
-  /** -1 outside a layer. */
+  /** Index of the layer; -1 outside a layer. */
   layer: 3,
   step: 4,
   /** In a span that is not an operation, the words from here on are 0, except start and end. */
@@ -45,7 +45,7 @@ export interface RecordedPart {
   readonly layer: number | undefined;
   readonly step: number;
   readonly startMs: number;
-  /** Null while the part is in progress. */
+  /** End of the part; null while it is in progress. */
   readonly endMs: number | null;
 }
 
@@ -68,7 +68,7 @@ export const operationSchema = z.object({
   startMs: time,
   /** When the first byte of another rank arrived; null before. */
   firstByteMs: time.nullable(),
-  /** Null while the operation is in progress. */
+  /** End of the operation; null while it is in progress. */
   endMs: time.nullable(),
 });
 /**
@@ -130,7 +130,7 @@ export function readSlot(
   };
 }
 
-/** The operations among spans, without their costs for the caller. */
+/** Returns the operations among spans, without their costs for the caller. */
 export function operationsOf(spans: readonly RecordedSpan[]): RecordedOperation[] {
   return spans.flatMap((span) => {
     if (span.kind === 'part') return [];

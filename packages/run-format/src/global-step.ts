@@ -37,17 +37,17 @@ export type GlobalLayer = DeepReadonly<z.output<typeof globalLayer>>;
 export const globalStep = z.object({
   step: count,
   ...stepMeasures.shape,
-  /** Mean over ranks. */
+  /** Time of each part, mean over ranks. */
   partsMs: z.record(z.enum(STEP_PARTS), z.number()),
-  /** Empty for a skipped step. */
+  /** Sparse layers; empty for a skipped step. */
   layers: z.array(globalLayer),
-  /** Absent with one rank, without sparse layers, and in runs of version 0.1.0. */
+  /** Bytes by link; absent with one rank, without sparse layers, and in runs of version 0.1.0. */
   links: linkBytes.exactOptional(),
 });
 /** One step of the whole run, combined from the reports of all ranks. */
 export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;
 
-/** Shares of the kept tokens by the distance that they travelled, over all layers; null if none were kept. */
+/** Returns shares of the kept tokens by the distance that they travelled, over all layers; null if none were kept. */
 export function locality(
   layers: readonly GlobalLayer[],
 ): { sameWorker: number; sameNode: number; otherNode: number } | null {
@@ -62,8 +62,8 @@ export function locality(
 }
 
 /**
- * Mean number of experts that compute a token, over the tokens and the sparse layers; null without sparse
- * layers.
+ * Returns the mean number of experts that compute a token, over the tokens and the sparse layers; null
+ * without sparse layers.
  */
 export function expertsPerToken({ layers, tokens }: Pick<GlobalStep, 'layers' | 'tokens'>): number | null {
   if (layers.length === 0) return null;
@@ -71,7 +71,7 @@ export function expertsPerToken({ layers, tokens }: Pick<GlobalStep, 'layers' | 
   return kept / (layers.length * tokens);
 }
 
-/** Share of the routed choices that were dropped, over all layers; 0 if none were routed. */
+/** Returns the share of the routed choices that were dropped, over all layers; 0 if none were routed. */
 export function droppedShare(layers: readonly GlobalLayer[]): number {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const routed = sum(layers.map((layer) => sum(layer.routed)));

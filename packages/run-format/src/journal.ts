@@ -50,7 +50,7 @@ export class Journal {
   }
 }
 
-/** All events of a run, oldest first, up to the first damaged line; empty if the run has no journal. */
+/** Returns all events of a run, oldest first, up to the first damaged line; empty if the run has no journal. */
 export function readJournal(file: string): JournalEntry[] {
   return soundPart(file)
     .toString()
@@ -63,7 +63,7 @@ function lineOf(entry: JournalEntry): string {
   return `${checksumOf(text)} ${text}\n`;
 }
 
-/** Null if the line is damaged. */
+/** Parses a line; null if it is damaged. */
 function entryOf(line: string): JournalEntry | null {
   const text = line.slice(CHECKSUM_CHARACTERS + 1);
   return text !== '' && line.startsWith(`${checksumOf(text)} `) ? JSON.parse(text) : null;
@@ -75,7 +75,7 @@ function checksumOf(text: string): string {
   return crc32(text).toString(16).padStart(CHECKSUM_CHARACTERS, '0');
 }
 
-/** The bytes of a journal before its first damaged line. */
+/** Returns the bytes of a journal before its first damaged line. */
 function soundPart(file: string): Buffer {
   if (!existsSync(file)) return Buffer.alloc(0);
   const bytes = readRegularFile(file);

@@ -89,7 +89,7 @@ export function readManifest<Config>(folder: string, config: z.ZodType<Config>):
   return checked.data;
 }
 
-/** The generation in a folder's manifest, without any other check; null if it cannot be read. */
+/** Returns the generation in a folder's manifest, without any other check; null if it cannot be read. */
 export function generationOf(folder: string): number | null {
   try {
     const { generation } = Object(JSON.parse(readRegularFile(join(folder, MANIFEST_FILE)).toString()));
@@ -115,7 +115,7 @@ export function stepFolder(root: string, step: number): string {
   return join(root, `step-${String(step).padStart(6, '0')}`);
 }
 
-/** The step in a committed folder's name; NaN for another name. */
+/** Returns the step in a committed folder's name; NaN for another name. */
 export function stepOf(folder: string): number {
   return Number(COMMITTED.exec(basename(folder))?.[1]);
 }

@@ -86,13 +86,13 @@ export function parseRecord(line: string): MetricsRecord | null {
   }
 }
 
-/** The step that a record belongs to; 0 if it belongs to none. */
+/** Returns the step that a record belongs to; 0 if it belongs to none. */
 export function stepOfRecord(record: MetricsRecord): number {
   return 'step' in record ? record.step : 0;
 }
 
 /**
- * All records of a run, oldest first; empty if the run has no file yet.
+ * Returns all records of a run, oldest first; empty if the run has no file yet.
  *
  * @throws TrainerError `NO_RESOURCE` if the file cannot be read, `BAD_INPUT` if it is not a regular file
  */
@@ -150,7 +150,7 @@ export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
   }
 }
 
-/** The first and the last step after `step` that have any record; null if there are none. */
+/** Returns the first and the last step after `step` that have any record; null if there are none. */
 export function recordedStepsAfter(
   file: string,
   step: number,
@@ -172,8 +172,8 @@ export function recordedStepsAfter(
 const TAIL_BYTES = 1 << 17;
 
 /**
- * The last records of a run, oldest first, read from the end of its file, which is fast even for a long run.
- * Empty if the file cannot be read.
+ * Returns the last records of a run, oldest first, read from the end of its file, which is fast even for a
+ * long run. Empty if the file cannot be read.
  *
  * @throws TrainerError `BAD_INPUT` if it is not a regular file
  */
@@ -201,7 +201,7 @@ function recordsOf(lines: string): MetricsRecord[] {
   return lines.split('\n').flatMap((line) => parseRecord(line) ?? []);
 }
 
-/** Mean cross-entropy over the validation tokens of all domains, in nats per token; NaN without any. */
+/** Returns the mean cross-entropy over the validation tokens of all domains, in nats per token; NaN without any. */
 export function meanLoss({ domains }: Pick<Validation, 'domains'>): number {
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   return domains.reduce((sum, domain) => sum + domain.loss * domain.tokens, 0) / tokens;

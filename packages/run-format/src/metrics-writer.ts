@@ -20,7 +20,7 @@ export function appendRecord(metrics: string, record: MetricsRecord): void {
   }
 }
 
-/** The type comes first, for people who read or grep the file. */
+/** Formats a record as a line. The type comes first, for people who read or grep the file. */
 function lineOf({ type, ...record }: MetricsRecord): string {
   return `${JSON.stringify({ type, ...record })}\n`;
 }

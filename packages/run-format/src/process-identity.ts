@@ -2,8 +2,8 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /**
- * The scope of process ids: host and pid namespace. Containers that share a volume use the same ids for
- * different processes.
+ * Returns the scope of process ids: host and pid namespace. Containers that share a volume use the same ids
+ * for different processes.
  */
 export function machineIdentity(): string {
   return `${hostname()}/${readlinkSync('/proc/self/ns/pid')}`;
@@ -31,7 +31,7 @@ export function processIdentity(pid: number): string {
   }
 }
 
-/** Fields of /proc/PID/stat from the third on; the second, the command, may hold spaces and parentheses. */
+/** Returns the fields of /proc/PID/stat from the third on; the second, the command, may hold spaces and parentheses. */
 export function statFieldsOf(pid: number): string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -23,11 +23,11 @@ export interface Trace extends Pick<TraceHead, 'runId' | 'generation' | 'numNode
 export interface TraceQuery {
   readonly from: number;
   readonly to: number;
-  /** If absent, the newest generation that has these steps. */
+  /** Generation; if absent, the newest that has these steps. */
   readonly generation?: number | undefined;
 }
 
-/** Steps with traces, by generation; empty if the run has no traces. */
+/** Returns the steps with traces, by generation; empty if the run has no traces. */
 export function tracedSteps(directory: string): TracedSteps[] {
   const all = generationsIn(filesIn(directory)).map(({ generation, files }) => {
     const ofNode = [...filesByNode(files).values()];
@@ -42,8 +42,8 @@ export function tracedSteps(directory: string): TracedSteps[] {
 }
 
 /**
- * The last step of each rank of a node. A new file gets the ranks one by one; the last steps of the others
- * are in an older file.
+ * Returns the last step of each rank of a node. A new file gets the ranks one by one; the last steps of the
+ * others are in an older file.
  */
 function lastStepsOf(directory: string, files: readonly TraceFileName[]): number[] {
   const lastSteps = new Map<number, number>();
@@ -95,14 +95,14 @@ function describeSteps(from: number, to: number): string {
   return from === to ? `step ${from}` : `steps ${from}..${to}`;
 }
 
-/** "steps 10..20 of generation 1, steps 16..80 of generation 2" */
+/** Writes "steps 10..20 of generation 1, steps 16..80 of generation 2". */
 export function describeKept(kept: readonly TracedSteps[]): string {
   return kept
     .map(({ generation, first, last }) => `${describeSteps(first, last)} of generation ${generation}`)
     .join(', ');
 }
 
-/** Oldest first. */
+/** Lists the files, oldest first. */
 function filesIn(directory: string): TraceFileName[] {
   if (!existsSync(directory)) return [];
   return readdirSync(directory)

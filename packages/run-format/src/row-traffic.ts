@@ -48,7 +48,7 @@ export function linksOf(bytesOfRank: readonly (readonly number[])[], numNodes: n
 }
 
 /**
- * Bytes from each node to each node, [N, N]; the diagonal has what ranks of the same node send each other.
+ * Returns the bytes from each node to each node, [N, N]; the diagonal has what ranks of the same node send each other.
  */
 export function byNode(bytes: readonly (readonly number[])[], numNodes: number): number[][] {
   const workersPerNode = bytes.length / numNodes;

@@ -42,19 +42,19 @@ const recordSchema = z.object({
   startedAt: z.string(),
   /** When the current or last coordinator process began. */
   ledSince: z.string().optional(),
-  /** Version of that process. */
+  /** Version of the program of that coordinator process. */
   version: z.string().optional(),
   /** The command that resumes from the last checkpoint if that process is lost. */
   resumeCommand: z.string().optional(),
   datasetDir: z.string(),
-  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
+  /** Run and step of the checkpoint that the run began with; null if it began without a checkpoint. */
   forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
   /** Run and step of the checkpoint of which the run took only the weights. */
   initFrom: z
     .object({
       runId: z.string(),
       step: z.number().int(),
-      /** How the run's model was grown from that one (`--inherit`); omitted if both are the same model. */
+      /** How the run's model was grown from that of `initFrom` (`--inherit`); omitted if both are the same model. */
       inheritance: z.object({ noise: z.number(), seed: z.number() }).optional(),
     })
     .nullable()
@@ -120,7 +120,7 @@ export class RunFolder {
   }
 
   /**
-   * The configuration with which the run trained last; null if there is no readable one.
+   * Reads the configuration with which the run trained last; null if there is no readable one.
    *
    * @param schema the trainer's schema, or one with the fields that a reader needs
    */
@@ -148,12 +148,12 @@ export class RunFolder {
     if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
   }
 
-  /** Why the last generation failed; null if there is no readable file. */
+  /** Reads why the last generation failed; null if there is no readable file. */
   readFailure(): FailureReport | null {
     return readJson(this.#file('failure.json'), failureSchema);
   }
 
-  /** Failures of all generations, newest first. */
+  /** Reads the failures of all generations, newest first. */
   failures(): PastFailure[] {
     if (!existsSync(this.directory)) return [];
     return readdirSync(this.directory)
@@ -202,7 +202,7 @@ function namesIn(runsDir: string): string[] {
 }
 
 /**
- * The run with the given id, which must be the name of a folder in `runsDir`; null if there is none.
+ * Returns the run with the given id, which must be the name of a folder in `runsDir`; null if there is none.
  *
  * @throws TrainerError as `readRecord`
  */
@@ -214,7 +214,7 @@ export function runOf(runsDir: string, runId: string): { folder: RunFolder; reco
 }
 
 /**
- * All runs under `runsDir` that this version can read, ordered by the last start or resumption, newest first.
+ * Returns all runs under `runsDir` that this version can read, ordered by the last start or resumption, newest first.
  */
 export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
   if (!existsSync(runsDir)) return [];
@@ -250,7 +250,7 @@ function ofAnotherUser(runId: string, directory: string): TrainerError {
 }
 
 /**
- * The run that a command refers to: the named folder or id, otherwise the newest run.
+ * Returns the run that a command refers to: the named folder or id, otherwise the newest run.
  *
  * @throws TrainerError `BAD_INPUT` if there is none, or it is of a later format version
  */

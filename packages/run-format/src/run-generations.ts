@@ -11,11 +11,11 @@ export interface RunGeneration {
   readonly from: JournalStart;
   readonly nodes: number;
   readonly workersPerNode: number;
-  /** Wall clock, ms since 1970. */
+  /** Start of the generation, ms since 1970. */
   readonly beganAtMs: number;
-  /** Null if the generation has not trained. */
+  /** Start of training; null if the generation has not trained. */
   readonly trainedAtMs: number | null;
-  /** Null while the generation is running, or if its coordinator died unexpectedly. */
+  /** End of the generation; null while it is running, or if its coordinator died unexpectedly. */
   readonly endedAtMs: number | null;
   /** The last step that all ranks had done, if a later generation resumed; otherwise null. */
   readonly lastStep: number | null;
@@ -35,7 +35,7 @@ export interface RunGeneration {
 
 type Mutable<T> = { -readonly [Field in keyof T]: T[Field] };
 
-/** The generations of a run, oldest first. */
+/** Returns the generations of a run, oldest first. */
 export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[] {
   const generations: Mutable<RunGeneration>[] = [];
   /** The last generation that trained. */

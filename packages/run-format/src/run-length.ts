@@ -12,7 +12,7 @@ export function tokensPerStep({ train, model }: Length): number {
   return train.globalBatch * model.seqLen;
 }
 
-/** Number of updates of the whole run: train.steps, or as many as train.maxTokens allows. */
+/** Returns the number of updates of the whole run: train.steps, or as many as train.maxTokens allows. */
 export function numStepsOf(config: Length): number {
   const { steps, maxTokens } = config.train;
   return maxTokens === null ? steps : Math.min(steps, Math.floor(maxTokens / tokensPerStep(config)));

@@ -42,7 +42,7 @@ export interface TimelineSpan {
   readonly isOpen: boolean;
   /** Details of an operation. */
   readonly operation: {
-    /** The same call has the same number on every rank. */
+    /** Number of the operation; the same call has the same number on every rank. */
     readonly sequence: number;
     readonly bytesOut: number;
     readonly bytesIn: number;

@@ -43,7 +43,7 @@ export function timelineOf(trace: Trace): Timeline {
   return { runId, generation, numNodes, workersPerNode, lanes, clocks };
 }
 
-/** Outer spans before inner ones. */
+/** Orders spans by their start, and outer spans before inner ones. */
 function byStart(a: TimelineSpan, b: TimelineSpan): number {
   return a.startMs - b.startMs || b.endMs - a.endMs;
 }
@@ -58,7 +58,7 @@ function shifted(span: RecordedSpan, offsetMs: number): RecordedSpan {
 
 type Starts = ReadonlyMap<number, ReadonlyMap<number, number>>;
 
-/** When each rank began an operation, by sequence, then by rank. */
+/** Returns when each rank began an operation, by sequence, then by rank. */
 function startsOfOperations(ranks: Trace['ranks']): Starts {
   const starts = new Map<number, Map<number, number>>();
   for (const { rank, spans } of ranks)

@@ -40,7 +40,7 @@ export function traceFileName({ generation, node, step }: TraceFileName): string
   return `generation-${generation}-node-${node}-step-${step}.trace`;
 }
 
-/** Returns null if the name is not that of a trace file. */
+/** Parses the name of a trace file; null for any other name. */
 export function parseTraceFileName(name: string): TraceFileName | null {
   const match = /^generation-(\d+)-node-(\d+)-step-(\d+)\.trace$/.exec(name);
   if (match === null) return null;

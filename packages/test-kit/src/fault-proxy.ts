@@ -21,7 +21,7 @@ class Lane {
   /** When the throttled link will be free, on the clock of `performance.now()`. */
   #freeMs = 0;
 
-  /** How much longer bytes that arrived at `arrivedMs` have to wait. */
+  /** Returns how much longer bytes that arrived at `arrivedMs` have to wait. */
   waitMs(arrivedMs: number): number {
     return Math.max(arrivedMs + this.delayMs, this.#freeMs) - performance.now();
   }

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { runnable } from 'locmoe/internal/os/start-thread';
 
 /**
- * Path of the program `name` beside the module at `url`, with the same extension: .ts from sources, .js from
- * the build.
+ * Returns the path of the program `name` beside the module at `url`, with the same extension: .ts from
+ * sources, .js from the build.
  */
 export function programBeside(url: string, name: string): string {
   const file = fileURLToPath(url);

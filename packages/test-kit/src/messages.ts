@@ -65,7 +65,7 @@ export type FromRank =
   | { readonly type: 'result'; readonly result: unknown }
   | { readonly type: 'error'; readonly error: RankFailure };
 
-/** Plain-object form of an error, for messages between processes. */
+/** Converts an error to a plain object, for messages between processes. */
 export function failureOf(thrown: unknown): RankFailure {
   const error = asTrainerError(thrown);
   const { code, line, message, context } = error;

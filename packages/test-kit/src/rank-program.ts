@@ -2,9 +2,7 @@ import { ShmTransport } from 'locmoe/internal/collectives/shm-transport';
 import { topologyOf } from 'locmoe/internal/collectives/topology';
 import { type FromRank, failureOf, type RankSpec } from './messages.js';
 
-/**
- * Entry point of a rank program: runs `body` with the transport of this rank and reports its result or error.
- */
+/** Runs `body` with the transport of this rank and reports its result or error; the entry point of a rank program. */
 export function rankProgram<Args, Result>(
   body: (transport: ShmTransport, args: Args) => Result | Promise<Result>,
 ): void {

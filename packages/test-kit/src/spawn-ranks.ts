@@ -16,7 +16,7 @@ import type {
 } from './messages.js';
 
 export interface SpawnOptions {
-  /** Passed to `body` of every rank; must survive structured cloning. */
+  /** Argument for `body` on every rank; must survive structured cloning. */
   readonly args?: unknown;
   readonly ringBytes?: number;
   /** Deadline for a collective that makes no progress. */
@@ -25,7 +25,7 @@ export interface SpawnOptions {
   readonly deadlineMs?: number;
   readonly interNodeLink?: LinkSpeed | null;
   readonly runId?: string;
-  /** Added to the environment of all processes. */
+  /** Variables that are added to the environment of all processes. */
   readonly env?: Readonly<Record<string, string>>;
   /** Whether a failed rank aborts the others, as in a real run. */
   readonly abortOnFailure?: boolean;
@@ -177,7 +177,7 @@ class RankRun<Result> {
   }
 }
 
-/** The next message of one type; rejects if the agent ends before. */
+/** Waits for the next message of one type; rejects if the agent ends before. */
 function next<T extends FromAgent['type']>(
   agent: ChildProcess,
   type: T,

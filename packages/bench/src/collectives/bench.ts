@@ -21,7 +21,7 @@ import {
 } from './measurements.js';
 import { HIERARCHY, type Scope, type ScopeOptions, scopeOf } from './scope.js';
 
-/** `workDir` holds compiled peers. */
+/** Options of `locmoe bench collectives`; `workDir` holds compiled peers. */
 export interface BenchCollectivesOptions extends ScopeOptions, BenchFolders {}
 
 /**
@@ -39,7 +39,7 @@ export async function benchCollectives(options: BenchCollectivesOptions): Promis
 }
 
 /**
- * @throws TrainerError `BAD_INPUT` before anything is run; the failure of a rank, or a wrong result;
+ * @throws TrainerError `BAD_INPUT` before anything is run; the error of a rank that failed or received wrong data;
  *   `INTERRUPTED`
  */
 export async function measureCollectives(options: BenchCollectivesOptions): Promise<Measurements> {
@@ -131,7 +131,7 @@ function spreadCells({ median, p10, p90 }: Spread): string[] {
   return [median, p10, p90].map(digits);
 }
 
-/** Empty if there are no rows. */
+/** Formats a table; the text is empty if there are no rows. */
 function table(
   title: string,
   columns: readonly string[],

@@ -19,7 +19,7 @@ export interface Repetition {
 /** Repetitions whose median decides how many follow; all ranks agree on that number. */
 export const TRIALS = 3;
 
-/** Warm-up repetitions: they fault in pages, open connections and let the JIT compile. */
+/** Returns the number of warm-up repetitions: they fault in pages, open connections and let the JIT compile. */
 export function warmUpsOf({ bytes }: ExchangeCase): number {
   if (bytes <= 1 << 18) return 200;
   if (bytes <= 1 << 20) return 30;
@@ -31,22 +31,22 @@ export function repetitionsOf({ caseMs, least, most }: Repetition, eachMs: numbe
 }
 
 /**
- * Bus bandwidth of one rank in GB/s, as defined by NVIDIA's nccl-tests: bytes that a rank must send, over
- * time. All-to-all: (W - 1) B / t with B bytes per pair. All-reduce: 2 (W - 1) / W S / t with a vector of S
- * bytes.
+ * Returns the bus bandwidth of one rank in GB/s, as defined by NVIDIA's nccl-tests: bytes that a rank must
+ * send, over time. All-to-all: (W - 1) B / t with B bytes per pair. All-reduce: 2 (W - 1) / W S / t with a
+ * vector of S bytes.
  */
 export function busGbPerS({ collective, bytes }: ExchangeCase, numRanks: number, ms: number): number {
   const sent = collective === 'all-reduce' ? (2 * (numRanks - 1) * bytes) / numRanks : (numRanks - 1) * bytes;
   return sent / ms / 1e6;
 }
 
-/** Bytes that one all-to-all moves between nodes, summed over ranks: W (W - G) B. */
+/** Returns the bytes that one all-to-all moves between nodes, summed over ranks: W (W - G) B. */
 export function bytesBetweenNodes({ numNodes, workersPerNode }: Layout, pairBytes: number): number {
   const numRanks = numNodes * workersPerNode;
   return numRanks * (numRanks - workersPerNode) * pairBytes;
 }
 
-/** `2x4` is two nodes of four workers. */
+/** Names a layout: `2x4` is two nodes of four workers. */
 export function layoutName({ numNodes, workersPerNode }: Layout): string {
   return `${numNodes}x${workersPerNode}`;
 }

@@ -48,8 +48,8 @@ rankProgram((transport: Transport, { cases, repetition }: ExchangeArgs): RankTim
 });
 
 /**
- * Lets the JIT compile both collectives, because the compiler competes for the cores for the first 200 ms,
- * which happens in no peer.
+ * Lets the JIT compile both collectives before any is timed: the compiler competes for the cores for the
+ * first 200 ms, and no peer has a JIT.
  */
 function compile(transport: Transport): void {
   for (const collective of ['all-to-all', 'all-reduce'] as const) {
@@ -59,7 +59,7 @@ function compile(transport: Transport): void {
   }
 }
 
-/** All ranks must repeat equally often: rank 0 decides from its own timing. */
+/** Agrees on a number of repetitions, equal on all ranks: rank 0 derives it from its own timing. */
 function agreeOnCount(transport: Transport, run: () => void, repetition: Repetition): number {
   const eachMs = median(Array.from({ length: TRIALS }, () => timeOf(run)));
   const mine = transport.topology.rank === 0 ? repetitionsOf(repetition, eachMs) : 0;
@@ -69,8 +69,8 @@ function agreeOnCount(transport: Transport, run: () => void, repetition: Repetit
 }
 
 /**
- * Peak private resident memory of a process in bytes: `VmHWM` minus `RssShmem` (proc(5)). The segment stays
- * mapped for the lifetime of the agent, so its pages are in both.
+ * Returns the peak private resident memory of a process in bytes: `VmHWM` minus `RssShmem` (proc(5)). The
+ * segment stays mapped for the lifetime of the agent, so both figures include its pages.
  */
 function privatePeakBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -79,15 +79,15 @@ function privatePeakBytes(pid: number): number {
 }
 
 /**
- * Element i that `from` sends to `to`: exact in float32, different for every pair and between neighbouring
- * blocks.
+ * Returns element i of the block that `from` sends to `to`: exact in float32, different for every pair and
+ * between neighbouring blocks.
  */
 function element(from: number, to: number, i: number): number {
   return from * 32 + to + (i % 1021) / 1024;
 }
 
 /**
- * A collective with its buffers, verified once.
+ * Prepares a collective with its buffers, and verifies it once.
  *
  * @throws Error naming the rank and the wrong element
  */
@@ -114,7 +114,7 @@ function prepareAllToAll(transport: Transport, form: AllToAllForm, count: number
   return run;
 }
 
-/** The bytes of each block of `count` elements. */
+/** Returns the bytes of each block of `count` elements. */
 function parts(data: Float32Array, count: number): Uint8Array[][] {
   return Array.from({ length: data.length / count }, (_, i) => [
     new Uint8Array(data.buffer, i * count * 4, count * 4),

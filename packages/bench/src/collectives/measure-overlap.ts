@@ -46,8 +46,8 @@ export async function measureOverlap({ repetitions, signal }: MeasureOverlapOpti
 }
 
 /**
- * Share of exchange time hidden behind computation, for the best degree: time saved by overlap over time that
- * the exchanges add to the experts alone. Null if not measured.
+ * Returns the share of exchange time hidden behind computation, for the best degree: time saved by overlap
+ * over time that the exchanges add to the experts alone. Null if not measured.
  */
 export function hiddenShare(rows: readonly OverlapRow[]): number | null {
   if (rows.length === 0) return null;

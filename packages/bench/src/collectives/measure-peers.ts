@@ -107,7 +107,7 @@ const ENVIRONMENT = {
 } as const;
 
 /**
- * Gloo through PyTorch: all_to_all_single and all_reduce.
+ * Prepares Gloo through PyTorch: all_to_all_single and all_reduce.
  *
  * @throws Error if no interpreter has PyTorch with Gloo
  */
@@ -173,7 +173,7 @@ const SETTINGS = ['', '--bind-to none', '--bind-to none --mca mpi_yield_when_idl
 const MOST_TRIED_BYTES = 1 << 20;
 
 /**
- * OpenMPI: MPI_Alltoall and MPI_Allreduce, in a program compiled into `workDir`.
+ * Prepares OpenMPI: MPI_Alltoall and MPI_Allreduce, in a program compiled into `workDir`.
  *
  * @throws Error if `mpicc` or `mpirun` is missing or fails
  */
@@ -225,7 +225,7 @@ async function runProgram(
   return parseResults(output, setting);
 }
 
-/** The setting with the smallest geometric mean of medians; the first if none was tried. */
+/** Returns the setting with the smallest geometric mean of medians; the first if none was tried. */
 export function fastestSetting(results: readonly PeerResult[]): string {
   const costOf = (setting: string) =>
     results
@@ -239,7 +239,7 @@ const PREPARE: Readonly<Record<PeerName, (workDir: string, signal: AbortSignal) 
   gloo: prepareGloo,
 };
 
-/** A peer is measured once per number of ranks. */
+/** Returns the distinct numbers of ranks: a peer is measured once for each. */
 export function numbersOfRanks(system: System, layouts: readonly LayoutName[]): number[] {
   const compared = layouts.map(layoutOf).filter(({ numNodes }) => {
     if (system === 'OpenMPI, shared memory') return numNodes === 1;

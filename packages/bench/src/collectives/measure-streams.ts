@@ -114,15 +114,15 @@ interface StreamOptions {
 }
 
 /**
- * Throughput of one stream in one direction between two processes on the loopback (TCP socket, HTTP/2 with
- * two window sizes, our stream between agents, plain and over TLS), or of a memory copy in one process, which
- * is the upper bound of all.
+ * Measures the throughput of one stream in one direction between two processes on the loopback (TCP socket,
+ * HTTP/2 with two window sizes, our stream between agents, plain and over TLS), or of a memory copy in one
+ * process, which is the upper bound of all.
  *
  * @throws TrainerError `INTERNAL` if bytes arrive wrong, the stream breaks or the deadline passes
  */
 export async function measureStream(what: StreamName, options: StreamOptions): Promise<StreamRow> {
   options.signal.throwIfAborted();
-  // Same collector settings as our streams, on both sides, so that garbage collection does not slow the
+  // Both sides have the collector settings of our streams, so that garbage collection does not slow the
   // reference.
   collectSeldom();
   const ms = what === 'memcpy' ? copyTimes(options.pieces) : await streamTimes(what, options);

@@ -12,9 +12,8 @@ export interface Spread {
 const SAMPLE_MS = 1;
 
 /**
- * Durations of repetitions, each the mean of as many consecutive ones as a sample needs. Ranks with buffers
- * run ahead of each other, so that a short repetition is followed by a long one, and neither is the cost of
- * an exchange.
+ * Averages consecutive durations into samples of at least `SAMPLE_MS`. Buffers let ranks run ahead of each
+ * other, so that a short repetition is followed by a long one, and neither is the cost of an exchange.
  */
 export function sampled(ms: readonly number[]): number[] {
   const samples: number[] = [];
@@ -60,7 +59,7 @@ export interface ExchangeRow extends ExchangeCase {
   readonly busGbPerS: number;
   /** The fastest of the launch settings that were tried. */
   readonly setting: string | null;
-  /** Null for a peer. */
+  /** Cost of the node agents; null for a peer. */
   readonly agents: AgentCost | null;
 }
 
@@ -103,7 +102,7 @@ export const STREAM_LABELS: Readonly<Record<StreamName, string>> = {
   'grpc-tls': 'ours over mutual TLS',
 };
 
-/** Sizes with binary units: 16 KiB, 4 MiB. */
+/** Formats sizes with binary units: 16 KiB, 4 MiB. */
 export function formatSize(bytes: number): string {
   return bytes >= 1 << 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`;
 }
@@ -112,7 +111,7 @@ export function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-/** Median, with the 10th and 90th percentile in brackets. */
+/** Formats the median, with the 10th and 90th percentile in brackets. */
 export function withSpread({ median, p10, p90 }: Spread): string {
   return `${digits(median)} (${digits(p10)} to ${digits(p90)})`;
 }

@@ -24,11 +24,11 @@ export interface OverlapArgs {
 
 /** Durations of the repetitions in ms. */
 export interface OverlapTimes {
-  /** The expert without exchanges. */
+  /** Times of the expert without exchanges. */
   readonly compute: readonly number[];
-  /** Dispatch, expert and combine in sequence. */
+  /** Times of dispatch, expert and combine in sequence. */
   readonly inTurn: readonly number[];
-  /** Overlapped, by degree. */
+  /** Times with overlap, by degree. */
   readonly overlapped: readonly (readonly number[])[];
 }
 
@@ -70,15 +70,13 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
         schedule: scheduleChunks(layout, topology, degree),
         weights: [[wIn as tf.Tensor2D, wOut as tf.Tensor2D]],
       });
-  /**
-   * Output and gradients of the inputs. They view memory of TensorFlow: valid until the enclosing tidy ends.
-   */
+  /** Returns views of the output and of the gradients of the inputs, valid until the enclosing tidy ends. */
   const run = (op: Op): Float32Array[] => {
-    // Cloned, because a backward pass disposes of the gradient it receives.
+    // The gradient is cloned because a backward pass disposes of the gradient that it receives.
     const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0]!.clone());
     return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
   };
-  // Returns nothing: `tidy` would look for tensors in every element.
+  // The callback of `tidy` returns nothing, as `tidy` would look for tensors in every element of a result.
   const inTidy = (compute: () => void): void => {
     tf.tidy(() => {
       compute();

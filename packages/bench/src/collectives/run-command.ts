@@ -35,7 +35,7 @@ export async function runCommand(command: string, options: CommandOptions): Prom
     grace = setTimeout(() => killGroup(child.pid, 'SIGKILL'), GRACE_MS);
   };
   until.addEventListener('abort', stop);
-  // If this process exits early, nobody else would end the group.
+  // If this process exits early, no other process would end the group.
   const atExit = () => killGroup(child.pid, 'SIGKILL');
   process.once('exit', atExit);
   try {

@@ -17,7 +17,7 @@ const BYTES: Readonly<Record<(typeof COLLECTIVES)[number], readonly number[]>> =
   'all-to-all': [16, 64, 256, 1024, 4096, 16_384].map((kib) => kib * KIB),
   'all-reduce': [16, 256, 1024, 4096, 16_384, 65_536].map((kib) => kib * KIB),
 };
-/** `--quick`: only what the headline needs, with minimal repetitions. */
+/** Layouts of `--quick`: only those that the headline needs, with minimal repetitions. */
 const QUICK_LAYOUTS: readonly LayoutName[] = ['1x4', '2x2'];
 const QUICK_BYTES: typeof BYTES = {
   'all-to-all': [16, 256, 1024, 4096].map((kib) => kib * KIB),

@@ -14,7 +14,7 @@ export const CHUNK_BYTES = 1 << 20;
 /** Period of the byte pattern; divides a chunk. */
 const PERIOD = 256;
 
-/** A chunk of the stream: byte i is i modulo 256. */
+/** Returns a chunk of the stream: byte i is i modulo 256. */
 export function streamChunk(): Buffer {
   return Buffer.alloc(CHUNK_BYTES, Buffer.from(Array.from({ length: PERIOD }, (_, i) => i)));
 }
@@ -26,7 +26,7 @@ export function pourInto(stream: Writable): void {
     while (!stream.destroyed && stream.write(chunk));
   };
   stream.on('drain', pour);
-  // The receiver closes once it has enough.
+  // The receiver closes once it has enough bytes.
   stream.on('error', () => undefined);
   pour();
 }

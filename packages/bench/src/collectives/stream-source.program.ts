@@ -26,7 +26,7 @@ const START: Readonly<Record<SourceKind, (security: SecurityOptions) => Promise<
       stream.respond({ ':status': 200 });
       pourInto(stream);
     });
-    // The receiver closes the connection once it has enough.
+    // The receiver closes the connection once it has enough bytes.
     server.on('sessionError', () => undefined);
     return portOf(server);
   },
@@ -48,7 +48,7 @@ function portOf(server: NetServer): Promise<number> {
   });
 }
 
-/** The relay of an agent, simulated: sends no more than credit allows. */
+/** Starts a simulated relay of an agent, which sends no more than credit allows. */
 async function startGrpc(options: SecurityOptions): Promise<number> {
   const security = loadSecurity(options);
   const rpc = createRpcServer(security);

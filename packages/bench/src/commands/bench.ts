@@ -22,14 +22,14 @@ type Given<Options> = Omit<Options, 'out'> & { readonly out?: string };
 
 const SET = ['--set <key=value>', 'override a field in every run; repeat for several', collect, []] as const;
 const QUICK_STEPS = 30;
-/** Fewer steps would leave none to time after warm-up. */
+/** Minimum number of steps; with fewer, none would be left to time after warm-up. */
 const LEAST_STEPS = 4;
 const ALONE = { configs: ['tiny', 'small'], steps: 60 } as const;
 const WITH_PEER = { configs: ['small'], steps: 12 } as const;
 
 /**
- * `locmoe bench`: long-running measurements. Modules are loaded when they run, as TensorFlow takes a second
- * to load.
+ * Adds `locmoe bench`, the long-running measurements. Modules are loaded when a bench runs, as TensorFlow
+ * takes a second to load.
  */
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description(BENCH_COMMANDS.bench);
@@ -42,7 +42,7 @@ export function addBenchCommand(program: Command): void {
   addPlace(bench);
 }
 
-/** Adds the options that every bench has, which come last. @param holds what the work folder is for */
+/** Adds the options that every bench lists last. @param holds what the work folder is for */
 function inFolders(command: Command, name: string, holds: string): Command {
   return command
     .option('--work-dir <dir>', holds, `runs/${name}`)
@@ -275,7 +275,7 @@ function addPlace(bench: Command): void {
   );
 }
 
-/** `locmoe plan`: predicts the step time of a cluster from a cost model. */
+/** Adds `locmoe plan`, which predicts the step time of a cluster from a cost model. */
 export function addPlanCommand(program: Command): void {
   program
     .command('plan')

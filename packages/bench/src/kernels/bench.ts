@@ -14,7 +14,7 @@ import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 import { machine } from '../folders.js';
 import { median, timeOf } from '../statistics.js';
 
-/** Tokens of a rank and of a sequence, heads, rows of an expert, and words, as in the recipe `small`. */
+/** Sizes as in the recipe `small`: tokens of a rank and of a sequence, heads, rows of an expert, and words. */
 const TOKENS = 1024;
 const SEQUENCE = 128;
 const HEADS = 8;
@@ -130,7 +130,7 @@ function indices(length: number, below: number): Int32Array {
   return Int32Array.from({ length }, (_, i) => (i * 7919) % below);
 }
 
-/** Normally distributed values of a scale that keeps softmax and products in their usual range. */
+/** Draws normally distributed values of a scale that keeps softmax and products in their usual range. */
 function inputsOf({ name, shapes }: Operation): tf.Tensor[] {
   return shapes.map((shape, i) => normal(`${name} ${i}`, shape, i === 0 ? 1 : 1 / Math.sqrt(shape[0]!)));
 }
@@ -147,7 +147,7 @@ export interface BenchKernelsOptions {
 }
 
 /**
- * Greatest difference of a result from TensorFlow's, divided by the root mean square of TensorFlow's, by
+ * Maximum difference between a result and TensorFlow's, divided by the root mean square of the latter, by
  * precision.
  */
 const TOLERANCE = { float32: 1e-3, bfloat16: 0.2 } as const;
@@ -160,8 +160,8 @@ interface Contender {
 }
 
 /**
- * `locmoe bench kernels`: times the operations of a step with each of the kernels, forward and backward, in
- * turns. Results are compared with TensorFlow's before anything is timed.
+ * `locmoe bench kernels`: times the operations of a training step, forward and backward, alternating between
+ * the kernels. Results are compared with TensorFlow's before anything is timed.
  *
  * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN; `BAD_INPUT` for
  *   a width that is not divisible by the number of heads
@@ -207,13 +207,13 @@ function contendersOf(): Contender[] {
 }
 
 async function timesOf(operation: Operation, contenders: readonly Contender[], rounds: number) {
-  // Each contender has its own tensors, as TensorFlow keeps what it reads in memory of its own.
+  // Each contender has its own tensors, as TensorFlow copies those that it reads into its own memory.
   const tensors = contenders.map(({ kernels }) => {
     const inputs = inputsOf(operation);
     const { shape } = tf.tidy(() => operation.run(kernels, inputs));
     return { inputs, dy: normal('dy', shape, 1) };
   });
-  /** Value and gradients of the inputs, which live in the caller's tidy. */
+  /** Returns the value and the gradients of the inputs, which live until the caller's tidy ends. */
   const call = (i: number): tf.Tensor[] => {
     const { inputs, dy } = tensors[i]!;
     const { kernels } = contenders[i]!;
@@ -238,7 +238,7 @@ async function timesOf(operation: Operation, contenders: readonly Contender[], r
       const time = timeOf(() => tf.tidy(() => void call(i)));
       if (round >= 0) ms[i]!.push(time);
     });
-    // Lets a signal end the command.
+    // A signal can end the command here.
     await setImmediate();
   }
   for (const { inputs, dy } of tensors) for (const tensor of [...inputs, dy]) tensor.dispose();

@@ -95,7 +95,7 @@ export interface PlacedLayer {
   readonly rankE: Int32Array;
 }
 
-/** The sparse layers of a configuration with a placement. */
+/** Returns the sparse layers of a configuration with a placement. */
 export function layersOf(config: RunConfig, counts: RouteCounts): PlacedLayer[] {
   const { cluster, moe, model } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;
@@ -119,8 +119,8 @@ export interface ReplicaEstimate {
 }
 
 /**
- * Estimates copies: a copy keeps the rows of its node at home, but the gradients of its expert are sent and
- * received in each step.
+ * Estimates copies: a copy keeps the rows of its node on that node, but the gradients of its expert are sent
+ * and received in each step.
  */
 export function replicaEstimate(
   config: RunConfig,

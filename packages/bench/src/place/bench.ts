@@ -29,7 +29,7 @@ const SETS = [
   'moe.expertGroups=1',
   'moe.numExperts=16',
   'moe.capacityFactor=1.25',
-  // The schedule must not depend on the end of the run, and trials of the overlap must not change its steps.
+  // The schedule must not depend on the end of the run, nor the steps on trials of the overlap degree.
   'train.schedule=constant',
   'cluster.overlapDegree=1',
   'train.validationSequences=1',

@@ -24,14 +24,14 @@ export interface BoundedAssignment {
 }
 
 const STARTS = 8;
-/** Solved assignments for the bound; large layers take some seconds. */
+/** Number of assignments that are solved for the bound; large layers take some seconds. */
 const ROUNDS = 200;
 const ROUNDS_OF_LARGE = 30;
 const LARGE = 128;
-/** Number of random exchanges before each new search, and number of searches times the number of experts. */
+/** Number of random exchanges before each new search; then the number of searches times the number of experts. */
 const KICK = 3;
 const KICKED = 10_000;
-/** If no placement keeps the limit, a little more than the most even load is allowed, to have a choice. */
+/** If no placement keeps the limit, the most even load times this factor is allowed, to have a choice. */
 const SLACK = 1.02;
 const CLOSE = 1e-9;
 
@@ -121,8 +121,8 @@ function mostLoad(rankE: Int32Array, loads: Loads): number {
 }
 
 /**
- * The assignment with the most even load from several starts: the given ones, the largest experts first on
- * the emptiest rank, and random ones.
+ * Searches for the assignment with the most even load from several starts: the given assignments, the largest
+ * experts first on the emptiest rank, and random ones.
  */
 function mostEven(problem: BoundedProblem, given: readonly Int32Array[]): Int32Array {
   const { numExperts } = problem;
@@ -157,7 +157,7 @@ function toTheEmptiest(
   return rankE;
 }
 
-/** Exchanges experts of the fullest rank with others while that makes both less full. */
+/** Exchanges experts of the fullest rank with others while that lowers the higher load of the two ranks. */
 function evenedOut(problem: BoundedProblem, rankE: Int32Array): Int32Array {
   const { numExperts, loadE } = problem;
   const loads = loadsOf(rankE, problem);
@@ -205,7 +205,7 @@ function withFewExchanges(problem: BoundedProblem, rankE: Int32Array, most: numb
         const relief = over(loads[from]!) + over(loads[to]!) - over(fromLoad) - over(toLoad);
         const cost = costOf(a, to) + costOf(b, from) - costOf(a, from) - costOf(b, to);
         if (isOver ? relief <= CLOSE * most : relief < 0 || cost >= -least) continue;
-        // The exchange with the lowest cost per relief comes first.
+        // The exchange with the lowest cost per unit of load relieved comes first.
         const worth = isOver ? -Math.max(cost, least) / relief : -cost;
         if (worth > (best?.worth ?? Number.NEGATIVE_INFINITY)) best = { a, b, worth };
       }

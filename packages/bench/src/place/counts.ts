@@ -20,7 +20,7 @@ export interface RouteCounts {
 /** The counts of all sequences, and those of two random halves. */
 export interface SplitCounts {
   readonly all: RouteCounts;
-  /** Null if a domain has sequences in only one half. */
+  /** Counts of two random halves; null if a domain has sequences in only one half. */
   readonly halves: readonly [RouteCounts, RouteCounts] | null;
 }
 

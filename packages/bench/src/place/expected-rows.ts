@@ -11,10 +11,10 @@ import type { RouteCounts } from './counts.js';
 const BATCHES = 256;
 
 /**
- * Expected kept choices of a step from each rank for each expert, row-major [W, E], by sparse layer.
- * Sequences of a domain are considered alike on every rank. With `data.placement: mixed`, every rank has the
- * same mixture, as the differences in a recording are those of the drawn text, and the next step has others.
- * With `domain`, the ranks follow from the experts.
+ * Returns the expected kept choices of a step from each rank for each expert, row-major [W, E], by sparse
+ * layer. Sequences of a domain are considered alike on every rank. With `data.placement: mixed`, every rank
+ * has the same mixture: differences between ranks in a recording come from the drawn text, and the next step
+ * draws other text. With `domain`, the ranks of sequences follow from those of the experts.
  *
  * @param config with the placement
  */
@@ -34,7 +34,7 @@ export function expectedRows(config: RunConfig, { keptDE }: RouteCounts): Float6
   });
 }
 
-/** Mean number of sequences of each domain on a rank in a step, [D][W]. */
+/** Returns the mean number of sequences of each domain on a rank in a step, [D][W]. */
 function sequencesOfRanks(config: RunConfig): Float64Array[] {
   const { data, train, cluster } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;

@@ -60,7 +60,7 @@ function isSame(a: Float64Array, b: Float64Array): boolean {
   return a.every((each, i) => each === b[i]);
 }
 
-/** The assignment problem of one layer's experts, with the rows coming from their present ranks. */
+/** Returns the assignment problem of one layer's experts, with the rows coming from their present ranks. */
 function problemOf(input: PlanInput, { rowsWE, rankE }: PlacedLayer, maxLoad: number): BoundedProblem {
   const { config } = input;
   const { nodes, workersPerNode } = config.cluster;
@@ -85,7 +85,7 @@ function problemOf(input: PlanInput, { rowsWE, rankE }: PlacedLayer, maxLoad: nu
   return { numExperts, numRanks, costEW, loadE, maxLoad, nowE: rankE };
 }
 
-/** A placement with the given rank of each expert. */
+/** Returns a placement with the given rank of each expert. */
 function placementOn(
   { cluster: { nodes, workersPerNode }, moe: { numExperts } }: RunConfig,
   layers: readonly Pick<PlacedLayer, 'layer'>[],
@@ -95,7 +95,7 @@ function placementOn(
   return { version: 1, numExperts, nodes, workersPerNode, layers: Object.fromEntries(ranks) };
 }
 
-/** The `draw`th random placement. */
+/** Draws the random placement with the number `draw`. */
 export function randomPlacement(
   config: RunConfig,
   counts: RouteCounts,

@@ -150,7 +150,7 @@ function savedOnOthers(input: PlanInput, halves: readonly RouteCounts[], maxLoad
   };
 }
 
-/** The configuration that trained the routes, with the layout to place for. */
+/** Returns the configuration that trained the routes, with the layout to place for. */
 function inputOf({ places, config, set, ...options }: PlaceOptions): PlanInput {
   const file = config ?? configOfRuns(places);
   // The placement of the run, if it had one, is ignored.
@@ -168,7 +168,7 @@ function inputOf({ places, config, set, ...options }: PlaceOptions): PlanInput {
   return input;
 }
 
-/** The configuration of the run whose routes are given; several runs must have equivalent configurations. */
+/** Returns the configuration of the run whose routes are given; several runs must have equivalent configurations. */
 function configOfRuns(places: readonly string[]): string {
   const missing = places.find((place) => !existsSync(place));
   if (missing !== undefined) throw new TrainerError('BAD_INPUT', `${missing}: there is no such file or run`);
@@ -197,7 +197,7 @@ function configOfRuns(places: readonly string[]): string {
   return first.file;
 }
 
-/** Fields on which routes and their cost depend. */
+/** Returns the fields on which routes and their cost depend. */
 function decisive({ model, moe, data: { domains, weights }, train: { globalBatch } }: RunConfig): object {
   return { model, moe: { ...moe, placement: null }, data: { domains, weights }, train: { globalBatch } };
 }

@@ -20,13 +20,13 @@ export function computeS({ flops, touched, operations }: Work, profile: ComputeP
   );
 }
 
-/** Share of a core for each of `processes` busy processes of a node. */
+/** Returns the share of a core for each of `processes` busy processes of a node. */
 export function coreShare({ coresPerNode }: Machines, processes: number): number {
   return Math.min(1, coresPerNode / processes);
 }
 
 /**
- * Slowdown of running all workers at once, on top of sharing the cores; linear between measured occupancies.
+ * Returns the slowdown of running all workers at once, beyond sharing the cores; linear between measured occupancies.
  */
 export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, coresPerNode }: Machines): number {
   const occupancy = workersPerNode / coresPerNode;
@@ -43,7 +43,7 @@ export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, cores
  */
 export type ExchangeCounts = Readonly<Record<keyof ExchangeProfile, number>>;
 
-/** Inside a node: a worker writes its messages and reads those of its neighbours. */
+/** Counts the costs inside a node: a worker writes its messages and reads those of its neighbours. */
 export function countsInNode({ localMessages, localBytes }: Exchange, machines: Machines): ExchangeCounts {
   const share = coreShare(machines, machines.workersPerNode);
   return {
@@ -55,8 +55,8 @@ export function countsInNode({ localMessages, localBytes }: Exchange, machines: 
 }
 
 /**
- * Between nodes: as inside a node, but through the rings of the agent, which sends and receives for all
- * workers of its node.
+ * Counts the costs between nodes: as inside a node, but through the rings of the agent, which sends and
+ * receives for all workers of its node.
  */
 export function countsBetweenNodes(exchange: Exchange, machines: Machines): ExchangeCounts {
   const { remoteMessages, remoteBytes } = exchange;
@@ -83,7 +83,7 @@ const NO_COUNTS: ExchangeCounts = {
   streamByteNs: 0,
 };
 
-/** Frames sent by a node: one per message on the wire, and one more per MiB. */
+/** Counts the frames sent by a node: one per message on the wire, and one more per MiB. */
 function framesOfNode({ aggregate, remoteMessages, remoteBytes }: Exchange, machines: Machines): number {
   const messages = aggregate ? machines.nodes - 1 : machines.workersPerNode * remoteMessages;
   return messages + Math.floor((machines.workersPerNode * remoteBytes) / MAX_FRAME_PAYLOAD_BYTES);

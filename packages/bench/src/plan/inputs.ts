@@ -24,7 +24,7 @@ export interface PlanOptions {
   readonly json: boolean;
 }
 
-/** A plan iterates over every rank and every expert of a domain; beyond this it would take minutes. */
+/** Maximum number of ranks, and of experts: a plan iterates over all, and with more would take minutes. */
 const MOST = 16_384;
 
 /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for invalid options */
@@ -63,7 +63,7 @@ function withFlops(profile: MachineProfile, flopsPerS: number | undefined): Mach
   return { ...profile, compute: { ...profile.compute, flopsPerS } };
 }
 
-/** `cluster.interNodeLink` limits each stream; a node has one stream to each other node. */
+/** Sums the links of a node: `cluster.interNodeLink` limits each stream, and a node has one to each other node. */
 export function configuredLink({ cluster: { interNodeLink, nodes } }: RunConfig): Link | null {
   if (interNodeLink === null) return null;
   const { gbps, latencyMs } = interNodeLink;

@@ -28,14 +28,14 @@ export function parseLink(text: string, option = '--link'): Link {
   return { bytesPerS: bitsPerS / 8, latencyS };
 }
 
-/** A number with a unit, in the base unit; null if malformed. */
+/** Parses a number with a unit into the base unit; null if malformed. */
 function quantity(text: string, units: Readonly<Record<string, number>>): number | null {
   const match = /^(\d+(?:\.\d+)?)([a-z]+)$/.exec(text);
   if (match === null || !Object.hasOwn(units, match[2]!)) return null;
   return Number(match[1]) * units[match[2]!]!;
 }
 
-/** Inverse of `parseLink`. */
+/** Formats a link; the inverse of `parseLink`. */
 export function formatLink({ bytesPerS, latencyS }: Link): string {
   return `${inUnit(8 * bytesPerS, BITS_PER_S)},${inUnit(latencyS, SECONDS)}`;
 }

@@ -64,7 +64,7 @@ export interface Plan {
   /** Share of the step spent in the all-to-alls of sparse layers. */
   readonly allToAllShare: number;
   readonly tokensPerS: number;
-  /** Per rank. */
+  /** Work of one rank. */
   readonly work: ModelWork;
   readonly parameters: ParameterCounts;
   readonly memory: RankMemory;
@@ -97,7 +97,7 @@ const OF_PASSES: readonly TimePart[] = [
   'waiting',
 ];
 
-/** A step of `numPasses` micro-batches, derived from a step with one. */
+/** Derives a step of `numPasses` micro-batches from a step with one. */
 function repeated(one: Plan, numPasses: number): Plan {
   if (numPasses === 1) return one;
   const partsMs = Object.fromEntries(
@@ -186,7 +186,7 @@ function computeMs(
   };
 }
 
-/** Work of routing outside TensorFlow, in all sparse layers. */
+/** Returns the time of routing outside TensorFlow, in all sparse layers. */
 function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
   const { model, train } = config;
   const numTokens = sequences * model.seqLen;
@@ -200,7 +200,7 @@ function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences:
 }
 
 /**
- * Time of waiting for the rank with the busiest experts, to which the waiting ranks may leave their cores.
+ * Returns the time of waiting for the rank with the busiest experts, to which the waiting ranks may leave their cores.
  */
 function waitingS(
   config: RunConfig,
@@ -267,7 +267,7 @@ export function bytePrices(input: PlanInput): { readonly sameNode: number; reado
   return { sameNode: priceOf(msOf(PROBE_BYTES, 0)), otherNode: priceOf(msOf(0, PROBE_BYTES)) };
 }
 
-/** Time on the link of a node: latency, and the bytes sent by all its workers. */
+/** Returns the time on the link of a node: latency, and the bytes sent by all its workers. */
 function linkS(exchange: Exchange, { cluster }: RunConfig, link: Link | null): number {
   const messages = messagesOfNode(exchange, cluster);
   if (link === null || messages === 0) return 0;

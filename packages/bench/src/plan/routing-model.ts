@@ -37,12 +37,12 @@ export const UNIFORM: RoutingAssumption = {
   source: 'assumed: an even load, every choice kept',
 };
 
-/** The router that does the work of most steps: once choices become a table, the router is a `hash`. */
+/** Returns the router that does the work of most steps: once choices become a table, the router is a `hash`. */
 export function workingRouter({ moe, train }: RunConfig): string {
   return moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps ? 'hash' : moe.router;
 }
 
-/** Cost of the configured router for `numTokens` tokens of a rank in one layer. */
+/** Returns the cost of the configured router for `numTokens` tokens of a rank in one layer. */
 export function routerPrice(config: RunConfig, numTokens: number): RouterPrice {
   const { moe, model } = config;
   const size = { numTokens, dModel: model.dModel };
@@ -78,7 +78,7 @@ export function assumptionOf(config: RunConfig): RoutingAssumption {
 }
 
 /**
- * Rows of the busiest rank divided by those of the mean rank, limited by the classic capacity of an expert.
+ * Returns the rows of the busiest rank divided by those of the mean rank, limited by the classic capacity of an expert.
  */
 export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: RoutingAssumption): number {
   if (moe.capacityFactor === null) return imbalance;
@@ -86,8 +86,8 @@ export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: Rou
 }
 
 /**
- * Destinations of tokens: the known ones or, assuming that all experts of a domain's group are equally
- * likely, the mean over domains, ranks and sparse layers.
+ * Returns the destinations of tokens: the known ones or, assuming that all experts of a domain's group are
+ * equally likely, the mean over domains, ranks and sparse layers.
  */
 export function tierShares(config: RunConfig, { localGain, tiers }: RoutingAssumption): TierShares {
   if (tiers !== undefined) return tiers;
@@ -130,8 +130,8 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
 }
 
 /**
- * Share of the experts that an update changes: all or, with `train.expertUpdate: touched`, those with tokens.
- * Every expert of a domain's group is equally likely for a choice, independently of the other choices.
+ * Returns the share of the experts that an update changes: all or, with `train.expertUpdate: touched`, those with
+ * tokens. Every expert of a domain's group is equally likely for a choice, independently of the other choices.
  */
 export function touchedShare(config: RunConfig, { keptPerToken }: RoutingAssumption): number {
   const { train, data, model, moe } = config;
@@ -149,7 +149,7 @@ export function touchedShare(config: RunConfig, { keptPerToken }: RoutingAssumpt
   return sum(shares) / count;
 }
 
-/** Ranks that hold replicas of the same experts. */
+/** Returns the number of ranks that hold replicas of the same experts. */
 export function numReplicas({ moe, cluster }: RunConfig): number {
   return Math.max(1, (cluster.nodes * cluster.workersPerNode) / heldExperts(moe).count);
 }

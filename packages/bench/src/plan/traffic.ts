@@ -8,7 +8,7 @@ import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './rout
 
 // W ranks, N nodes of G ranks. Steps and bytes are those documented in src/collectives/.
 
-/** One collective step as seen by a mean rank; it receives as much as it sends. */
+/** One collective step as seen by a mean rank, which receives as much as it sends. */
 export interface Exchange {
   readonly kind: OperationKind;
   readonly purpose: string;
@@ -35,11 +35,11 @@ export interface Traffic {
   readonly messagesBetweenNodes: number;
 }
 
-/** Up to this size an all-reduce takes one step (src/collectives/all-reduce.ts). */
+/** Size up to which an all-reduce takes one collective step (src/collectives/all-reduce.ts). */
 const DIRECT_BYTES = 16 << 10;
 const FLOAT_BYTES = 4;
 
-/** All collectives of one training step, in order. */
+/** Returns all collectives of one training step, in order. */
 export function exchangesOf(
   config: RunConfig,
   tiers: TierShares,
@@ -83,7 +83,7 @@ function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rows
   };
 }
 
-/** Exchange of counts or scores before tokens move. */
+/** Describes the exchange of counts or scores before tokens move. */
 function allGather(config: RunConfig, topology: Topology): Transfer {
   const { purpose, bytes } = routerPrice(config, tokensPerRank(config)).gathered;
   const messages = everyone(topology);
@@ -151,7 +151,7 @@ const NO_TRANSFER = {
   summed: 0,
 } as const;
 
-/** The all-reduce of expert gradients among the ranks with replicas: r, r + n, r + 2 n, ... for n experts. */
+/** Describes the all-reduce of expert gradients among the ranks with replicas: r, r + n, r + 2 n, ... for n experts. */
 function replicaReduce(config: RunConfig, numSummed: number, topology: Topology): Exchange[] {
   const replicas = numReplicas(config);
   if (replicas === 1 || numSummed === 0) return [];
@@ -173,7 +173,7 @@ function replicaReduce(config: RunConfig, numSummed: number, topology: Topology)
   return [{ ...exchange, summed: numSummed }, exchange];
 }
 
-/** Messages from one node to all others in one exchange. */
+/** Counts the messages from one node to all others in one exchange. */
 export function messagesOfNode(
   { aggregate, remoteMessages }: Exchange,
   { nodes, workersPerNode }: RunConfig['cluster'],
@@ -183,7 +183,7 @@ export function messagesOfNode(
 }
 
 /**
- * Bytes moved by the exchanges of sparse layers per step, as a run reports them (counts and scores included).
+ * Counts the bytes that exchanges of sparse layers move per step, as a run reports them (counts and scores included).
  */
 export function trafficOf(
   config: RunConfig,

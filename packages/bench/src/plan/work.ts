@@ -35,10 +35,10 @@ export interface RankLoad {
 }
 
 /**
- * The work of one rank in one step, by part of the model. Matrix products are counted exactly; the backward
- * of a product is two of its size. `touched` and `operations` follow src/model/ op by op: a compiled part
- * (ops/compiled.ts) is one operation that touches its inputs and outputs, and reading a parameter or saving a
- * tensor for the backward pass counts as one.
+ * Returns the work of one rank in one step, by part of the model. Matrix products are counted exactly; the
+ * backward of a product is two of its size. `touched` and `operations` follow src/model/ op by op: a compiled
+ * part (ops/compiled.ts) is one operation that touches its inputs and outputs, and reading a parameter or
+ * saving a tensor for the backward pass counts as one.
  */
 export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   const { numDenseLayers, numSparseLayers, queryLayer } = config.model;
@@ -113,13 +113,13 @@ function norm({ T, d }: Pick<Sizes, 'T' | 'd'>): PassWork {
   return { forward: work(0, 2 * T * d, 8), backward: work(0, 3 * T * d, 1) };
 }
 
-/** A weight matrix [a, b] applied to T rows. */
+/** Returns the work of a weight matrix [a, b] applied to T rows. */
 function product(T: number, a: number, b: number): PassWork {
   return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
 }
 
 /**
- * Scores, softmax and weighted sum of all heads; the backward pass recomputes the scores.
+ * Returns the work of scores, softmax and weighted sum of all heads; the backward pass recomputes the scores.
  *
  * @param d total width of all queries
  */
@@ -131,7 +131,7 @@ function attentionCore({ T, S, H }: Sizes, C: number, d: number): PassWork {
   };
 }
 
-/** x + y; the backward pass adds the gradients of both branches. */
+/** Returns the work of x + y; the backward pass adds the gradients of both branches. */
 function residual({ T, d }: Sizes): PassWork {
   return { forward: work(0, 3 * T * d, 1), backward: work(0, 3 * T * d, 2) };
 }
@@ -148,9 +148,7 @@ function attentionHalf(size: Sizes): PassWork {
   );
 }
 
-/**
- * Queries, keys and values. Outputs of several matrices are concatenated, and their gradients of x summed.
- */
+/** Counts the work of queries, keys and values; outputs of several matrices are concatenated, gradients of x summed. */
 function projections({ T, d, family }: Sizes) {
   const { matrices: widths, biased, normed, attended } = family.projection.widths(d);
   const columns = widths.reduce((sum, width) => sum + width, 0);
@@ -168,7 +166,7 @@ function projections({ T, d, family }: Sizes) {
   return { columns, attended, matrices: plus(...products, ...onRows, ...(others === 0 ? [] : [moves])) };
 }
 
-/** A network on all tokens with a compiled activation, which the backward pass recomputes. */
+/** Returns the work of a network on all tokens with a compiled activation, which the backward pass recomputes. */
 function feedForward({ T, d, F, family }: Sizes): PassWork {
   const matrices = family.feedForward.length;
   const others = matrices - 2;
@@ -178,7 +176,7 @@ function feedForward({ T, d, F, family }: Sizes): PassWork {
   };
 }
 
-/** The networks of `experts` experts on `rows` rows, not compiled. */
+/** Returns the work of the networks of `experts` experts on `rows` rows, not compiled. */
 function expertNetworks(
   { d, F, family }: Pick<Sizes, 'd' | 'F' | 'family'>,
   rows: number,
@@ -213,7 +211,7 @@ function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad)
   return plus(expertNetworks({ d, F: expertWidthOf(config), family: size.family }, rows, experts), moves);
 }
 
-/** One network on all tokens, and the sum with the routed experts. */
+/** Returns the work of one network on all tokens, and of the sum with the routed experts. */
 function sharedWork(config: RunConfig, size: Sizes): PassWork {
   const { sharedExperts } = config.moe;
   if (sharedExperts === 0) return NOTHING;

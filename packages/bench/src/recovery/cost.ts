@@ -38,7 +38,7 @@ export const costPart: Part = async (context) => {
 };
 
 /**
- * Mean time from step to step by the wall clock: a median would hide the steps that a snapshot makes longer.
+ * Returns the mean time between steps by the wall clock: a median would hide the steps that a snapshot makes longer.
  */
 async function stepMs({ workDir, dataDir }: PartContext, sets: readonly string[]): Promise<number> {
   const lengths = [`train.steps=${STEPS}`, 'train.validateEvery=1000', 'train.checkpointEvery=1000'];

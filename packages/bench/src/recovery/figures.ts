@@ -22,7 +22,7 @@ const rowSchema = z.object({
 
 const figuresSchema = z.object({
   faults: z.record(z.string(), rowSchema),
-  /** Null if not measured yet. */
+  /** Figures of the soak; null if not measured yet. */
   soak: z
     .object({
       minutes: z.number(),
@@ -53,8 +53,8 @@ export const NO_FIGURES: RecoveryFigures = {
 const FILE = 'recovery.json';
 
 /**
- * The figures in a folder, to be extended; empty if there are none or if they are from another machine, as
- * figures of two machines are not comparable.
+ * Reads the figures in a folder, to be extended; empty if there are none or if they are from another machine,
+ * as figures of two machines are not comparable.
  *
  * @throws TrainerError `BAD_INPUT` if the file holds something else
  */
@@ -112,7 +112,7 @@ function round(seconds: number): number {
   return Math.round(100 * seconds) / 100;
 }
 
-/** A header and a row for each fault: median, 90th percentile and worst of its outages. */
+/** Returns a header and a row for each fault: median, 90th percentile and worst of its outages. */
 export function faultTable({ faults, outages: all }: RecoveryFigures): string[][] {
   const rows = Object.entries(faults).map(([name, { runs, violations }]) => {
     const outages = all[name] ?? [];

@@ -22,9 +22,9 @@ const SETS = [
   'train.keepCheckpoints=3',
   'cluster.maxRestarts=1000000',
 ];
-/** Longest outage to wait for. */
+/** Maximum duration of an outage. */
 const OUTAGE_MS = 120_000;
-/** Longest time until a run trains again. */
+/** Maximum time until a run trains again. */
 const TRAINING_MS = 180_000;
 /**
  * Maximum number of new steps between an outage and the next fault, so that faults strike anywhere between
@@ -35,7 +35,7 @@ const PAUSE_STEPS = CHECKPOINT_EVERY;
 const PAUSE_MS = 300;
 const RETRY_MS = 1_000;
 
-/** Injects a fault many times into one run that goes on, and measures each outage. */
+/** Injects a fault many times into one continuing run, and measures each outage. */
 function rowPart(name: string, row: Row): () => Promise<Part> {
   return async () => async (context) => {
     const settings = {
@@ -102,7 +102,7 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
   if (found === null) throw new TrainerError('INTERRUPTED', 'ended during a run');
   await training.look();
   const planned = row.plan({ run, processes: found.processes, draw });
-  // A string says what is missing, such as the second checkpoint; it will come.
+  // A string names what the run does not have yet, such as a second checkpoint.
   const begun =
     typeof planned === 'string'
       ? null
@@ -119,7 +119,7 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
   return outage;
 }
 
-/** Wall-clock time in ms when a process had ended. */
+/** Waits for the end of a process, and returns its wall-clock time in ms. */
 function endOf(pid: number, training: TrainingProcess): Promise<number> {
   return training.until('an end of its worker', OUTAGE_MS, () => (isRunning(pid) ? undefined : Date.now()));
 }
@@ -165,7 +165,7 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
   return { detectedS: null, recoveredS: (sign.time - faultMs) / 1000, lostSteps: 0 };
 }
 
-/** Number of steps in a time span that had been done before it. */
+/** Counts the steps in a time span that had been done before that span. */
 function numStepsAgain(steps: readonly SeenStep[], fromMs: number, toMs: number): number {
   const before = new Set(steps.filter(({ time }) => time <= fromMs).map(({ step }) => step));
   return steps.filter(({ step, time }) => time > fromMs && time <= toMs && before.has(step)).length;

@@ -6,7 +6,7 @@ export interface Outage {
   readonly detectedS: number | null;
   /** Time until the first step that had not been done before. */
   readonly recoveredS: number;
-  /** Steps that were done again. */
+  /** Number of steps that were done again. */
   readonly lostSteps: number;
 }
 

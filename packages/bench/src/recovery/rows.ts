@@ -35,7 +35,7 @@ const stopWorker = onWorker((worker) => ({
   begin: () => send(worker, 'SIGSTOP'),
 }));
 
-/** Longer than the run waits before it gives up on the agent. */
+/** Duration of a freeze, longer than the run waits before it gives up on the agent. */
 const FROZEN_S = 12;
 
 const freezeAgent = onAgent((agent) => ({

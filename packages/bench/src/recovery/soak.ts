@@ -113,7 +113,7 @@ async function stopInCalm(
   return training.stop();
 }
 
-/** Returns the folder of the same run without faults, up to the last of `steps`. It skips the same steps. */
+/** Returns the folder of the same run without faults, up to the last of `steps`; it skips the same steps. */
 async function twinOf(steps: readonly Step[], training: TrainingArguments): Promise<string> {
   const skipped = steps.filter(({ loss }) => loss === null).map(({ step }) => `step.gradients:${step}:nan`);
   const twin = await TrainingProcess.start({ ...training, env: { LOCMOE_FAIL: skipped.join(',') } });

@@ -61,7 +61,7 @@ function settingsOf({ set, steps }: BenchRoutersOptions, router: string, seed: n
   return [...set, ...length, `moe.router=${router}`, `seed=${seed}`];
 }
 
-/** The figures of a run, which is trained unless the work folder has the same run already. */
+/** Returns the figures of a run, which is trained unless the work folder has the same run already. */
 async function figuresOf(
   { config, workDir, dataDir }: BenchRoutersOptions,
   name: string,
@@ -115,7 +115,7 @@ function table(runs: readonly RouterRun[]): string {
   ]);
 }
 
-/** Kept choices of the busiest expert divided by those of the mean expert: the maximum over the layers. */
+/** Divides the kept choices of the busiest expert by those of the mean expert; the maximum over the layers. */
 function imbalanceOf({ loadByLayer }: RunFigures): number {
   return Math.max(
     ...loadByLayer.map(

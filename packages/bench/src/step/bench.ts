@@ -15,7 +15,7 @@ export interface BenchStepOptions extends BenchFolders {
   readonly set: readonly string[];
   /** Steps of a timed run. */
   readonly steps: number;
-  /** Also trains with PyTorch. */
+  /** A peer that does the same training. */
   readonly peer?: 'torch';
   /** With a peer: how often each program runs. */
   readonly turns: number;
@@ -47,14 +47,14 @@ export async function benchStep(options: BenchStepOptions): Promise<number> {
   }
 }
 
-/** The programs that this machine can run. */
+/** Returns the programs that this machine can run. */
 export function programsHere(peer: TorchPeer): Program[] {
   return [
     'own',
     ...(elementTypeOf('auto') === 'bfloat16' ? (['own-bfloat16'] as const) : []),
     'peer',
-    // Only with bfloat16 in hardware: without, ours is refused, and PyTorch is twenty times slower than in
-    // float32.
+    // bfloat16 is run only where the hardware supports it: elsewhere our trainer refuses it, and PyTorch is
+    // twenty times slower than in float32.
     ...(multipliesBfloat16() ? (['peer-bfloat16'] as const) : []),
     ...(canCompile(peer) ? (['peer-compiled'] as const) : []),
   ];
@@ -90,7 +90,7 @@ function planTurns(
   ).flat();
 }
 
-/** One table per recipe. */
+/** Formats one table per recipe. */
 function tables(turns: readonly TurnResult[]): string {
   return [...new Set(turns.map(({ name }) => name))]
     .map((name) =>

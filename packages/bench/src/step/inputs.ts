@@ -33,7 +33,7 @@ export function writeInputs(folder: string, name: string, config: RunConfig, dat
   return inputs;
 }
 
-/** Initial values depend on (seed, name) only, so those of a single-rank world are those of any. */
+/** Writes initial weights. They depend on (seed, name) only, so those of a single-rank world are those of any. */
 function writeWeights(file: string, config: RunConfig): void {
   const model = new LanguageModel(config, soloTransport());
   try {

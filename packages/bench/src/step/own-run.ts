@@ -53,7 +53,7 @@ function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gc
   );
 }
 
-/** Garbage collection that began in a wall-clock interval, mean over workers, in ms. */
+/** Returns the time of garbage collections that began in a wall-clock interval, mean over workers, in ms. */
 function gcOf(folder: string, beginMs: number, endMs: number): number {
   const ofWorkers = readdirSync(folder).map((file) => {
     const collections: { atMs: number; ms: number }[] = JSON.parse(

@@ -4,10 +4,10 @@ import { median } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT), excluded from times. */
 const WARM_UP_STEPS = 3;
-/** With fewer steps, there would be none to time. */
+/** Minimum number of steps; with fewer, none would be timed. */
 export const LEAST_STEPS = 4;
 
-/** The ways to run ours and PyTorch, and ours with another router. */
+/** The ways to run our trainer and PyTorch, and our trainer with another router. */
 export const PROGRAMS = [
   ...(['own', 'own-bfloat16'] as const),
   ...(['peer', 'peer-bfloat16', 'peer-compiled'] as const),
@@ -29,7 +29,7 @@ export const PROGRAM_LABELS: Readonly<Record<Program, string>> = {
   'locmoe-plus': 'locmoe (locmoe-plus)',
 };
 
-/** The way to run PyTorch with the most tokens per second, by its median over turns; null if none ran. */
+/** Returns the way to run PyTorch with the most tokens per second, by its median over turns; null if none ran. */
 export function fastestPeer(
   turns: readonly { readonly runs: Readonly<Partial<Record<Program, StepRun>>> }[],
 ): PeerProgram | null {
@@ -50,7 +50,7 @@ export interface TimedStep {
   readonly loss: number;
   /** End of the step on the last rank, in ms since 1970. */
   readonly endedAtMs: number;
-  /** Mean over ranks. */
+  /** Time of each part, mean over ranks. */
   readonly partsMs: Readonly<Record<StepPart, number>>;
 }
 
@@ -72,9 +72,7 @@ export interface StepRun {
   readonly keptPerToken: number | null;
 }
 
-/**
- * Timed steps, by index: without warm-up and without the last, whose report is delayed by the end of the run.
- */
+/** Returns the range of timed steps: without warm-up and the last step, whose report the end of the run delays. */
 export function countedSteps(numSteps: number): { readonly from: number; readonly to: number } {
   return { from: Math.min(WARM_UP_STEPS, numSteps - LEAST_STEPS + 1), to: numSteps - 1 };
 }
@@ -116,9 +114,9 @@ const SAMPLE_MS = 500;
 const SAMPLING_SHARE = 0.05;
 
 /**
- * Peak memory of processes and their descendants during `run`: the maximum over samples of the summed PSS, so
- * that shared pages (libraries, shared memory) count once. Summed VmHWM would count them per process and add
- * peaks of different moments.
+ * Measures the peak memory of processes and their descendants during `run`: the maximum over samples of the
+ * summed PSS, so that shared pages (libraries, shared memory) count once. Summed VmHWM would count them per
+ * process and add peaks of different moments.
  *
  * @param run receives a function that adds a process to those watched
  */

@@ -28,7 +28,7 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
   GLOO_SOCKET_IFNAME: 'lo',
 };
 
-/** Not passed on, because they make OpenBLAS choose other kernels than those for this processor. */
+/** Settings that are not passed on, because they make OpenBLAS choose kernels for another processor. */
 export const KERNEL_SETTINGS = { OPENBLAS_CORETYPE: undefined, OPENBLAS_L2_SIZE: undefined } as const;
 
 const environment = () => ({ ...process.env, ...TORCH_SETTINGS, ...KERNEL_SETTINGS });
@@ -42,7 +42,7 @@ export interface TorchPeer {
   readonly kernels: string | null;
 }
 
-/** Record of one rank for each step. */
+/** Record of one step on one rank. */
 interface RankStep {
   readonly loss: number;
   readonly endedAtMs: number;
@@ -98,7 +98,7 @@ export function describePeer({ python, version, kernels }: TorchPeer): string {
   return `PyTorch ${version} of ${python}, ${kernels === null ? 'not with OpenBLAS' : `OpenBLAS's kernels ${kernels}`}`;
 }
 
-/** Compiles a minimal function. */
+/** Python program that compiles a minimal function. */
 const COMPILE = 'import torch; print(torch.compile(lambda x: torch.tanh(x) + 1)(torch.ones(64)).sum())';
 const COMPILE_MS = 120_000;
 
@@ -118,7 +118,7 @@ export interface PeerRunOptions {
   readonly tokensPerStep: number;
   /** Emptied first; removed at the end unless a rank failed. */
   readonly folder: string;
-  /** Aborts the ranks. */
+  /** Signal that aborts the ranks. */
   readonly signal: AbortSignal;
 }
 

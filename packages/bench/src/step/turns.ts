@@ -32,12 +32,12 @@ export interface TurnResult extends Pick<Turn, 'name' | 'steps'> {
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
   /** Maximum difference between our losses and those of the peer, in nats. */
   readonly greatestDifference: number;
-  /** The same for programs in bfloat16, compared with the peer in float32; 0 if none ran. */
+  /** Maximum difference of programs in bfloat16 from the peer in float32; 0 if none ran. */
   readonly greatestDifferenceBfloat16: number;
 }
 
 export interface TurnsOptions extends BenchFolders {
-  /** Null if no turn includes a peer program. */
+  /** The peer; null if no turn includes it. */
   readonly peer: TorchPeer | null;
   readonly dataDir: string;
 }

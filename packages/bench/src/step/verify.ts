@@ -10,7 +10,7 @@ export class NotTheSame extends Error {
 }
 
 /**
- * Maximum difference between the losses of two programs, step by step.
+ * Returns the maximum difference between the losses of two programs, step by step.
  *
  * @throws NotTheSame naming the first step at which they differ by more than `tolerance`
  */
@@ -33,8 +33,8 @@ export function assertSameLosses(
 
 /**
  * Overrides without which the peer cannot do the same training: it implements plain `switch`, and neither a
- * query layer nor level 1. The last ones, which `switch` does not read, are those of `locmoe-plus` as in its
- * paper, which runs beside both.
+ * query layer nor level 1. The last overrides, which `switch` does not read, configure `locmoe-plus` as in
+ * its paper; it runs beside both.
  */
 export const PEER_SETTINGS = [
   'model.queryLayer=false',
@@ -56,8 +56,8 @@ export const PEER_SETTINGS = [
 ] as const;
 
 /**
- * A run of `steps` steps with as little other work as possible. It keeps the warm-up of the recipe: at the
- * full learning rate from the start, a gate sends all tokens to one expert, which drops them.
+ * Returns the overrides for a run of `steps` steps with as little other work as possible. They keep the warm-up of the
+ * recipe: at the full learning rate from the start, a gate sends all tokens to one expert, which drops them.
  */
 export function lengthSettings(steps: number): string[] {
   return [
@@ -65,7 +65,7 @@ export function lengthSettings(steps: number): string[] {
     `train.validateEvery=${steps}`,
     'train.validationSequences=1',
     `train.checkpointEvery=${steps}`,
-    // In such a short run a snapshot would weigh as much as in a hundred steps of a long one.
+    // In such a short run, a snapshot would weigh as much as in a hundred training steps of a long one.
     'train.snapshotEvery=0',
     'train.keepCheckpoints=1',
   ];

@@ -4,7 +4,7 @@ const LEAST_NORMAL = 2 ** -14;
 /** Adding this constant rounds a smaller number to an integer, ties to even. */
 const ROUNDER = 1.5 * 2 ** 52;
 
-/** The bits of the nearest float16, ties to even; infinity beyond the largest float16. */
+/** Returns the bits of the nearest float16, ties to even; infinity beyond the largest float16. */
 export function float16Bits(value: number): number {
   single[0] = value;
   const bits = word[0]!;
@@ -16,7 +16,7 @@ export function float16Bits(value: number): number {
   return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
 }
 
-/** The smallest float16 that is at least a given non-negative number. */
+/** Returns the smallest float16 that is at least a given non-negative number. */
 export function float16AtLeast(value: number): number {
   const unit = 2 ** Math.max(-24, Math.floor(Math.log2(value)) - 10);
   return Math.ceil(value / unit) * unit;

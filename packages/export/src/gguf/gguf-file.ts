@@ -74,7 +74,7 @@ export const ggufValue = {
   bool: (value: boolean): GgufValue => ({ type: 'bool', bytes: Buffer.of(value ? 1 : 0) }),
   string: (value: string): GgufValue => ({ type: 'string', bytes: prefixed(value) }),
   strings: (values: readonly string[]): GgufValue => array('string', values.map(prefixed)),
-  /** The numbers must not be negative. */
+  /** Encodes numbers, which must not be negative. */
   int32s: (values: readonly number[]): GgufValue => array('int32', values.map(uint32)),
 };
 

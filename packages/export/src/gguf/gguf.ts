@@ -35,7 +35,7 @@ const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
   Qwen3MoeForCausalLM: 'qwen3moe',
 };
 
-/** A file for llama.cpp. */
+/** Writes a file for llama.cpp. */
 export const gguf: ExportTarget = {
   description: 'model.gguf for llama.cpp, of a model of family mixtral',
   types: Object.keys(TYPES) as Type[],
@@ -131,7 +131,7 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported to GGUF: ${why}`);
 }
 
-/** The tensor by which llama.cpp divides the frequency of each pair, if the divisor differs between pairs. */
+/** Returns the tensor by which llama.cpp divides the frequency of each pair, if the divisor differs between pairs. */
 function frequencyDivisors(model: RunConfig['model']): GgufTensor[] {
   const { headDim, ropeTheta, ropeScaling } = mixtralFields(model);
   if (ropeScaling?.type !== 'llama3') return [];

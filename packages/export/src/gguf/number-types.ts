@@ -10,12 +10,12 @@ const BLOCKS: Readonly<Record<GgufType, { readonly values: number; readonly byte
   Q4_K: { values: SUPER_BLOCK, bytes: SUPER_BLOCK_BYTES },
 };
 
-/** Number of values that are encoded together. */
+/** Returns the number of values that are encoded together. */
 export function blockLength(type: GgufType): number {
   return BLOCKS[type].values;
 }
 
-/** Bytes of `length` values, which must be whole blocks. */
+/** Returns the number of bytes of `length` values, which must be whole blocks. */
 export function bytesIn(type: GgufType, length: number): number {
   return (length / BLOCKS[type].values) * BLOCKS[type].bytes;
 }
@@ -33,7 +33,7 @@ export function encodeAs(type: GgufType, values: Float32Array): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }
 
-/** As in ggml's reference, the scale is the greatest magnitude of a block divided by 127. */
+/** Encodes blocks of Q8_0. As in ggml's reference, the scale is the greatest magnitude divided by 127. */
 function q8Blocks(values: Float32Array): Uint8Array {
   const encoded = Buffer.alloc(bytesIn('Q8_0', values.length));
   const { values: length, bytes } = BLOCKS.Q8_0;

@@ -83,8 +83,8 @@ function fitLine(block: Float32Array): { scale: number; least: number } {
 }
 
 /**
- * 6-bit numbers for non-negative amounts, and the float16 of which they are multiples. The float16 is rounded
- * up to at least a 63rd of the greatest amount, so that small amounts do not get a scale of 0.
+ * Returns 6-bit numbers for non-negative amounts, and the float16 of which they are multiples. The float16 is
+ * rounded up to at least a 63rd of the greatest amount, so that small amounts do not get a scale of 0.
  */
 function sixBits(amounts: readonly number[]): { unit: number; numbers: number[] } {
   const unit = float16AtLeast(Math.max(...amounts) / MOST_6_BITS);
@@ -92,8 +92,8 @@ function sixBits(amounts: readonly number[]): { unit: number; numbers: number[] 
 }
 
 /**
- * Packs 8 scales and 8 minimums. Bytes 0-3 and 4-7 have the first four of each, with 2 upper bits of the
- * others above; bytes 8-11 have the lower 4 bits of the others.
+ * Packs 8 scales and 8 minimums. Bytes 0-3 and 4-7 have the first four of each, with 2 upper bits of the last
+ * four above; bytes 8-11 have the lower 4 bits of the last four.
  */
 function packSixBits(scales: readonly number[], leasts: readonly number[], packed: Buffer): void {
   for (let i = 0; i < 4; i++) {

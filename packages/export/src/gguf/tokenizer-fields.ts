@@ -53,7 +53,7 @@ interface TokenizerFile {
 }
 
 /**
- * The fields for a byte-level BPE, and for the tokens with which a text begins and ends.
+ * Returns the fields for a byte-level BPE, and for the tokens with which a text begins and ends.
  *
  * @throws TrainerError `BAD_INPUT` for a pre-tokenizer or a normalizer that llama.cpp does not have
  */
@@ -93,7 +93,7 @@ function preTokenizerOf(file: string, { normalizer, pre_tokenizer }: TokenizerFi
   );
 }
 
-/** Every id of the vocabulary has a token, even if nothing is encoded as that token. */
+/** Returns a token for every id of the vocabulary, even if nothing is encoded as that token. */
 function tokensOf({ model, added_tokens = [] }: TokenizerFile, vocabSize: number) {
   const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
   const kinds = new Array<number>(vocabSize).fill(KIND.unused);

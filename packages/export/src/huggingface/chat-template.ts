@@ -8,8 +8,8 @@ export interface NamedTemplate {
 }
 
 /**
- * Jinja templates for `apply_chat_template`, of the domains that were fine-tuned with answers: the texts
- * before, between and after the turns, as in training.
+ * Makes Jinja templates for `apply_chat_template`, of the domains that were fine-tuned with answers: the
+ * texts before, between and after the turns, as in training.
  *
  * @returns a single template; or several, named by domain, of which the first is also `default`; undefined if
  *   there is no such domain
@@ -39,8 +39,8 @@ function inJinja(template: Template): string {
 }
 
 /**
- * JSON's escapes are also Jinja's. Block and comment marks are split up: some readers look for them in
- * strings.
+ * Writes a string for Jinja, which has JSON's escapes. Block and comment marks are split up: some readers
+ * look for them in strings.
  */
 function literal(text: string): string {
   return JSON.stringify(text).replace(/\{(?=[{%#])|[-{%#}](?=\})/g, '$&" + "');

@@ -9,8 +9,8 @@ export function isGpt2({ model }: RunConfig): boolean {
 }
 
 /**
- * A dense model as GPT2LMHeadModel of transformers. Its linear layers (Conv1D) multiply from the right as
- * ours do; they have biases, which are 0 here. The head is tied to the token embedding.
+ * Converts a dense model to GPT2LMHeadModel of transformers. Its linear layers (Conv1D) multiply from the
+ * right as ours do; they have biases, which are 0 here. The head is tied to the token embedding.
  */
 export function gpt2Model(checkpoint: Checkpoint): HuggingFaceModel {
   const { model } = checkpoint.manifest.config;

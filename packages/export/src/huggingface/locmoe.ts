@@ -61,8 +61,8 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
 };
 
 /**
- * Any model, as LocmoeForCausalLM of packages/export/pytorch. Tensors keep the names of the checkpoint after
- * the prefix `model.`.
+ * Converts any model to LocmoeForCausalLM of packages/export/pytorch. Tensors keep the names of the
+ * checkpoint after the prefix `model.`.
  *
  * @throws TrainerError `BAD_INPUT` if that module does not have the router, or as `refuseControl`
  */

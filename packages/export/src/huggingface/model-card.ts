@@ -15,7 +15,7 @@ const LANGUAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * README.md of an exported folder, as the page of a model on the HuggingFace hub. Unknown facts are left out.
+ * Writes README.md of an exported folder, as the page of a model on the HuggingFace hub. Unknown facts are left out.
  *
  * @param modelType `model_type` of config.json; `locmoe` comes with code
  */
@@ -70,9 +70,7 @@ function languages({ data }: RunConfig): string {
   return names.size === 0 ? '' : `language:\n${[...names].map((name) => `- ${name}\n`).join('')}`;
 }
 
-/**
- * A table of the domains: the source of their text, its licence, and its size if the dataset still exists.
- */
+/** Writes a table of the domains: the source of their text, its licence, and its size if the dataset still exists. */
 function trainingText({ data }: RunConfig, facts: RunFacts): string {
   const rows = data.domains.map((name) => {
     const sources = sourcesOf(name, data.corpus).map(({ source }) => source);
@@ -97,7 +95,7 @@ function sizeOf(split: RunFacts['domains'][number]['train'] | undefined): string
   return `${documents.toLocaleString('en')} documents, ${size}, ${tokens.toLocaleString('en')} tokens`;
 }
 
-/** The settings of the router, described as in docs/configuration.md; lists and tables are left out. */
+/** Describes the settings of the router as in docs/configuration.md; lists and tables are left out. */
 function router({ moe }: RunConfig): string {
   const { numExperts, dFeedForward, sharedExperts, expertGroups, capacityFactor } = moeSchema.shape;
   const common = { numExperts, dFeedForward, sharedExperts, expertGroups, capacityFactor };

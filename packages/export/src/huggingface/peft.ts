@@ -12,7 +12,7 @@ import type { ExportTarget } from '../target.js';
 import { publishedArchitecture } from './published.js';
 import { json } from './tokenizer-files.js';
 
-/** Only the low-rank pairs of `train.lora`, for the base model as written by the target huggingface. */
+/** Writes only the low-rank pairs of `train.lora`, for the base model as written by the target huggingface. */
 export const peft: ExportTarget = {
   description: 'the LoRA adapter of a model of family mixtral (train.lora), without its base, for PEFT',
   takesMixtral: true,
@@ -58,14 +58,14 @@ export const peft: ExportTarget = {
 };
 
 /**
- * Name of a module in its layer, such as `q_proj` or `experts.3.w1`. PEFT adapts every module whose name ends
- * with it, so no other module may.
+ * Returns the name of a module in its layer, such as `q_proj` or `experts.3.w1`. PEFT adapts every module
+ * whose name ends with it, so no other module's name may end with it.
  */
 function moduleOf({ published }: Counterpart): string {
   return published.replace(/^model\.layers\.\d+\.\w+\.|\.weight$/g, '');
 }
 
-/** In transformers, a linear layer is the transpose of our matrix, and so are both matrices of its pair. */
+/** Returns the matrices of a pair, transposed: a linear layer of transformers is the transpose of our matrix. */
 function pairTensors(
   checkpoint: Checkpoint,
   { own, published, shape }: Counterpart,

@@ -35,7 +35,7 @@ export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
   };
 }
 
-/** The class that computes a model. @throws TrainerError as `publishedModel` */
+/** Returns the class that computes a model. @throws TrainerError as `publishedModel` */
 export function publishedArchitecture(checkpoint: Checkpoint): Architecture {
   assertTopK(checkpoint);
   return architectureOf(checkpoint.manifest.config);
@@ -149,7 +149,7 @@ const OF_ARCHITECTURE: Readonly<
   Qwen3MoeForCausalLM: (config) => ({ ...ofQwenMixture(config), attention_bias: false }),
 };
 
-/** Hidden units of the shared expert that Qwen2Moe always has. */
+/** Returns the number of hidden units of the shared expert that Qwen2Moe always has. */
 export function sharedWidthOf(config: RunConfig): number {
   return config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH;
 }

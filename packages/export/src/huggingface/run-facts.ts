@@ -11,7 +11,7 @@ export interface RunFacts {
   readonly domains: DatasetIndex['domains'];
 }
 
-/** Facts are empty for a checkpoint that was moved out of its run, and lack sizes if the dataset is gone. */
+/** Reads the facts, which are empty for a checkpoint moved out of its run, and lack sizes if the dataset is gone. */
 export function factsOfRun({ folder, manifest }: Checkpoint): RunFacts {
   const run = new RunFolder(path.dirname(path.dirname(path.resolve(folder))));
   const record = run.readRecord();

@@ -5,7 +5,7 @@ import { withoutDummyPrefix } from 'locmoe/internal/data/tokenizer/sentence-piec
 import type { OutputFolder } from '../output-folder.js';
 import { chatTemplate } from './chat-template.js';
 
-/** The fields of config.json and generation_config.json for a model with one special token. */
+/** Returns the fields of config.json and generation_config.json for a model with one special token. */
 export function specialTokenIds(endOfText: number) {
   return { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText };
 }

@@ -27,8 +27,8 @@ const METADATA = { format: 'pt' };
 
 /**
  * Writes `model.safetensors`, or where that would be larger than `shardBytes` several files of at most that
- * size (a larger tensor has one of its own) and `model.safetensors.index.json`, which says where each tensor
- * is.
+ * size (a larger tensor has a file to itself) and `model.safetensors.index.json`, which says where each
+ * tensor is.
  */
 export async function writeWeights(
   output: OutputFolder,
@@ -51,7 +51,7 @@ export async function writeWeights(
   await output.write('model.safetensors.index.json', `${JSON.stringify(index, null, 2)}\n`);
 }
 
-/** A float32 tensor of a checkpoint under another name. */
+/** Returns a float32 tensor of a checkpoint under another name. */
 export function tensorOf(
   checkpoint: Checkpoint,
   from: string,

@@ -98,13 +98,13 @@ export class Graph {
     }
   }
 
-  /** A constant with a name of its own. */
+  /** Adds a constant with the given name. */
   initializer(name: Value, shape: readonly number[], data: Initializer['data']): Value {
     this.#initializers.set(name, { name, shape, data });
     return name;
   }
 
-  /** A list of int64, [n]; equal lists share one constant. */
+  /** Adds a list of int64, [n]; equal lists share one constant. */
   integers(...values: readonly number[]): Value {
     return this.initializer(`[${values}]`, [values.length], BigInt64Array.from(values, BigInt));
   }

@@ -24,7 +24,7 @@ export interface ModelFile {
 }
 
 /**
- * The graph as an ONNX model.
+ * Encodes the graph as an ONNX model.
  *
  * @param weightsFile name of the file for the weights, beside the model
  */

@@ -12,15 +12,15 @@ import { domainInput, ROUTINGS, type Routing } from './routing.js';
 
 const QUERY = 'query';
 
-/** Values of a tensor of the checkpoint. */
+/** Reads the values of a tensor of the checkpoint. */
 type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
 
 /**
- * The whole model as one graph. Inputs are token ids and domains, and the keys and values of the C previous
- * tokens; outputs are logits, the router's decisions for each sparse layer, and the keys and values including
- * those of the S tokens. The tensors of the checkpoint keep their names; inputs and outputs, and the symbols
- * in their shapes, are named as in Optimum's decoders, which transformers.js expects. See docs/export.md for
- * both.
+ * Builds the whole model as one graph. Inputs are token ids and domains, and the keys and values of the C
+ * previous tokens; outputs are logits, the router's decisions for each sparse layer, and the keys and values
+ * including those of the S tokens. The tensors of the checkpoint keep their names; inputs and outputs, and
+ * the symbols in their shapes, are named as in Optimum's decoders, which transformers.js expects. See
+ * docs/export.md for both.
  *
  * @throws TrainerError `BAD_INPUT` if there is no graph for the router
  */
@@ -28,7 +28,7 @@ export function modelGraph(config: RunConfig, read: ReadTensor): Graph {
   return new ModelGraph(config, read).build();
 }
 
-/** Prefixes of the tensors of each attention layer, from the bottom. */
+/** Returns the prefixes of the tensors of each attention layer, from the bottom. */
 export function attentionPrefixes({ model }: RunConfig): string[] {
   const numLayers = model.numDenseLayers + model.numSparseLayers;
   const layers = Array.from({ length: numLayers }, (_, layer) => `layers.${layer}`);
@@ -104,9 +104,9 @@ class ModelGraph {
   }
 
   /**
-   * The rows of a position embedding for the tokens, [B, S, d]; positions are counted from the first token
-   * that is not padding. Unlike Slice, Gather refuses a sequence that is too long; its error contains the
-   * name of the node, which is all that a caller sees.
+   * Returns the rows of a position embedding for the tokens, [B, S, d]; positions are counted from the first
+   * token that is not padding. Unlike Slice, Gather refuses a sequence that is too long; its error contains
+   * the name of the node, which is all that a caller sees.
    */
   #positions(name: string): Value {
     const { model } = this.config;
@@ -123,7 +123,7 @@ class ModelGraph {
     });
   }
 
-  /** -1e9 for keys after the query and for padding, otherwise 0, [B, 1, S, K]. */
+  /** Computes the mask: -1e9 for keys after the query and for padding, otherwise 0, [B, 1, S, K]. */
   #mask(): Value {
     const graph = this.#graph;
     const [first, end] = this.#span;
@@ -142,7 +142,7 @@ class ModelGraph {
     });
   }
 
-  /** In the query layer, the queries are those of the next position (src/model/query-layer.ts). */
+  /** Adds the attention. In the query layer, the queries are those of the next position (src/model/query-layer.ts). */
   #attentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
     const graph = this.#graph;
     const { dModel } = this.config.model;
@@ -160,7 +160,7 @@ class ModelGraph {
     });
   }
 
-  /** x + W_out softmax(q k^T / sqrt(h) + mask) v; q, k and v are [B, S, d]. */
+  /** Computes x + W_out softmax(q k^T / sqrt(h) + mask) v; q, k and v are [B, S, d]. */
   #attended(prefix: string, xBSD: Value, { q, k, v }: Record<'q' | 'k' | 'v', Value>, mask: Value): Value {
     const graph = this.#graph;
     const { dModel, numHeads } = this.config.model;
@@ -199,7 +199,7 @@ class ModelGraph {
     return graph.within(prefix, sum);
   }
 
-  /** W_out GELU(W_in x), with a hidden size of `width`. */
+  /** Computes W_out GELU(W_in x), with a hidden size of `width`. */
   #feedForward(prefix: string, x: Value, width: number): Value {
     const { dModel } = this.config.model;
     const before = this.#linear(x, `${prefix}.w_in`, [dModel, width]);
@@ -208,8 +208,8 @@ class ModelGraph {
   }
 
   /**
-   * x plus the weighted outputs of the experts that take the token, each computed only on its own tokens, and
-   * of shared experts.
+   * Adds to x the weighted outputs of the experts that take the token, each computed only on its own tokens,
+   * and those of shared experts.
    */
   #expertsHalf(prefix: string, xBSD: Value): Value {
     const graph = this.#graph;
@@ -269,7 +269,7 @@ class ModelGraph {
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
   }
 
-  /** Logits, with the token embedding as the output matrix, [B, S, V]. */
+  /** Computes the logits, with the token embedding as the output matrix, [B, S, V]. */
   #logits(xBSD: Value): Value {
     const graph = this.#graph;
     const { dModel, vocabSize } = this.config.model;
@@ -289,7 +289,7 @@ class ModelGraph {
     return this.#graph.node('LayerNormalization', [xBSD, ...parameters], attributes);
   }
 
-  /** x W */
+  /** Computes x W. */
   #linear(x: Value, name: string, shape: readonly [number, number]): Value {
     return this.#graph.node('MatMul', [x, this.#parameter(name, shape)]);
   }

@@ -2,7 +2,7 @@
 export interface OnnxConfig {
   /** Domains by id, which is the input `domain` of the graph. */
   readonly domains: readonly string[];
-  /** Longest sequence. */
+  /** Maximum length of a sequence, in tokens. */
   readonly seqLen: number;
   readonly vocabSize: number;
   /** Id of the token that precedes every document and ends it. */

@@ -32,8 +32,8 @@ export const onnx: ExportTarget = {
 };
 
 /**
- * The fields of config.json with which transformers.js calls the graph. It only needs to know how to call a
- * type, not its layers.
+ * Returns the fields of config.json with which transformers.js calls the graph. They say only how to call a
+ * model type, not what its layers are.
  */
 function callerConfig(config: RunConfig, isInOneFile: boolean) {
   const { model } = config;

@@ -23,9 +23,9 @@ export interface RoutingInput {
   readonly config: RunConfig;
   /** Activations after the layer norm, [B, S, d]. */
   readonly xBSD: Value;
-  /** int64 [B, S] */
+  /** Token ids, int64 [B, S]. */
   readonly tokenIdsBS: Value;
-  /** int64 [B] */
+  /** Domain of each sequence, int64 [B]. */
   readonly domainB: Value;
   /** A parameter or the state of the router as a constant, by its short name. */
   parameter(name: string, shape: readonly number[]): Value;
@@ -57,7 +57,7 @@ export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
   deepseek: deepseekRouting,
 };
 
-/** A table from the domain and the token id to the expert, -1 for none; the weight is 1. */
+/** Routes by a table from the domain and the token id to the expert, -1 for none; the weight is 1. */
 function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingInput): Routing {
   const { vocabSize } = config.model;
   const table = parameter('table', [config.data.domains.length * vocabSize]);
@@ -69,15 +69,15 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
   return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
 }
 
-/** softmax(x W_g) over the group; the experts with the highest probability take the token. */
+/** Routes by softmax(x W_g) over the group; the experts with the highest probability take the token. */
 function switchRouting(input: RoutingInput): Routing {
   const probsBSE = softmaxOfDenseGate(input);
   return topRouting(input, probsBSE, probsBSE);
 }
 
 /**
- * softmax(x W_g) over the group; of its candidates, an expert takes those whose probability reaches its
- * running threshold.
+ * Routes by softmax(x W_g) over the group; of its candidates, an expert takes those whose probability reaches
+ * its running threshold.
  */
 function expertChoiceRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
@@ -90,8 +90,8 @@ function expertChoiceRouting(input: RoutingInput): Routing {
 }
 
 /**
- * softmax(ReLU(w_i . x + e_i) + preference) over the group; the experts with the greatest arguments take the
- * token.
+ * Routes by softmax(ReLU(w_i . x + e_i) + preference) over the group; the experts with the greatest arguments
+ * take the token.
  */
 function locmoeRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
@@ -103,8 +103,8 @@ function locmoeRouting(input: RoutingInput): Routing {
 }
 
 /**
- * The K experts with the highest score take the token, weighted by their probabilities or, with K > 1, by
- * their shares of the sum of these.
+ * Routes each token to the K experts with the highest score, weighted by their probabilities or, with K > 1,
+ * by their shares of the sum of these K probabilities.
  */
 function topRouting(input: RoutingInput, scoresBSE: Value, probsBSE: Value): Routing {
   const { graph, config } = input;
@@ -124,9 +124,9 @@ function taken(graph: Graph, scores: Value, chosen: Value, isTaken: Value, axis:
 }
 
 /**
- * The candidates of a token are its best experts until their probabilities add up to the threshold, at most
- * K. Of these, an expert keeps the tokens whose affinity reaches its running threshold. Weights are relative
- * to all candidates, kept or not, or express how far the affinity is above the threshold.
+ * Routes a token to those of its candidates that keep it. The candidates are its best experts until their probabilities
+ * add up to the threshold, at most K. An expert keeps the tokens whose affinity reaches its running threshold. Weights
+ * are relative to all candidates, kept or not, or express how far the affinity is above the threshold.
  */
 function locmoePlusRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
@@ -157,8 +157,8 @@ function shareOfCandidates(graph: Graph, probsBSE: Value, candidatesBSE: Value):
 }
 
 /**
- * softmax(x W_g) over the group; in each of its device groups, the experts with the highest probability take
- * the token.
+ * Routes by softmax(x W_g) over the group; in each of its device groups, the experts with the highest
+ * probability take the token.
  */
 function mogeRouting(input: RoutingInput): Routing {
   const { graph, config } = input;
@@ -179,8 +179,8 @@ function mogeRouting(input: RoutingInput): Routing {
 }
 
 /**
- * sigmoid(x W_g); the experts of the group with the highest sum of score and bias take the token, weighted by
- * their scores.
+ * Routes by sigmoid(x W_g); the experts of the group with the highest sum of score and bias take the token,
+ * weighted by their scores.
  */
 function deepseekRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
@@ -212,7 +212,7 @@ function limitToDeviceGroups(input: RoutingInput, scoresBSE: Value): Value {
 }
 
 /**
- * The most probable experts of each token until their probabilities add up to the threshold, bool [B, S, E].
+ * Returns the most probable experts of each token until their probabilities add up to the threshold, bool [B, S, E].
  */
 function tokenChoice(
   { graph, config }: RoutingInput,
@@ -227,7 +227,7 @@ function tokenChoice(
   return taken(graph, probsBSE, expertsBSK, takenBSK, 2);
 }
 
-/** x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
+/** Computes x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
 function groupProjection(input: RoutingInput): Value {
   const { graph, config, xBSD } = input;
   const { numExperts, learnedGroups } = config.moe;
@@ -238,7 +238,7 @@ function groupProjection(input: RoutingInput): Value {
   return graph.node('Mul', [meansBSE, graph.float(Math.sqrt(width))]);
 }
 
-/** Cosines between tokens and gates, [B, S, E]. */
+/** Computes the cosines between tokens and gates, [B, S, E]. */
 function cosineAffinity(input: RoutingInput): Value {
   const { graph, config, xBSD } = input;
   const rootOf = (squares: Value) =>
@@ -252,22 +252,22 @@ function cosineAffinity(input: RoutingInput): Value {
   return graph.node('Div', [cosinesBSE, rootOf(meansE)]);
 }
 
-/** Factors of the learned groups, [d]. */
+/** Returns the factors of the learned groups, [d]. */
 function blocks({ config, parameter }: RoutingInput): Value {
   return parameter('blocks', [config.model.dModel]);
 }
 
-/** Softmax over the experts of the domain's group, [B, S, E]. */
+/** Computes the softmax over the experts of the domain's group, [B, S, E]. */
 function softmaxOfGroup(input: RoutingInput, logitsBSE: Value): Value {
   return input.graph.node('Softmax', [keepToGroup(input, logitsBSE)], { axis: -1 });
 }
 
-/** Softmax of x W_g over the experts of the domain's group, [B, S, E]. */
+/** Computes the softmax of x W_g over the experts of the domain's group, [B, S, E]. */
 function softmaxOfDenseGate(input: RoutingInput): Value {
   return softmaxOfGroup(input, withPreference(input, denseGate(input)));
 }
 
-/** x W_g, [B, S, E]. */
+/** Computes x W_g, [B, S, E]. */
 function denseGate({ graph, config, xBSD, parameter }: RoutingInput): Value {
   return graph.node('MatMul', [xBSD, parameter('weight', [config.model.dModel, config.moe.numExperts])]);
 }

@@ -10,8 +10,8 @@ import type { ExportPackage } from 'locmoe/internal/cli/packages';
 const WEB_DIR = fileURLToPath(new URL('../../dist/web/', import.meta.url));
 
 /**
- * The page of `locmoe api`, at `/`, whose files are at `/page/`. They need no token, as a browser cannot send
- * one before it has a page that asks for it.
+ * Serves the page of `locmoe api` at `/`, and its files at `/page/`. They need no token, as a browser cannot
+ * send one before it has a page that asks for it.
  */
 export const chatFeature: ExportPackage['chatFeature'] = () => {
   const send = pageFiles(WEB_DIR);

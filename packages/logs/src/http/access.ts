@@ -32,7 +32,7 @@ export class AccessRule {
     this.#cookie = token === null ? null : cookieOf(name, token);
   }
 
-  /** Never throws, whatever the request contains. @returns null if the request is allowed */
+  /** Checks a request; never throws, whatever the request contains. @returns null if the request is allowed */
   check(request: Credentials): Refusal | null {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
     if (this.#expected !== null && !this.#isKnown(request))
@@ -44,8 +44,8 @@ export class AccessRule {
   }
 
   /**
-   * The `Set-Cookie` header for a page opened with `?token=`, so that it can load the rest; null if not
-   * needed.
+   * Returns the `Set-Cookie` header for a page opened with `?token=`, so that it can load the rest; null if
+   * not needed.
    */
   setCookie({ url = '' }: Credentials): string | null {
     const given = tokenIn(url);
@@ -74,8 +74,8 @@ interface Cookie {
 }
 
 /**
- * Browsers send the cookies of a host to all its ports. So each token has a cookie with a name of its own,
- * and the cookie's value opens only this server and does not reveal the token.
+ * Browsers send the cookies of a host to all its ports. So each token has a separate cookie name, and the
+ * cookie's value opens only this server and does not reveal the token.
  */
 function cookieOf(name: string, token: string): Cookie {
   const derive = (what: string) => createHmac('sha256', token).update(what).digest('base64url');

@@ -21,7 +21,7 @@ export interface HttpFeature {
   /** Mounted at `/` without access control, as `/ready` is. */
   readonly open?: Hono;
   readonly sockets?: ReadonlyMap<string, SocketHandler>;
-  /** Sends what is still due on open sockets, and closes them. */
+  /** Sends the remaining data on open sockets, and closes them. */
   close?(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export interface HttpServerOptions {
   readonly address: HttpAddress;
   /** The user's option that chose the address, for error messages. */
   readonly option: string;
-  /** Null for none; required beyond loopback. */
+  /** The token that clients must present; null for none. It is required beyond loopback. */
   readonly token: string | null;
   /** Name of the token in messages; `a token` by default. */
   readonly tokenName?: string;
@@ -188,7 +188,7 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
   return sockets;
 }
 
-/** Null if the target is not a valid URL. */
+/** Returns the path of a request; null if its target is not a valid URL. */
 function pathOf({ url = '' }: IncomingMessage): string | null {
   return URL.canParse(url, BASE) ? new URL(url, BASE).pathname : null;
 }

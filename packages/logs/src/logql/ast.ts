@@ -81,7 +81,7 @@ export interface Unwrap {
 }
 
 /**
- * What a range aggregation reads: lines, unwrapped values, or both; `grouped` ones read values, with a
+ * What a range aggregation reads: lines, unwrapped values, or both; `grouped`: values, with an optional
  * grouping.
  */
 export const RANGE_OPS = {
@@ -156,7 +156,7 @@ export type MetricQuery =
   | {
       readonly kind: 'binary';
       readonly op: BinaryOp;
-      /** A comparison returns 0 or 1 instead of filtering. */
+      /** Whether a comparison returns 0 or 1 instead of filtering. */
       readonly bool: boolean;
       readonly matching: Matching;
       readonly left: MetricQuery;

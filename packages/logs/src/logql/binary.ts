@@ -44,7 +44,7 @@ function isArithmetic(op: BinaryOp): boolean {
   return op in ARITHMETIC;
 }
 
-/** A comparison returns the left value or, with `bool`, 0 or 1. */
+/** Returns the function of an operator; a comparison yields the left value or, with `bool`, 0 or 1. */
 function combiner(op: BinaryOp, bool: boolean): Combine {
   if (isArithmetic(op) || bool) return (a, b) => calculate(op, a, b);
   return (a, b) => (calculate(op, a, b) === 1 ? a : null);
@@ -60,7 +60,7 @@ const ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number>> = {
   '^': power,
 };
 
-/** A comparison returns 0 or 1. */
+/** Applies an operator to two numbers; a comparison returns 0 or 1. */
 function calculate(op: BinaryOp, a: number, b: number): number {
   return ARITHMETIC[op]?.(a, b) ?? Number(COMPARE[(op === '==' ? '=' : op) as Comparison](a, b));
 }
@@ -73,7 +73,7 @@ function power(a: number, b: number): number {
   return a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
 }
 
-/** Null where a comparison filters the value out. */
+/** Combines two values; null where a comparison filters the value out. */
 type Combine = (a: number, b: number) => number | null;
 
 function put(series: Series, point: number, value: number | null): void {
@@ -86,7 +86,7 @@ function hasValues({ present }: Series): boolean {
   return present.includes(1);
 }
 
-/** The labels by which series of two sides are matched. */
+/** Returns a function that selects the labels by which series of two sides are matched. */
 function matchingLabels({ on, labels }: Matching): (labels: Labels) => Labels {
   const named = new Set(labels);
   return (all) => new Map([...all].filter(([name]) => named.has(name) === on));
@@ -97,7 +97,7 @@ function matchingKey(matching: Matching): (series: Series) => string {
   return ({ labels }) => labelsKey(project(labels));
 }
 
-/** `and`, `unless` and `or` of two vectors, at every point of the grid. */
+/** Evaluates `and`, `unless` and `or` of two vectors, at every point of the grid. */
 function combineSets(
   op: BinaryOp,
   matching: Matching,
@@ -106,7 +106,7 @@ function combineSets(
   grid: TimeGrid,
 ): Series[] {
   const keyOf = matchingKey(matching);
-  /** Points at which some series has a value, for each set of matching labels. */
+  /** Returns the points at which some series has a value, for each set of matching labels. */
   const presence = (side: readonly Series[]) => {
     const points = new Map<string, Uint8Array>();
     for (const series of side) {
@@ -183,7 +183,7 @@ function matchVectors(
   return results.all.filter(hasValues);
 }
 
-/** Series by the labels that must match, no two of which have a value at the same point. */
+/** Groups series by the labels that must match; no two of a group have a value at the same point. */
 function groupOnes(
   series: readonly Series[],
   matching: Matching,

@@ -8,7 +8,7 @@ export const DETECTED_LEVEL = 'detected_level';
 
 const BY_STREAM = new WeakMap<LogStream, Labels>();
 
-/** Labels of an entry before any stage: those of its stream and `detected_level`. */
+/** Returns the labels of an entry before any stage: those of its stream and `detected_level`. */
 export function entryLabels(stream: LogStream): Labels {
   let labels = BY_STREAM.get(stream);
   if (labels === undefined) {

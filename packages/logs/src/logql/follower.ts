@@ -16,7 +16,7 @@ const MAX_BYTES_PER_POLL = 4 << 20;
 export interface FollowerListener {
   /** The new lines of a poll, in time order; never empty. The next poll waits for the promise. */
   lines(entries: readonly LogEntry[]): void | Promise<void>;
-  /** Called at most once; following has ended then. */
+  /** Called at most once, with the error that has ended the following. */
   failed(error: unknown): void;
 }
 
@@ -81,7 +81,7 @@ export class Follower {
     }
   }
 
-  /** Fast, because most polls find nothing, and the process that answers may also coordinate a run. */
+  /** Whether new lines are possible; fast, as most polls find nothing, and this process may also coordinate a run. */
   #mayHaveNew(): boolean {
     if (this.#hasMore || performance.now() - this.#readMs >= LIST_MS) return true;
     const files = this.engine.knownFiles(this.query.matchers);

@@ -9,7 +9,7 @@ export class AddressSet {
 
   private constructor() {}
 
-  /** Returns null for anything else. */
+  /** Parses the argument of `ip`; null if it is anything else. */
   static parse(text: string): AddressSet | null {
     const set = new AddressSet();
     const [first = '', second = ''] = text.split(/[/-]/).map((part) => part.trim());

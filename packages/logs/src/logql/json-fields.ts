@@ -4,7 +4,7 @@ import type { PipelineLine } from './pipeline-line.js';
 
 const MAX_DEPTH = 32;
 
-/** The stage `json`: extracts all fields, `{"a":{"b":1}}` as `a_b`, without arrays and nulls. */
+/** Runs the stage `json`: extracts all fields, `{"a":{"b":1}}` as `a_b`, without arrays and nulls. */
 export function extractJson(line: PipelineLine): void {
   scan(line, (json) => flatten(line, json, '', 0));
 }
@@ -21,7 +21,7 @@ function flatten(line: PipelineLine, json: JsonScanner, prefix: string, depth: n
   });
 }
 
-/** The stage `json name="path"`: as in Loki, a path that the line does not have gives an empty label. */
+/** Compiles the stage `json name="path"`: as in Loki, a path that the line does not have gives an empty label. */
 export function compileJsonPaths(extractions: readonly Extraction[]): (line: PipelineLine) => void {
   const paths = extractions.map(({ name, path }) => ({ name, keys: parseJsonPath(path)! }));
   return (line) => {
@@ -68,7 +68,7 @@ function valueAt(text: string, keys: readonly (string | number)[]): string | nul
   return found;
 }
 
-/** The stage `unpack`: the string fields of a packed line, whose original text is `_entry`. */
+/** Runs the stage `unpack`: extracts the string fields of a packed line, whose original text is `_entry`. */
 export function unpack(line: PipelineLine): void {
   if (line.text === '') return;
   if (!line.text.startsWith('{')) {

@@ -2,7 +2,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const SPACE = 0x20;
 
-/** Why a text is not JSON. */
+/** An error that says why a text is not JSON. */
 export class JsonError extends Error {}
 
 /**
@@ -81,7 +81,7 @@ export class JsonScanner {
     return this.text.slice(start, this.#at);
   }
 
-  /** A number, `true`, `false` or `null`. */
+  /** Reads a number, `true`, `false` or `null`. */
   #word(): string {
     WORD.lastIndex = this.#at;
     const word = WORD.exec(this.text)?.[0];

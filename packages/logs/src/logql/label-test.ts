@@ -48,8 +48,8 @@ export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: strin
 }
 
 /**
- * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed
- * sets an error, and the line passes.
+ * Compiles a label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be
+ * parsed sets an error, and the line passes.
  */
 export function compileCondition(
   condition: LabelCondition,

@@ -4,7 +4,7 @@ import { AddressSet } from './ip.js';
 import { type PatternPart, parseLinePattern } from './pattern.js';
 import { Regex, RegexGroup } from './regex.js';
 
-/** The conjunction of consecutive line filters. */
+/** Compiles the conjunction of consecutive line filters. */
 export function compileLineTest(filters: readonly LineFilter[], regexes: RegexGroup): LineTest {
   const ofBuffer = new RegexGroup();
   const tests = filters.map((filter) => compileFilter(filter, regexes, ofBuffer));
@@ -48,7 +48,7 @@ export interface LineTest extends LineSieve {
   passes(from: number, to: number): boolean;
 }
 
-/** A test of lines in the buffer passed to `begin`. */
+/** Makes a test of lines in the buffer passed to `begin`. */
 function lineTest(
   passes: (bytes: Buffer, from: number, to: number) => boolean,
   mayPass: (bytes: Buffer) => boolean = () => true,
@@ -80,7 +80,7 @@ function addressTest(range: string): LineTest {
   return lineTest((bytes, from, to) => addresses.isIn(bytes.toString('latin1', from, to)));
 }
 
-/** Stores the position of the next occurrence, so that a buffer is searched only once for all its lines. */
+/** Makes a test for a text that stores its next position, so that a buffer is searched only once for all its lines. */
 function textTest(text: string): LineTest {
   const needle = Buffer.from(text);
   let bytes: Buffer = Buffer.alloc(0);
@@ -104,9 +104,9 @@ function textTest(text: string): LineTest {
 }
 
 /**
- * `|> "<_> 200"`: the texts of a pattern follow each other in the line, with something in between for each
- * `<_>`. As in Loki, anything may come before a text at the start of the pattern, and nothing after one at
- * its end.
+ * Compiles `|> "<_> 200"`: the texts of a pattern follow each other in the line, with something in between
+ * for each `<_>`. As in Loki, anything may come before a text at the start of the pattern, and nothing after
+ * one at its end.
  */
 function linePatternTest(pattern: string): LineTest {
   const parts = parseLinePattern(pattern, (message) => {

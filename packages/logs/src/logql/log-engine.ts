@@ -108,7 +108,7 @@ export class LogEngine {
     return views;
   }
 
-  /** The files of runs that match, as known since the last `open`. */
+  /** Returns the files of runs that match, as known since the last `open`. */
   knownFiles(matchers: readonly Matcher[]): LogFile[] {
     const { matchesRun } = this.#selectorOf(matchers);
     return [...this.#runs.values()].filter(matchesRun).flatMap(({ files }) => files);

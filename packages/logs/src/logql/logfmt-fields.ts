@@ -13,8 +13,8 @@ export interface LogfmtOptions {
 const PAIR = /\s*(?:([^\s="]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s"=]*)))?(?=\s|$)|(\S+))/gy;
 
 /**
- * The stage `logfmt`: extracts pairs like `key=value key="some text"`. As in Loki, a named key that the line
- * does not have gives an empty label.
+ * Compiles the stage `logfmt`, which extracts pairs like `key=value key="some text"`. As in Loki, a named key
+ * that the line does not have gives an empty label.
  */
 export function compileLogfmt({
   extractions,

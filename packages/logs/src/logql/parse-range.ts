@@ -39,7 +39,7 @@ export function readRange(tokens: Tokens): RangeQuery {
   };
 }
 
-/** The first argument of quantile_over_time. */
+/** Reads the first argument of quantile_over_time. */
 function readQuantile(tokens: Tokens, op: RangeOp): number {
   const token = tokens.next;
   if (op !== 'quantile_over_time') {
@@ -61,7 +61,7 @@ interface LogRange {
   offsetMs: number;
 }
 
-/** Range and offset may precede or follow the pipeline, and any prefix may be in parentheses. */
+/** Reads a log range. Range and offset may precede or follow the pipeline; any prefix may be in parentheses. */
 function readLogRange(tokens: Tokens): LogRange {
   let log: LogRange;
   if (tokens.accept('(') !== null) {
@@ -111,7 +111,7 @@ function readUnwrap(tokens: Tokens): Unwrap {
   return { label: inner, conversion: CONVERSIONS[label]!, filters: [] };
 }
 
-/** Only label filters may follow `unwrap`. */
+/** Reads what follows `unwrap`, which may only be label filters. */
 function readFilterOf(unwrap: Unwrap, tokens: Tokens): Unwrap {
   tokens.expect('|');
   return { ...unwrap, filters: [...unwrap.filters, readCondition(tokens)] };

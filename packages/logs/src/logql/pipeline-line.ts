@@ -25,7 +25,7 @@ export class PipelineLine {
     return new Set(added.map(([name]) => name));
   }
 
-  /** A mutable copy of the labels. */
+  /** Returns a mutable copy of the labels. */
   #edit(): Map<string, string> {
     this.#own ??= new Map(this.base);
     this.labels = this.#own;

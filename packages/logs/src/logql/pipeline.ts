@@ -100,7 +100,7 @@ function compilePicks(
   return (line, name) => byName.get(name)?.some((test) => test(line)) ?? false;
 }
 
-/** The stages `drop` and `keep`; `keep` does not remove an error. */
+/** Compiles the stages `drop` and `keep`; `keep` does not remove an error. */
 function compileRemoval(
   { kind, picks }: Extract<Stage, { kind: 'drop' | 'keep' }>,
   regexes: RegexGroup,
@@ -116,7 +116,7 @@ function compileRemoval(
   };
 }
 
-/** The stage `line_format`. If the template fails, the line is unchanged and has an error. */
+/** Compiles the stage `line_format`. If the template fails, the line is unchanged and has an error. */
 function compileLineFormat(template: Template, regexes: RegexGroup): (line: PipelineLine) => void {
   const runner = new TemplateRunner(template, regexes);
   if (isErrorAlone(template))
@@ -139,7 +139,7 @@ function isErrorAlone(template: Template): boolean {
   return operand.path.length === 1 && [ERROR_LABEL, ERROR_DETAILS_LABEL].includes(operand.path[0]!);
 }
 
-/** The stage `label_format`. All templates see the labels as they were before the stage. */
+/** Compiles the stage `label_format`. All templates see the labels as they were before the stage. */
 function compileLabelFormat(
   formats: readonly LabelFormat[],
   regexes: RegexGroup,

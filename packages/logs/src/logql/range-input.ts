@@ -17,14 +17,14 @@ export interface RangeInput {
   readonly sumBy: Grouping | null;
 }
 
-/** The blocks of a view that may have lines in a window. */
+/** Returns the blocks of a view that may have lines in a window. */
 export function unreadBlocks(view: FileView, points: PointRange): Block[] {
   return view.blocks.filter(
     (block) => points.touches(block) && block.offset < view.end && hasSelected(view, block),
   );
 }
 
-/** A line with a pipeline error must not silently change a result, unless the result is grouped by error. */
+/** Refuses a pipeline error, which must not silently change a result, unless the result is grouped by error. */
 export function assertNoError(labels: Labels, grouping: Grouping | null): void {
   const error = labels.get(ERROR_LABEL);
   if (error === undefined) return;
@@ -37,7 +37,7 @@ export function assertNoError(labels: Labels, grouping: Grouping | null): void {
 
 const NS_PER_MS = 1e6;
 
-/** ms since the start of a grid, with ns precision, which a double with ns since 1970 would lack. */
+/** Returns ms since the start of a grid, with ns precision, which a double with ns since 1970 would lack. */
 export function sinceStart(timeMs: number, grid: TimeGrid): number {
   return timeMs - grid.startMs - (grid.startNanos ?? 0) / NS_PER_MS;
 }

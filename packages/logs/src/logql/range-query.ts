@@ -68,7 +68,7 @@ async function evaluateAbsence(query: RangeQuery, pipeline: Pipeline, input: Ran
   return absent.present.includes(1) ? [absent] : [];
 }
 
-/** The labels whose values the selector of a log query fixes. */
+/** Returns the labels whose values the selector of a log query fixes. */
 function selectedLabels({ matchers }: LogQuery): Map<string, string> {
   const labels = new Map<string, string>();
   for (const { name, op, value } of matchers)

@@ -106,8 +106,8 @@ export class Regex {
   }
 
   /**
-   * The named groups of the first match, with an empty text for a group that does not participate; null if
-   * nothing matches.
+   * Returns the named groups of the first match, with an empty text for a group that does not participate;
+   * null if nothing matches.
    *
    * @throws LogsError as `test`
    */
@@ -175,7 +175,7 @@ export class Regex {
   }
 }
 
-/** Upper bound of the pattern's length with its counted repetitions written out. */
+/** Returns the upper bound of the pattern's length with its counted repetitions written out. */
 function expandedCharacters(pattern: string): number {
   let ofAtom = 1;
   let ofGroups = 1;

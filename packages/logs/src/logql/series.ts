@@ -62,13 +62,13 @@ export class ByLabels<T> {
   }
 }
 
-/** `{a="x", b="y"}`, sorted by name. */
+/** Formats labels as `{a="x", b="y"}`, sorted by name. */
 export function labelsText(labels: Labels): string {
   const pairs = [...labels].sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${pairs.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(', ')}}`;
 }
 
-/** The labels that a grouping keeps; null keeps all. */
+/** Returns a function that selects the labels that a grouping keeps; null keeps all. */
 export function projection(grouping: Grouping | null): (labels: Labels) => Labels {
   if (grouping === null) return (labels) => labels;
   const named = new Set(grouping.labels);

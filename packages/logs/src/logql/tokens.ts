@@ -61,7 +61,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The value of a string literal, quoted (with Go's escapes) or in backticks.
+ * Parses a string literal, quoted (with Go's escapes) or in backticks.
  *
  * @returns null if it contains an escape that Go does not know
  */
@@ -82,7 +82,7 @@ export function unquote(literal: string): string | null {
   return isValid ? text : null;
 }
 
-/** A parse error in Loki's format, which clients parse for the position. */
+/** Returns a parse error in Loki's format, which clients parse for the position. */
 export function syntaxError(query: string, at: number, message: string): LogsError {
   const before = query.slice(0, at).split('\n');
   return new LogsError(
@@ -91,7 +91,7 @@ export function syntaxError(query: string, at: number, message: string): LogsErr
   );
 }
 
-/** Error for valid LogQL that is not implemented here. */
+/** Returns an error for valid LogQL that is not implemented here. */
 function notSupported(query: string, at: number, name: string): LogsError {
   return syntaxError(query, at, `\`${name}\` is not supported`);
 }
@@ -154,14 +154,14 @@ export class Tokens {
     return this.is(...texts) ? this.take() : null;
   }
 
-  /** @throws LogsError `BAD_INPUT` */
+  /** @throws LogsError `BAD_INPUT` if the next token is none of these */
   expect(...texts: readonly string[]): Token {
     const token = this.accept(...texts);
     if (token === null) throw this.unexpected(texts.join(' or '));
     return token;
   }
 
-  /** @throws LogsError `BAD_INPUT` */
+  /** @throws LogsError `BAD_INPUT` if the next token is not of this kind */
   expectKind(kind: TokenKind, what: string): Token {
     if (!this.isKind(kind)) throw this.unexpected(what);
     return this.take();
@@ -178,7 +178,7 @@ export class Tokens {
     return value;
   }
 
-  /** A list in parentheses, which may be empty. */
+  /** Reads a list in parentheses, which may be empty. */
   names(): string[] {
     this.expect('(');
     if (this.accept(')') !== null) return [];
@@ -187,7 +187,7 @@ export class Tokens {
     return names;
   }
 
-  /** One or more, with commas between them. */
+  /** Reads one or more items, with commas between them. */
   list<T>(read: () => T): T[] {
     const items = [read()];
     while (this.accept(',') !== null) items.push(read());
@@ -202,7 +202,7 @@ export class Tokens {
     return result;
   }
 
-  /** The error for a token that is not allowed at its place. */
+  /** Returns the error for a token that is not allowed at its place. */
   unexpected(expecting?: string): LogsError {
     const { kind, text } = this.next;
     const found = kind === 'end' ? 'end of the query' : text;

@@ -77,14 +77,14 @@ function sum(values: Values): number {
   return total;
 }
 
-/** NaN only if all values are NaN. */
+/** Returns the minimum or maximum; NaN only if all values are NaN. */
 function extreme(values: Values, isBetter: (a: number, b: number) => boolean): number {
   let best = Number.NaN;
   for (const value of values) if (Number.isNaN(best) || isBetter(value, best)) best = value;
   return best;
 }
 
-/** Linear interpolation between the nearest ranks. As in Prometheus, NaN is below all numbers. */
+/** Interpolates linearly between the nearest ranks. As in Prometheus, NaN is below all numbers. */
 function quantile(share: number, values: Float64Array): number {
   if (share > 1) return Number.POSITIVE_INFINITY;
   const numbers = values.filter((value) => !Number.isNaN(value)).sort();
@@ -97,7 +97,7 @@ function quantile(share: number, values: Float64Array): number {
   return sorted[below]! * (1 - weight) + sorted[above]! * weight;
 }
 
-/** The variance of a whole population, by Welford's method; NaN if any value is not finite. */
+/** Returns the variance of a whole population, by Welford's method; NaN if any value is not finite. */
 function variance(values: Values): number {
   let [mean, squares, count] = [0, 0, 0];
   for (const value of values) {
@@ -115,8 +115,8 @@ function variance(values: Values): number {
 const FAR = 1.1;
 
 /**
- * The rate of a counter in a window of ascending times: its increase, corrected for resets and extrapolated
- * to the edges of the window as in Prometheus.
+ * Computes the rate of a counter in a window of ascending times: its increase, corrected for resets and
+ * extrapolated to the edges of the window as in Prometheus.
  *
  * @param timesMs from the same origin as `startMs`
  * @returns rate per second; 0 for a single sample

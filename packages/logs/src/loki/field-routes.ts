@@ -17,11 +17,11 @@ type Parser = 'json' | 'logfmt';
 
 interface Field {
   readonly values: Set<string>;
-  /** Empty for structured metadata. */
+  /** Stages that extract the field; empty for structured metadata. */
   readonly parsers: Set<Parser>;
 }
 
-/** `detected_fields` and `detected_field/NAME/values`, from the newest lines of a query. */
+/** Adds `detected_fields` and `detected_field/NAME/values`, which read the newest lines of a query. */
 export function addFieldRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
   routes.on(
     ['GET', 'POST'],
@@ -71,8 +71,8 @@ async function detect(
 }
 
 /**
- * The structured metadata of an entry, the fields that the query has extracted, and those that `json` or
- * `logfmt` would extract.
+ * Yields the structured metadata of an entry, the fields that the query has extracted, and those that `json`
+ * or `logfmt` would extract.
  */
 function* fieldsOf(entry: LogEntry): Generator<[string, string, Parser | null]> {
   const { stream, structuredMetadata, parsed } = splitLabels(entry);

@@ -20,7 +20,7 @@ export interface LokiRequest {
   readonly options: Required<Pick<QueryOptions, 'signal' | 'totals'>>;
   /** How long the request waited. */
   readonly queueMs: number;
-  /** When the request's turn came. */
+  /** Time at which the request's turn came. */
   readonly startedMs: number;
 }
 
@@ -29,7 +29,7 @@ interface Refusal {
   readonly reason: string;
 }
 
-/** Not read by anyone if the client has disconnected. */
+/** Refusal that nobody reads if the client has disconnected. */
 const TOO_LATE: Refusal = {
   status: 504,
   reason: `the request waited ${MAX_WAIT_MS / 1000} s for others: ask for less at once`,

@@ -50,7 +50,7 @@ async function series({ engine, parameters }: IndexRequest): Promise<object> {
   return { status: 'success', data: [...found.values()].map((labels) => Object.fromEntries(labels)) };
 }
 
-/** `chunks` counts blocks of the index. */
+/** Counts streams, lines and bytes, and as `chunks` the blocks of the index. */
 async function stats({ engine, parameters, options }: IndexRequest): Promise<object> {
   const { range } = parameters;
   const matchers = selectorOf(parameters.query);
@@ -140,13 +140,13 @@ async function detectedLabels(request: IndexRequest): Promise<object> {
   };
 }
 
-/** The streams of the parameter `query`; all streams without it. */
+/** Returns the streams of the parameter `query`; all streams without it. */
 function queriedStreams({ engine, parameters }: IndexRequest): Promise<Labels[]> {
   const query = parameters.get('query');
   return streamsIn(engine, query === undefined ? [] : selectorOf(query), parameters.range);
 }
 
-/** Label sets with lines in the range, at the precision of blocks. */
+/** Returns the label sets with lines in the range, at the precision of blocks. */
 async function streamsIn(
   engine: LogEngine,
   matchers: readonly Matcher[],
@@ -189,7 +189,7 @@ interface VolumeQuery {
   readonly labels: readonly string[];
 }
 
-/** Lines or bytes in a whole time range: series of one point each. */
+/** Counts lines or bytes in a whole time range, as series of one point each. */
 function totalVolume(
   engine: LogEngine,
   query: VolumeQuery,
@@ -239,7 +239,7 @@ async function volumePerStep(
   return [...byLabels.values()];
 }
 
-/** A range vector covers (t - range, t] and a time range [start, end), so both ends are moved by 1 ns. */
+/** Moves an end back by 1 ns: a range vector covers (t - range, t], but a time range [start, end). */
 function justBefore({ timeMs, nanos }: Instant): Pick<TimeGrid, 'startMs' | 'startNanos'> {
   return nanos > 0
     ? { startMs: timeMs, startNanos: nanos - 1 }

@@ -72,7 +72,7 @@ interface LokiFeature extends HttpFeature {
 }
 
 /**
- * Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the
+ * Serves Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the
  * endpoints.
  *
  * @param version version of the program, for `status/buildinfo`
@@ -104,7 +104,7 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
   };
 }
 
-/** `drilldown-limits`: the limits that Logs Drilldown must respect. As in Loki, 0 means no limit. */
+/** Adds `drilldown-limits`: the limits that Logs Drilldown must respect. As in Loki, 0 means no limit. */
 function addLimitsRoute(routes: Hono, version: string): void {
   routes.get('/loki/api/v1/drilldown-limits', (c) =>
     c.json({

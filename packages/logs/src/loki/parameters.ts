@@ -33,7 +33,7 @@ export class Parameters {
     return this.values.get(name) || undefined;
   }
 
-  /** Repeated parameters; `match[]` (Grafana) is the same as `match` (logcli). */
+  /** Returns repeated parameters; `match[]` (Grafana) is the same as `match` (logcli). */
   all(name: string): string[] {
     return [...this.values.getAll(name), ...this.values.getAll(`${name}[]`)];
   }
@@ -135,7 +135,7 @@ export class Parameters {
     return ns;
   }
 
-  /** A duration such as `15000ms`, or a number of seconds. */
+  /** Parses a duration such as `15000ms`, or a number of seconds. */
   #durationS(name: string): number | undefined {
     const text = this.get(name);
     if (text === undefined) return undefined;
@@ -146,7 +146,7 @@ export class Parameters {
   }
 }
 
-/** JavaScript would parse the 31st of February as the 2nd of March. */
+/** Whether a date exists: JavaScript would parse the 31st of February as the 2nd of March. */
 function isInCalendar(date: string): boolean {
   const ms = Date.parse(`${date}Z`);
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date.toUpperCase());

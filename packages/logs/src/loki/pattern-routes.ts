@@ -10,7 +10,7 @@ import { selectorOf } from './parameters.js';
 const MAX_LINES = 100_000;
 const MAX_PATTERNS = 300;
 
-/** `patterns`: the templates of the lines of a stream selector, with the number of lines in each step. */
+/** Adds `patterns`: the templates of the lines of a stream selector, with the number of lines in each step. */
 export function addPatternRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
   routes.on(
     ['GET', 'POST'],

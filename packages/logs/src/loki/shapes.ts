@@ -58,7 +58,7 @@ export interface MatrixJson {
   readonly values: [number, string][];
 }
 
-/** A matrix; a scalar becomes one constant series. */
+/** Converts a value to a matrix; a scalar becomes one constant series. */
 export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
   const seconds = Array.from({ length: grid.numPoints }, (_, point) => secondsAt(grid, point));
   if (typeof value === 'number')
@@ -116,7 +116,7 @@ export function queryAnswer(
   };
 }
 
-/** A sample's value as Loki writes it: all digits, without an exponent. */
+/** Formats a sample's value as Loki does: all digits, without an exponent. */
 export function sampleText(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf';
   if (value === Number.NEGATIVE_INFINITY) return '-Inf';

@@ -88,7 +88,7 @@ export class Tails {
   }
 }
 
-/** @throws LogsError `BAD_INPUT` */
+/** @throws LogsError `BAD_INPUT` for an invalid parameter */
 function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
   const parameters = new Parameters(new URL(url, 'http://localhost').searchParams);
   // The parameter is checked but not used: lines are sent in the order in which they arrive.

@@ -28,7 +28,7 @@ export class Template {
     return this.shape.replaceAll('w', () => this.words[next++]!);
   }
 
-  /** Share of equal words among those that are not variable in either. */
+  /** Returns the share of equal words among those that are variable in neither text. */
   similarityTo(words: readonly string[]): number {
     let numEqual = 0;
     let numFixed = 0;
@@ -110,7 +110,7 @@ export class TemplateMiner {
   }
 }
 
-/** This template, or the one into which it has been merged. */
+/** Returns this template, or the one into which it has been merged. */
 export function current(template: Template): Template {
   let found = template;
   while (found.into !== null) found = found.into;
@@ -143,8 +143,8 @@ interface LineMessage {
 const KEYS = ['"msg":"', '"message":"'];
 
 /**
- * The message of a JSON line, as it is written there, or the whole of any other line. The other fields of a
- * JSON line would make a template for each step.
+ * Returns the message of a JSON line, as the line has it, or the whole of any other line. The other fields of
+ * a JSON line would make a template for each step.
  */
 export function messageOfLine(line: string): LineMessage {
   if (line.startsWith('{'))
@@ -158,7 +158,7 @@ export function messageOfLine(line: string): LineMessage {
   return { before: '', text: line, after: '' };
 }
 
-/** Index of the quote that ends a JSON string; -1 if there is none. */
+/** Returns the index of the quote that ends a JSON string; -1 if there is none. */
 function endOfString(line: string, from: number): number {
   for (let at = from; at < line.length; at++) {
     if (line[at] === '\\') at++;

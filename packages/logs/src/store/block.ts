@@ -1,7 +1,7 @@
 /** Lines of one stream in a block. */
 export interface StreamCount {
   lines: number;
-  /** Bytes without newlines. */
+  /** Number of bytes without newlines. */
   bytes: number;
 }
 

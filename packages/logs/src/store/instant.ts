@@ -1,6 +1,6 @@
 /** A point in time since 1970. A single double cannot represent ns. */
 export interface Instant {
-  /** Whole ms. */
+  /** Whole ms since 1970. */
   readonly timeMs: number;
   /** Sub-millisecond part, in ns. */
   readonly nanos: number;
@@ -23,12 +23,12 @@ export function instantOfMs(ms: number): Instant {
   return { timeMs: Math.floor(ms), nanos: 0 };
 }
 
-/** ns since 1970 in decimal, as in Loki's API. */
+/** Formats ns since 1970 in decimal, as in Loki's API. */
 export function nsText({ timeMs, nanos }: Instant): string {
   return String(BigInt(timeMs) * NS_PER_MS + BigInt(nanos));
 }
 
-/** Negative if `a` is earlier. */
+/** Compares two instants; the result is negative if `a` is earlier. */
 export function compareInstants(a: Instant, b: Instant): number {
   return a.timeMs - b.timeMs || a.nanos - b.nanos;
 }

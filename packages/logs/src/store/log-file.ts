@@ -29,7 +29,7 @@ export class LogFile {
   blocks: Block[] = [];
   /** End of the index, after the newline of the last line. */
   end = 0;
-  /** ms since 1970. */
+  /** Modification time, in ms since 1970. */
   modifiedMs = 0;
   #inode = 0;
   #refreshing: Promise<void> = Promise.resolve();
@@ -212,7 +212,7 @@ export class LogFile {
   }
 }
 
-/** Sorted paths of the log files in a folder; empty if it does not exist. */
+/** Returns the sorted paths of the log files in a folder; empty if it does not exist. */
 export function logFilesIn(directory: string): string[] {
   let entries: Dirent[];
   try {

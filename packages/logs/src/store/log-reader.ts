@@ -110,7 +110,7 @@ export class BlockReader {
     return at > block.offset && !block.hasForeign && this.bytes(file, at - 1, at)[0] === NEWLINE;
   }
 
-  /** The bytes `from` to `to` of a file, valid until the next read; fewer if it was truncated. */
+  /** Returns the bytes `from` to `to` of a file, valid until the next read; fewer if it was truncated. */
   bytes(file: LogFile, from: number, to: number): Buffer {
     let fd = this.#open.get(file);
     if (fd === undefined) {

@@ -12,7 +12,7 @@ export interface LogStream {
   readonly labels: Labels;
 }
 
-/** A canonical key, which is equal if and only if the label sets are equal. */
+/** Returns a canonical key, which is equal if and only if the label sets are equal. */
 export function labelsKey(labels: Labels): string {
   return JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -70,7 +70,7 @@ export class StreamTable {
     return labels.set('service_name', this.folder.service);
   }
 
-  /** A line of the coordinator about a node or rank has the coordinator as its source. */
+  /** Returns the source of a line; the coordinator is the source of all its lines, even those about a node or rank. */
   #sourceOf(node: number, rank: number): string {
     if (this.source === 'coordinator') return 'coordinator';
     if (rank >= 0) return 'worker';

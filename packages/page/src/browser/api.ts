@@ -54,7 +54,7 @@ export async function request(url: string, init: RequestInit = {}): Promise<Resp
   throw new RequestError(messageOf(await response.text()) || response.statusText, response.status);
 }
 
-/** The message of something thrown. */
+/** Returns the message of something thrown. */
 export function problemOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -128,7 +128,7 @@ export function fetchMetrics(runId: string, { after, range, layer }: MetricsRequ
   const params = new URLSearchParams({ layer });
   if (after) params.set('after', after);
   if (range) {
-    // A step beyond each edge, so that lines run out of the plot.
+    // The range has a step beyond each edge, so that lines run out of the plot.
     params.set('from', String(Math.floor(range[0]) - 1));
     params.set('to', String(Math.ceil(range[1]) + 1));
   }

@@ -23,7 +23,7 @@ export interface Box {
   readonly height: number;
 }
 
-/** Diagonal lines over a box, in the context's colour and width. Those beyond the canvas are left out. */
+/** Draws diagonal lines over a box, in the context's colour and width. Lines beyond the canvas are left out. */
 export function hatch(context: Context, { left, top, width, height }: Box, gap: number): void {
   context.save();
   context.beginPath();

@@ -2,7 +2,7 @@ import { button, h, icon } from './dom.js';
 
 const COPIED_MS = 1_500;
 
-/** A command with a button that copies it. @param what what the command does, in a word or two */
+/** Creates a command with a button that copies it. @param what what the command does, in a word or two */
 export function commandLine(what: string, command: string): HTMLElement {
   const code = h.code(command);
   const done = h.span({ class: 'copied', role: 'status' });

@@ -8,7 +8,7 @@ export type ContactState = 'ok' | 'silent' | 'gone';
 
 /** Whether the server of the page still answers. */
 export class Contact {
-  /** ms since 1970, like the other times of this class. */
+  /** Time of the last answer, in ms since 1970 like the other times of this class. */
   #answeredAt: number;
   #numOpen = 0;
   /** Since when requests have been open without any answer; null if none is open. */
@@ -19,13 +19,13 @@ export class Contact {
     this.#answeredAt = now();
   }
 
-  /** A request is sent. Exactly one of the methods below must follow. */
+  /** Notes that a request is sent. Exactly one of the methods below must follow. */
   asked(): void {
     this.#numOpen++;
     this.#waitsSince ??= this.now();
   }
 
-  /** The request was answered, possibly with an error. */
+  /** Notes that the request was answered, possibly with an error. */
   answered(): void {
     this.#answeredAt = this.now();
     this.#refusedSince = null;
@@ -37,12 +37,12 @@ export class Contact {
     this.#closed(this.#waitsSince);
   }
 
-  /** The page itself aborted the request. */
+  /** Notes that the page itself aborted the request. */
   dropped(): void {
     this.#closed(this.#waitsSince);
   }
 
-  /** ms since 1970. */
+  /** Time of the last answer, in ms since 1970. */
   get lastHeardAt(): number {
     return this.#answeredAt;
   }

@@ -68,7 +68,7 @@ export function scrollable(label: string, content: HTMLElement): HTMLElement {
   return h.div({ class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': label }, content);
 }
 
-/** A table with a row of column names; strings become cells. */
+/** Creates a table with a row of column names; strings become cells. */
 export function table(
   columns: readonly (HTMLTableCellElement | string)[],
   rows: readonly HTMLElement[],
@@ -77,7 +77,7 @@ export function table(
   return h.table(h.thead(h.tr(...head)), h.tbody(...rows));
 }
 
-/** A row of a table: its name, then its cells; strings become cells. */
+/** Creates a row of a table: its name, then its cells; strings become cells. */
 export function row(
   props: Props,
   name: Child,
@@ -91,13 +91,13 @@ export function numberCell(text: string): HTMLTableCellElement {
   return h.td({ class: 'number' }, text);
 }
 
-/** The head of a card. @param about a few words beside the title */
+/** Creates the head of a card. @param about a few words beside the title */
 export function heading(title: string, about: Child = null, ...tools: readonly Child[]): HTMLElement {
   const small = typeof about === 'string' ? h.small(about) : about;
   return h.header(h.h2(title, small && ' ', small), ...tools);
 }
 
-/** An entry of a legend. @param kind `block` or `mark` */
+/** Creates an entry of a legend. @param kind `block` or `mark` */
 export function legendEntry(color: string, text: string, kind = 'block'): HTMLElement {
   return h.span({ class: 'entry' }, swatch(color, kind), text);
 }
@@ -106,7 +106,7 @@ export function swatch(color: string, kind = 'block'): HTMLElement {
   return h.i({ class: kind, style: { '--color': color } });
 }
 
-/** A selection list of values, each shown as its text. */
+/** Creates a selection list of values, each shown as its text. */
 export function picker<V extends string>(
   label: string,
   texts: Readonly<Record<V, string>>,
@@ -119,8 +119,8 @@ export function picker<V extends string>(
 }
 
 /**
- * A menu below its summary. A click elsewhere closes it, as does Escape, which returns the focus to the
- * summary.
+ * Creates a menu below its summary. A click elsewhere closes the menu, as does Escape, which returns the
+ * focus to the summary.
  */
 export function menu(name: string, summary: HTMLElement, body: HTMLElement): HTMLDetailsElement {
   const made = h.details({ class: `menu ${name}` }, summary, body);
@@ -137,7 +137,7 @@ export function menu(name: string, summary: HTMLElement, body: HTMLElement): HTM
   return made;
 }
 
-/** The element with an id. @throws Error if the page's HTML has none */
+/** Returns the element with an id. @throws Error if the page's HTML has none */
 export function byId(id: string): HTMLElement {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`no element #${id}`);
@@ -169,12 +169,12 @@ const ICONS = {
 
 export type IconName = keyof typeof ICONS;
 
-/** Decorative: the element around it carries the label. */
+/** Creates a decorative icon: the element around it carries the label. */
 export function icon(name: IconName): SVGElement {
   return drawing({ class: 'icon', viewBox: '0 0 16 16' }, { d: ICONS[name] });
 }
 
-/** A drawing of one path, hidden from screen readers because the text beside it says the same. */
+/** Creates a drawing of one path, hidden from screen readers because the text beside it says the same. */
 export function drawing(
   attributes: Readonly<Record<string, string>>,
   path: Readonly<Record<string, string>>,
@@ -187,7 +187,7 @@ export function drawing(
   return svg;
 }
 
-/** A button with a text or an icon; an icon needs a `label`. */
+/** Creates a button with a text or an icon; an icon needs a `label`. */
 export function button(
   content: Child,
   onClick: (event: Event) => void,

@@ -2,7 +2,7 @@
 
 export const DASH = '–';
 
-/** Three significant digits: 1234567 is 1.23M. */
+/** Formats a number with three significant digits: 1234567 is 1.23M. */
 export function formatCount(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
   const size = Math.abs(value);
@@ -41,7 +41,7 @@ export function formatBytes(bytes: number | null | undefined): string {
   return `${bytes} B`;
 }
 
-/** 0.2 s, 45 s, 3m 20s, 2h 05m, 1d 3h. */
+/** Formats a duration: 0.2 s, 45 s, 3m 20s, 2h 05m, 1d 3h. */
 export function formatDurationMs(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return DASH;
   const seconds = Math.abs(ms) / 1e3;
@@ -53,7 +53,7 @@ export function formatDurationMs(ms: number | null | undefined): string {
   return `${Math.floor(whole / 86_400)}d ${Math.floor((whole % 86_400) / 3_600)}h`;
 }
 
-/** Elapsed time for an axis: 0, 20 s, 5 m, 1 h 30 m. */
+/** Formats elapsed time for an axis: 0, 20 s, 5 m, 1 h 30 m. */
 export function formatElapsed(ms: number): string {
   const seconds = Math.round(ms / 100) / 10;
   if (seconds < 60) return seconds === 0 ? '0' : `${seconds} s`;
@@ -66,7 +66,7 @@ export function formatElapsed(ms: number): string {
   return parts.filter(Boolean).join(' ');
 }
 
-/** Tick labels of an axis: all with the fewest decimals that keep them distinct. */
+/** Formats tick labels of an axis: all with the fewest decimals that keep them distinct. */
 export function axisNumbers(values: readonly number[], unit = ''): string[] {
   const gap = values.length > 1 ? Math.abs(values[1]! - values[0]!) : 1;
   const most = Math.max(...values.map(Math.abs));
@@ -76,20 +76,20 @@ export function axisNumbers(values: readonly number[], unit = ''): string[] {
   return values.map((value) => `${(value / scale).toFixed(digits)}${value === 0 ? '' : suffix}${unit}`);
 }
 
-/** Local time of day. */
+/** Formats the local time of day. */
 export function formatClock(ms: number, withMs = true): string {
   const date = new Date(ms);
   const clock = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
   return withMs ? `${clock}.${String(date.getMilliseconds()).padStart(3, '0')}` : clock;
 }
 
-/** The time zone of all clock times of the page, such as UTC or GMT+2. */
+/** Returns the time zone of all clock times of the page, such as UTC or GMT+2. */
 export function timeZone(ms = Date.now()): string {
   const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'short' }).formatToParts(ms);
   return parts.find(({ type }) => type === 'timeZoneName')?.value ?? '';
 }
 
-/** Local date and time, to the second. */
+/** Formats local date and time, to the second. */
 export function formatDate(ms: number): string {
   const date = new Date(ms);
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${formatClock(ms, false)}`;

@@ -95,8 +95,8 @@ function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
 }
 
 /**
- * Ratio of the maximum to the mean at the last step: load of experts, time and bytes of ranks; null if
- * nothing was recorded.
+ * Returns the ratio of the maximum to the mean at the last step: load of experts, time and bytes of ranks;
+ * null if nothing was recorded.
  */
 function imbalanceOf(run: RunData): HTMLElement | null {
   const rates = run.allOf('rates');

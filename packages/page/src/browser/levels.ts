@@ -26,7 +26,7 @@ export function levelOf(name: string | undefined): Level {
   return NAMES[(name ?? '').toLowerCase()] ?? 'unknown';
 }
 
-/** The custom property of theme.css with the level's colour. */
+/** Returns the custom property of theme.css with the level's colour. */
 export function levelVariable(level: Level): string {
   return `--level-${level}`;
 }

@@ -6,12 +6,12 @@ export interface LinkBytes {
   readonly places: readonly number[];
   /** Node of each place. */
   readonly nodes: readonly number[];
-  /** Shape [from, to]. */
+  /** Bytes sent, shape [from, to]. */
   readonly bytes: readonly (readonly number[])[];
 }
 
 /**
- * A table of the bytes between places: darker cells have more bytes; lines separate nodes.
+ * Creates a table of the bytes between places: darker cells have more bytes; lines separate nodes.
  *
  * @param kind what the places are
  */

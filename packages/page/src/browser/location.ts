@@ -29,7 +29,7 @@ export function setState(change: Partial<PageState>, { push = false } = {}): voi
   for (const listener of listeners) listener(state, before);
 }
 
-/** The address of the page in another state. */
+/** Returns the address of the page in another state. */
 export function linkTo(change: Partial<PageState>): string {
   return `${location.origin}${location.pathname}${formatState({ ...state, ...change })}`;
 }

@@ -30,9 +30,9 @@ export type LokiResult =
 
 export interface RangeQuery {
   readonly query: string;
-  /** Inclusive. */
+  /** Start of the range, inclusive. */
   readonly start: Time;
-  /** Exclusive. */
+  /** End of the range, exclusive. */
   readonly end: Time;
   readonly limit?: number;
   readonly direction?: 'forward' | 'backward';
@@ -59,7 +59,7 @@ export async function queryRange(range: RangeQuery, signal?: AbortSignal): Promi
     .data;
 }
 
-/** The series of a metric query; empty for a log query. */
+/** Fetches the series of a metric query; empty for a log query. */
 export async function querySeries(range: RangeQuery, signal?: AbortSignal): Promise<readonly LokiSeries[]> {
   const data = await queryRange(range, signal);
   return data.resultType === 'matrix' ? data.result : [];
@@ -88,23 +88,23 @@ function scopeOf({ selector, start, end }: LabelsRequest): object {
 /** Limits on the lines that are searched for fields, and on the fields or values returned. */
 const DETECTED = { line_limit: 500, limit: 200 };
 
-/** Names of the labels of streams. @throws RequestError */
+/** Fetches the names of the labels of streams. @throws RequestError */
 export async function fetchLabels(of: LabelsRequest): Promise<readonly string[]> {
   return (await getJson<{ data: string[] }>('labels', scopeOf(of))).data;
 }
 
-/** Values of a label. @throws RequestError */
+/** Fetches the values of a label. @throws RequestError */
 export async function fetchLabelValues(name: string, of: LabelsRequest): Promise<readonly string[]> {
   return (await getJson<{ data: string[] }>(`label/${encodeURIComponent(name)}/values`, scopeOf(of))).data;
 }
 
-/** Fields of the newest lines. @throws RequestError */
+/** Fetches the fields of the newest lines. @throws RequestError */
 export async function fetchFields(of: LabelsRequest): Promise<readonly DetectedField[]> {
   const params = { ...scopeOf(of), ...DETECTED };
   return (await getJson<{ fields: DetectedField[] }>('detected_fields', params)).fields;
 }
 
-/** Values of a field in the newest lines. @throws RequestError */
+/** Fetches the values of a field in the newest lines. @throws RequestError */
 export async function fetchFieldValues(name: string, of: LabelsRequest): Promise<readonly string[]> {
   const path = `detected_field/${encodeURIComponent(name)}/values`;
   return (await getJson<{ values: string[] }>(path, { ...scopeOf(of), ...DETECTED })).values;
@@ -138,19 +138,19 @@ export function tailUrl(query: string, start: Time, page: string): string {
   return url.href;
 }
 
-/** A LogQL string literal. */
+/** Quotes a text as a LogQL string literal. */
 export function quoted(text: string): string {
   return JSON.stringify(text);
 }
 
-/** The stream selector of a run's log. */
+/** Returns the stream selector of a run's log. */
 export function runSelector(runId: string): string {
   return `{run=${quoted(runId)}}`;
 }
 
 /**
- * The lines of a step, from all ranks and the coordinator. In coordinator lines of earlier versions, the step
- * of a failure is only in the field `failure_step`.
+ * Returns a query for the lines of a step, from all ranks and the coordinator. In coordinator lines of
+ * earlier versions, the step of a failure is only in the field `failure_step`.
  */
 export function stepQuery(runId: string, step: number | string): string {
   return `${runSelector(runId)} | json | step = ${step} or failure_step = ${step}`;

@@ -38,7 +38,7 @@ let numPolls = 0;
 let polling: Promise<void> | null = null;
 let isPollQueued = false;
 
-/** The selected run, then its overlays; runs that no longer exist are left out. */
+/** Returns the selected run, then its overlays; runs that no longer exist are left out. */
 function selectedRuns(): RunData[] {
   const { run, overlays } = pageState();
   const current = run ?? own ?? list[0]?.runId;

@@ -22,7 +22,7 @@ const flag = (initial: boolean): Field<boolean> => ({
   parse: (each) => (each === '1' ? true : each === '0' ? false : undefined),
   format: (value) => (value ? '1' : '0'),
 });
-/** One of the values, or null. */
+/** Makes a field that has one of the values, or null. */
 const optional = <T extends string>(...values: readonly T[]): Field<T | null> => ({
   initial: null,
   parse: (each) => values.find((value) => value === each),
@@ -30,7 +30,7 @@ const optional = <T extends string>(...values: readonly T[]): Field<T | null> =>
 });
 const split = (each: string) => each.split(',').filter(Boolean);
 const LIST: Field<readonly string[]> = { initial: [], parse: split, format: (value) => value.join(',') };
-/** Each text is a parameter of its own, as it may contain a comma. */
+/** Each text is a separate parameter, as it may contain a comma. */
 const TEXTS: Field<readonly string[]> = { initial: [], parse: (_, texts) => texts, format: (value) => value };
 /** An empty list differs from the initial value, so it is written as `none`. */
 const OPTIONAL_LIST: Field<readonly string[] | null> = {
@@ -67,7 +67,7 @@ const RANGE: Field<readonly [number, number] | null> = {
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 const FIELDS = {
   view: oneOf('overview', 'logs', 'timeline', 'details', 'routing'),
-  /** Null for the newest run. */
+  /** Id of the shown run; null for the newest run. */
   run: text(null),
   /** Runs compared with `run` in the charts. */
   overlays: LIST,
@@ -151,7 +151,7 @@ export function parseState(hash: string): PageState {
 
 export const DEFAULTS = parseState('');
 
-/** The inverse of `parseState`; omits initial values. */
+/** Formats a state as a fragment; the inverse of `parseState`. Initial values are omitted. */
 export function formatState(state: PageState): string {
   const params = new URLSearchParams();
   for (const [key, name, { initial, format }] of ALL) {
@@ -162,12 +162,12 @@ export function formatState(state: PageState): string {
   return `#${params}`;
 }
 
-/** A list with an item, or without it if it was there. */
+/** Returns a list with an item, or without it if it was there. */
 export function toggled(list: readonly string[], item: string): string[] {
   return list.includes(item) ? list.filter((each) => each !== item) : [...list, item];
 }
 
-/** The fields of a time range in ms since 1970; null for the whole run. */
+/** Returns the fields of a time range in ms since 1970; null for the whole run. */
 export function rangeState(range: readonly [number, number] | null): Pick<PageState, 'from' | 'to'> {
   if (range === null) return { from: null, to: null };
   return { from: String(Math.floor(range[0])), to: String(Math.ceil(range[1])) };

@@ -28,7 +28,7 @@ export interface RunListView {
   readonly isAscending: boolean;
 }
 
-/** The matching runs, sorted; runs without a value come last. */
+/** Returns the matching runs, sorted; runs without a value come last. */
 export function listed(
   runs: readonly RunListItem[],
   { search, sort, isAscending }: RunListView,

@@ -17,7 +17,7 @@ export interface RunStatus {
 
 type Known = Pick<RunDetail, 'state' | 'isLive' | 'generation' | 'generations' | 'notRecordingSince'>;
 
-/** A run whose server does not answer may have ended in any way, so it does not count as live. */
+/** Describes a run. If its server does not answer, it may have ended in any way, and does not count as live. */
 export function statusOf(
   { state, isLive, generation, generations, notRecordingSince }: Known,
   contact: ContactState,

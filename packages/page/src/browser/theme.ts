@@ -6,7 +6,7 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 
 export type Theme = 'light' | 'dark';
 
-/** The user's choice, or else the system's theme. */
+/** Returns the user's choice, or else the system's theme. */
 export function currentTheme(): Theme {
   const chosen = stored(KEY);
   if (chosen === 'light' || chosen === 'dark') return chosen;
@@ -37,7 +37,7 @@ function apply(): void {
 
 const cache = new Map<string, string>();
 
-/** The value of a custom property of theme.css, e.g. `--text-dim`. */
+/** Returns the value of a custom property of theme.css, e.g. `--text-dim`. */
 export function cssColor(name: string): string {
   let value = cache.get(name);
   if (value === undefined) {
@@ -49,7 +49,7 @@ export function cssColor(name: string): string {
 
 const NUM_COLORS = 8;
 
-/** One of eight colours that are distinct with any colour vision (after Okabe and Ito). */
+/** Returns one of eight colours that are distinct with any colour vision (after Okabe and Ito). */
 export function seriesColor(index: number): string {
   return cssColor(`--series-${index % NUM_COLORS}`);
 }

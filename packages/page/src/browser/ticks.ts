@@ -5,8 +5,8 @@ export const STEPS_MS = [
 ];
 
 /**
- * The multiples of a step from `low` to `high`, computed as products because sums would accumulate rounding
- * errors.
+ * Returns the multiples of a step from `low` to `high`, computed as products because sums would accumulate
+ * rounding errors.
  */
 export function multiplesOf(step: number, low: number, high: number): number[] {
   const first = Math.ceil(low / step - 1e-9);
@@ -14,7 +14,7 @@ export function multiplesOf(step: number, low: number, high: number): number[] {
   return Array.from({ length }, (_, tick) => Number(((first + tick) * step).toPrecision(15)));
 }
 
-/** The smallest of 1, 2, 5, 10 and so on that is at least `least`. */
+/** Returns the smallest of 1, 2, 5, 10 and so on that is at least `least`. */
 export function roundStep(least: number): number {
   const power = 10 ** Math.floor(Math.log10(least));
   return power * ([1, 2, 5].find((digit) => digit * power >= least) ?? 10);
@@ -34,7 +34,7 @@ export function roundNumbers(low: number, high: number, maxTicks: number): numbe
   return least > 0 ? multiplesOf(roundStep(least), low, high) : [low];
 }
 
-/** Ticks of a logarithmic axis: 1, 2 and 5 times each power of ten, or round numbers within one. */
+/** Returns the ticks of a logarithmic axis: 1, 2 and 5 times each power of ten, or round numbers within one. */
 export function logTicks(low: number, high: number, maxTicks: number): number[] {
   const decades = Math.log10(high / low);
   if (decades < 1) return roundNumbers(low, high, maxTicks).filter((tick) => tick > 0);

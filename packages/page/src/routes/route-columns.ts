@@ -3,9 +3,9 @@ import type { RouteColumn, RouteColumns, RouteLink, RouteOutcome } from '@locmoe
 export const OUTCOMES: readonly RouteOutcome[] = ['kept', 'over capacity', 'not chosen'];
 export const LINKS: readonly RouteLink[] = ['rank', 'node', 'network'];
 
-/** Floating-point columns; null is NaN. */
+/** Floating-point columns, in which NaN stands for null. */
 const FLOATS = ['gate', 'bias', 'preference', 'score', 'margin', 'entropy', 'weight'] as const;
-/** Integer columns; null is -1. */
+/** Integer columns, in which -1 stands for null. */
 const INTEGERS = [
   ...(['rank', 'node', 'layer', 'sequence', 'document', 'position', 'token', 'choice'] as const),
   ...(['expert', 'expertRank', 'expertNode', 'gateExpert', 'bytes'] as const),

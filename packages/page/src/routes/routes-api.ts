@@ -15,14 +15,14 @@ export class RoutesApi {
     return recordedSteps(run);
   }
 
-  /** @throws BadRequest, NotFound, TrainerError in one line */
+  /** @throws BadRequest for an invalid number, NotFound without routes, TrainerError if they cannot be read */
   async step(run: ListedRun, step: string): Promise<StepRoutes> {
     return (await this.#reader.ask(filesOfStep(run, wholeNumber('step', step)), {
       about: 'step',
     })) as StepRoutes;
   }
 
-  /** @throws BadRequest, NotFound, TrainerError in one line */
+  /** @throws BadRequest for an invalid number, NotFound without routes, TrainerError if they cannot be read */
   async sequence(run: ListedRun, texts: Texts<'step' | 'sequence' | 'from'>): Promise<SequenceRoutes> {
     const [sequence, from] = [wholeNumber('sequence', texts.sequence), wholeNumber('from', texts.from)];
     const files = filesOfStep(run, wholeNumber('step', texts.step));
@@ -31,7 +31,7 @@ export class RoutesApi {
       notFound(`sequence ${sequence} is not recorded of step ${files.step}`)) as SequenceRoutes;
   }
 
-  /** @throws BadRequest, NotFound, TrainerError in one line */
+  /** @throws BadRequest for an invalid number, NotFound without routes, TrainerError if they cannot be read */
   async expert(run: ListedRun, texts: Texts<'step' | 'layer' | 'expert'>): Promise<ExpertRoutes> {
     const [layer, expert] = [wholeNumber('layer', texts.layer), wholeNumber('expert', texts.expert)];
     const files = filesOfStep(run, wholeNumber('step', texts.step));
@@ -47,7 +47,7 @@ export class RoutesApi {
   }
 }
 
-/** @throws BadRequest */
+/** @throws BadRequest if the text is not a whole number from 0 */
 function wholeNumber(name: string, text: string): number {
   if (!/^\d{1,9}$/.test(text))
     throw new BadRequest(`${name} ${text.slice(0, 40)}: give a whole number from 0`);

@@ -23,8 +23,8 @@ export class RoutesReader {
   #numAsked = 0;
 
   /**
-   * @returns null if the step has nothing of the kind
-   * @throws TrainerError in one line
+   * @returns null if the step has no such sequence or expert
+   * @throws TrainerError if the routes cannot be read
    */
   ask(files: StepFiles, question: RoutesQuestion): Promise<object | null> {
     if (this.#waiting.size >= MOST_WAITING)

@@ -25,7 +25,7 @@ const MOST_CHOICES = 2_000_000;
 export interface StepFiles {
   readonly step: number;
   readonly files: readonly string[];
-  /** Changes with the files. */
+  /** Key of the files, which changes with them. */
   readonly key: string;
   readonly model: Pick<StepRoutes, 'numExperts' | 'expertsOfDomain'>;
   /** Possible places of the run's tokenizer.json; the first readable one is used. */
@@ -46,9 +46,9 @@ export interface RoutesRequest {
 
 export interface RoutesAnswer {
   readonly id: number;
-  /** Null if the step has no such sequence or expert. */
+  /** The reply; null if the step has no such sequence or expert. */
   readonly reply?: object | null;
-  /** One line. */
+  /** Why there is no reply, in one line. */
   readonly problem?: string;
 }
 

@@ -25,7 +25,7 @@ interface RoutesConfig {
   readonly train?: { readonly recordRoutes?: RecordedSteps['recording'] };
 }
 
-/** Which steps of a run were recorded, and how to record if none was. */
+/** Returns which steps of a run were recorded, and how to record if none was. */
 export function recordedSteps({ folder }: ListedRun): RecordedSteps {
   const filesOf = filesByStep(folder);
   const steps = [...filesOf.keys()].sort((a, b) => a - b);
@@ -42,7 +42,7 @@ export function recordedSteps({ folder }: ListedRun): RecordedSteps {
 }
 
 /**
- * The files of a step.
+ * Finds the files of a step.
  *
  * @throws NotFound if nothing is recorded of it
  */
@@ -72,7 +72,7 @@ function filesByStep({ routes }: RunFolder): Map<number, string[]> {
   return filesOf;
 }
 
-/** Returns no names if nothing is recorded. */
+/** Lists the names in a folder; none if nothing is recorded. */
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
@@ -81,7 +81,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** Size and time are part of the stamp, as repeating a step replaces its files. */
+/** Returns a stamp of a file with its size and time, as repeating a step replaces its files. */
 function stampOf(file: string): string {
   const stat = statSync(file, { throwIfNoEntry: false });
   return `${file} ${stat?.size} ${stat?.mtimeMs}`;
@@ -101,9 +101,7 @@ function modelOf(config: RoutesConfig | null): Pick<StepRoutes, 'numExperts' | '
   }
 }
 
-/**
- * A checkpoint has the tokenizer of its run; before the first checkpoint, that of the prepared text is used.
- */
+/** Lists the places of the run's tokenizer: its checkpoints, or before the first one the prepared text. */
 function tokenizersOf({ checkpoints }: RunFolder, { datasetDir }: RunRecord): string[] {
   const folders = foldersIn(checkpoints).sort().reverse();
   return [...folders.slice(0, 1), path.resolve(datasetDir)].map((folder) =>

@@ -136,7 +136,7 @@ class TokenOrder {
     return places;
   }
 
-  /** A row of each token, in order. */
+  /** Returns a row of each token, in order. */
   rows(): number[] {
     this.#number();
     return this.#places.map(({ row }) => row);

@@ -7,7 +7,7 @@ const MOST_RANKS = 64;
 /** Maximum number of sequences in a reply. A step has as many as were recorded of its global batch. */
 const MOST_SEQUENCES = 4_096;
 
-/** What the page shows of a whole step: its sequences, the load of the experts, and the bytes of links. */
+/** Returns what the page shows of a whole step: its sequences, the load of the experts, and the bytes of links. */
 export function summaryOf(
   index: StepIndex,
   { numExperts, expertsOfDomain }: Pick<StepRoutes, 'numExperts' | 'expertsOfDomain'>,

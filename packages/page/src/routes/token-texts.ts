@@ -1,7 +1,7 @@
 import type { Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 
 /**
- * Text of each token. If a character spans several tokens, the last of them has it, and the others are empty.
+ * Returns the text of each token. If a character spans several tokens, the last one has it, and the others are empty.
  */
 export function textsOf(tokenizer: Pick<Tokenizer, 'bytes'>, ids: readonly number[]): string[] {
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });

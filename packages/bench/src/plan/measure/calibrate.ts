@@ -26,7 +26,7 @@ export async function calibrate(options: CalibrateOptions): Promise<MachineProfi
 /** Numbers of workers per core for which lockstep is measured. */
 const CROWDS = [1, 2] as const;
 
-/** Steps of workers that meet as often as in a run but exchange nothing, relative to one worker alone. */
+/** Times steps of workers that meet as often as in a run but exchange nothing, relative to one worker alone. */
 async function measureSlowdown(
   { log, quick }: CalibrateOptions,
   steps: number,

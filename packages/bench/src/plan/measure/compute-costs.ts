@@ -49,7 +49,7 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
     ROUTER_NAMES.filter((router) => router === 'hash' || i % 3 === 0).map((router) => configOf(size, router)),
   );
   const cases = [...configs.map((config): ProbeCase => ({ kind: 'step', config, steps })), ...PRODUCTS];
-  // Alternating, so that a slow moment does not hit all runs of one size.
+  // The sizes alternate, so that a slow moment does not hit all runs of one size.
   const rounds = Array.from({ length: quick ? 1 : ROUNDS });
   const { results, residentBytes } = await runProbe(
     { numNodes: 1, workersPerNode: 1 },
@@ -88,7 +88,7 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
   return { compute, processBytes: processBytesOf(configs[0]!, residentBytes) };
 }
 
-/** The minimum of each time, as other load on the machine can only add to it. */
+/** Takes the minimum of each time, as other load on the machine can only add to it. */
 function leastOf(repeated: readonly StepResult[]): StepResult {
   const times = (['stepMs', 'forwardMs', 'backwardMs', 'updateMs'] as const).map((name) => [
     name,
@@ -97,15 +97,15 @@ function leastOf(repeated: readonly StepResult[]): StepResult {
   return { ...repeated[0]!, ...Object.fromEntries(times) };
 }
 
-/** Memory of a worker in addition to that of its model. */
+/** Returns the memory of a worker in addition to that of its model. */
 function processBytesOf(config: RunConfig, residentBytes: number): number {
   const tokens = config.train.globalBatch * config.model.seqLen;
   return Math.max(0, residentBytes - rankMemory(config, parameterCounts(config), tokens, 0).total);
 }
 
 /**
- * Counts of a forward and backward pass: products, elements, operations, gradients and, by router, routed
- * tokens.
+ * Returns observations of a forward and backward pass, with the counts of products, elements, operations,
+ * gradients and, by router, routed tokens.
  */
 function passObservations({ config, result }: Measured, candidateNs: number): Observation[] {
   const { model, moe, train } = config;
@@ -133,7 +133,7 @@ function productObservation(
   return relative([6 * rows * inner * columns, 0, 3, 0, ...ROUTER_NAMES.map(() => 0)], ms / 1000);
 }
 
-/** An observation whose error is relative to its value. */
+/** Returns an observation whose error is relative to its value. */
 function relative(counts: readonly number[], value: number): Observation {
   return { counts, value, unit: value };
 }
@@ -146,12 +146,12 @@ function parameterNs({ config, result }: Measured): number {
   return (1e6 * result.updateMs) / numParameters(config);
 }
 
-/** A single worker holds all parameters. */
+/** Counts the parameters, all of which a single worker holds. */
 function numParameters(config: RunConfig): number {
   return parameterCounts(config).model;
 }
 
-/** Selection by experts among the candidates of all ranks, per expert. */
+/** Times the selection by experts among the candidates of all ranks, in ns per candidate. */
 function measureCandidateNs(): number {
   const numCandidates = 1 << 15;
   const numExperts = 8;

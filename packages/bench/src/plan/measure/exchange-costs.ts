@@ -16,7 +16,7 @@ const LAYOUTS = [
 ] as const;
 /** Number of ranks of the largest layout used to fit the costs. */
 export const MOST_RANKS = Math.max(...LAYOUTS.map(([nodes, workersPerNode]) => nodes * workersPerNode));
-/** Work intervals per case. */
+/** Number of work intervals per case. */
 const REPETITIONS = 30;
 
 /** Fits the costs of an exchange to the time that it adds to intervals of work. */
@@ -81,7 +81,7 @@ function gatherCounts(
   return EXCHANGE_COSTS.map((name: keyof ExchangeCounts) => inNode[name] + between[name]);
 }
 
-/** The exchange of a probe, as a plan describes it. */
+/** Returns the exchange of a probe, as a plan describes it. */
 export function allToAllOf(
   { bytes, aggregate }: { readonly bytes: number; readonly aggregate: boolean },
   { nodes, workersPerNode }: Machines,

@@ -15,7 +15,7 @@ export interface CalibrateOptions {
 export interface Observation {
   readonly counts: readonly number[];
   readonly value: number;
-  /** Unit of its error; positive. */
+  /** Unit of the observation's error; positive. */
   readonly unit: number;
 }
 
@@ -23,9 +23,9 @@ const SWEEPS = 20_000;
 const SETTLED = 1e-12;
 
 /**
- * Non-negative least squares of the errors in their units, by coordinate descent (Franc, Hlavac and Navara,
- * "Sequential coordinate-wise algorithm for the non-negative least squares problem", 2005). A cost that never
- * occurs is 0.
+ * Fits costs by non-negative least squares of the errors in their units, by coordinate descent (Franc, Hlavac
+ * and Navara, "Sequential coordinate-wise algorithm for the non-negative least squares problem", 2005). A
+ * cost that never occurs is 0.
  */
 export function fitCosts(observations: readonly Observation[]): number[] {
   const rows = observations.map(({ counts, unit }) => counts.map((count) => count / unit));
@@ -55,7 +55,7 @@ function dot(rows: readonly (readonly number[])[], i: number, j: number): number
   return rows.reduce((sum, row) => sum + row[i]! * row[j]!, 0);
 }
 
-/** Error of each observation, fitted less measured, in its unit. */
+/** Returns the error of each observation, fitted minus measured, in its unit. */
 export function errorsOf(observations: readonly Observation[], costs: readonly number[]): number[] {
   return observations.map(
     ({ counts, value, unit }) =>

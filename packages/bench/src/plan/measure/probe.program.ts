@@ -98,7 +98,7 @@ function timeSteps(real: Transport, config: RunConfig, steps: number): ProbeResu
   };
 }
 
-/** Tokens that every router spreads over its experts; domains alternate. */
+/** Makes tokens that every router spreads over its experts; domains alternate. */
 function randomBatch({ model, train, data }: RunConfig): Batch {
   const random = new CounterRandom(1, 'probe');
   const numTokens = train.globalBatch * model.seqLen;
@@ -114,8 +114,8 @@ function randomBatch({ model, train, data }: RunConfig): Batch {
 
 const WARM_UP = 5;
 /**
- * Passes through a small feed-forward network between two exchanges, about 1.5 ms each. Every case has
- * equally many, because the time of an exchange is the difference between two cases.
+ * Number of passes through a small feed-forward network between two exchanges, about 1.5 ms each. Every case
+ * has equally many, because the time of an exchange is the difference between two cases.
  */
 const PASSES = 6;
 
@@ -155,7 +155,7 @@ function stretch(): () => void {
   };
 }
 
-/** An all-to-all, verified once. */
+/** Prepares an all-to-all, and verifies it once. */
 function exchangeOf(transport: Transport, bytes: number, aggregate: boolean): () => void {
   const peers = otherRanks(transport.topology);
   const mine = new Uint8Array(bytes).fill(transport.topology.rank + 1);

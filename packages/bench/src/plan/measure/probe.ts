@@ -44,9 +44,9 @@ export type ProbeResult =
       /** Time without waiting for other ranks. */
       readonly forwardMs: number;
       readonly backwardMs: number;
-      /** Optimizer and gradient norm. */
+      /** Time of optimizer and gradient norm. */
       readonly updateMs: number;
-      /** Collective steps per training step. */
+      /** Number of collective steps per training step. */
       readonly meetings: number;
     };
 
@@ -73,9 +73,7 @@ export const SIZES = [
   [256, 512, 2048, 2, 8, 16],
 ] as const;
 
-/**
- * The configuration of a probe's worker. Nothing is dropped; with expert choice every token has an expert.
- */
+/** Returns the configuration of a probe's worker. Nothing is dropped; with expert choice every token has an expert. */
 export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
   const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;
   return resolveConfig(

@@ -21,7 +21,7 @@ import { type BillRow, Recorder } from './recorder.js';
 export interface BillArgs {
   readonly config: RunConfig;
   readonly datasetDir: string;
-  /** Steps before those that count. */
+  /** Number of steps before those that count. */
   readonly warmUps: number;
   readonly steps: number;
 }
@@ -81,7 +81,7 @@ rankProgram(async (transport, args: BillArgs): Promise<RankBill> => {
   };
 });
 
-/** This rank's micro-batches by step. */
+/** Opens this rank's micro-batches by step. */
 function openBatches(config: RunConfig, { topology }: Transport, datasetDir: string) {
   const { data, model, seed, train } = config;
   const { rank, worldSize } = topology;

@@ -34,7 +34,7 @@ export interface Bill {
 }
 
 /**
- * `locmoe bench step --bill`: trains each recipe, times every operation of its steps in its place, and writes
+ * `locmoe bench step --bill`: trains each recipe, times every operation within its training steps, and writes
  * `bill.json`.
  *
  * @returns the exit code of the command

@@ -12,7 +12,7 @@ import type { Recorder } from './recorder.js';
 // Shapes as in ops/kernels/kernels.ts.
 
 interface Described {
-  /** Distinguishes calls of a kernel with different shapes. */
+  /** Text that distinguishes calls of a kernel with different shapes. */
   readonly detail?: string;
   /** Multiplications and additions in the products of a forward pass; a backward pass has twice as many. */
   readonly flops: number;
@@ -115,7 +115,7 @@ function recordedNetwork(network: FeedForwardNetwork, label: string, recorder: R
   };
 }
 
-/** Bytes of all tensors and arrays among the values and in their members. */
+/** Counts the bytes of all tensors and arrays among the values and in their members. */
 function bytesOf(values: unknown): number {
   if (ArrayBuffer.isView(values)) return values.byteLength;
   if (values instanceof tf.Tensor) return 4 * values.size;

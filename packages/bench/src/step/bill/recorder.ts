@@ -9,7 +9,7 @@ export interface Work {
 export interface BillRow extends Work {
   readonly operation: string;
   readonly calls: number;
-  /** Time without that of other operations inside this one. */
+  /** Time of this operation, without that of other operations inside it. */
   readonly ms: number;
 }
 
@@ -38,7 +38,7 @@ export class Recorder {
     return result;
   }
 
-  /** Returns the rows and starts again from none. */
+  /** Returns the rows and clears them. */
   take(): BillRow[] {
     const rows = [...this.#rows].map(
       ([operation, { calls, ms, flops, bytes }]): BillRow => ({

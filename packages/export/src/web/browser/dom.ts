@@ -17,14 +17,14 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** The element with an id. @throws Error if the page's HTML has none of this kind */
+/** Returns the element with an id. @throws Error if the page's HTML has none of this kind */
 export function byId<E extends HTMLElement>(id: string, kind: new () => E): E {
   const element = document.getElementById(id);
   if (!(element instanceof kind)) throw new Error(`no element #${id}`);
   return element;
 }
 
-/** 0.254 -> "25 %" */
+/** Formats 0.254 as "25 %". */
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }

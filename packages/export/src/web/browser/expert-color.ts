@@ -10,9 +10,7 @@ const PALEST = 0.42;
 /** Share above which text on the hue needs the opposite colour. */
 const FULL = 0.7;
 
-/**
- * Groups of experts, each with the domains that use it; without level 1, there is one group of all experts.
- */
+/** Groups the experts by the domains that use them; without level 1, there is one group of all experts. */
 export function groupsOf({ expertsOfDomain, domains }: Groups) {
   const groups = new Map<string, { readonly experts: readonly number[]; readonly domains: string[] }>();
   expertsOfDomain.forEach((experts, domain) => {

@@ -12,7 +12,7 @@ const TOP_K = 40;
 /** Tokens that the model has routed. */
 export interface Routed {
   readonly tokens: readonly RoutedToken[];
-  /** Null while the text continues. */
+  /** Why the text ended; null while it continues. */
   readonly ending: Exclude<Ending, 'stopped'> | null;
 }
 
@@ -63,14 +63,14 @@ export async function* generate(
   }
 }
 
-/** The prompt as given, or the question with its template up to the beginning of the answer. */
+/** Returns the prompt as given, or the question with its template up to the beginning of the answer. */
 function inForm({ templates }: ModelConfig, domain: number, prompt: string): string {
   const template = templates[domain]!;
   if (template === null) return prompt;
   return template.user.prefix + prompt + template.user.suffix + template.assistant.prefix;
 }
 
-/** The k ids with the greatest logits, best first; sorted by insertion, as k is small. */
+/** Returns the k ids with the greatest logits, best first; sorted by insertion, as k is small. */
 function likeliest(logits: Float32Array, k: number): number[] {
   const best: number[] = [];
   logits.forEach((logit, id) => {

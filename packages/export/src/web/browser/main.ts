@@ -116,7 +116,7 @@ function chosenDomain(): number {
   return Number((form.elements.namedItem('domain') as RadioNodeList).value);
 }
 
-/** If the chosen domain takes questions, the domains that do; otherwise those that continue a text. */
+/** Returns the domains that take questions if the chosen one does; otherwise those that continue a text. */
 function domainsLikeChosen({ templates }: ModelConfig): number[] {
   const asks = templates[chosenDomain()] !== null;
   return [...templates.keys()].filter((domain) => (templates[domain] !== null) === asks);
@@ -144,7 +144,7 @@ function about({ numParameters, sparseLayers, expertsOfDomain, router, seqLen }:
   return `A language model of ${rounded(numParameters)} parameters that reads ${seqLen} tokens at a time. ${experts}`;
 }
 
-/** 3100000 -> "3.1 million" */
+/** Formats 3100000 as "3.1 million". */
 function rounded(count: number): string {
   const [unit, name] = count < 1e6 ? [1e3, 'thousand'] : count < 1e9 ? [1e6, 'million'] : [1e9, 'billion'];
   return `${(count / unit).toFixed(count < 1e6 ? 0 : 1)} ${name}`;

@@ -20,7 +20,7 @@ export interface ModelConfig extends OnnxConfig {
 
 /** Decision of the router of a sparse layer for a token; one element per expert. */
 export interface LayerRouting {
-  /** 0 where the expert does not take the token. */
+  /** Weight of each expert; 0 where the expert does not take the token. */
   readonly weights: readonly number[];
   readonly affinities: readonly number[];
 }
@@ -48,7 +48,7 @@ export interface GenerateRequest {
   readonly prompt: string;
   readonly domain: number;
   readonly maxTokens: number;
-  /** 0 always takes the most probable token. */
+  /** Sampling temperature; 0 always takes the most probable token. */
   readonly temperature: number;
 }
 

@@ -8,7 +8,7 @@ const PAST = 'past_key_values.';
 /** Keys and values of the tokens so far, by name, [1, H, S, head size]. */
 export type Cache = Readonly<Record<string, Tensor>>;
 
-/** A pass over a sequence, or over its new tokens. */
+/** A forward pass over a sequence, or over its new tokens. */
 export interface Pass {
   /** Logits of the token after the last one, [V]. */
   readonly logits: Float32Array;

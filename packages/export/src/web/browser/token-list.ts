@@ -51,7 +51,7 @@ export class TokenList<Token extends ShownToken> {
     return h('div', attributes, h('span', { class: 'characters' }, shown(token)), ...rows);
   }
 
-  /** The experts of a layer that took the token, each as wide as its weight. */
+  /** Creates a row of the experts of a layer that took the token, each as wide as its weight. */
   #takersOf(weights: readonly number[]): HTMLElement {
     // The token's description names the experts.
     const row = h('span', { class: 'takers', 'aria-hidden': 'true' });
@@ -64,7 +64,7 @@ export class TokenList<Token extends ShownToken> {
     return row;
   }
 
-  /** "layer 2: expert 3 with 81 %; layer 3: none" */
+  /** Describes a token as "layer 2: expert 3 with 81 %; layer 3: none". */
   #describe({ layers }: Token): string {
     if (layers.length === 0) return 'not seen by the model';
     return layers
@@ -94,7 +94,7 @@ export class TokenList<Token extends ShownToken> {
   }
 }
 
-/** A token in visible characters. */
+/** Returns a token in visible characters. */
 export function shown({ text, kind }: Pick<ShownToken, 'text' | 'kind'>): string {
   if (kind === 'start') return '\u25b8';
   if (text === '') return '\u2026';

@@ -5,7 +5,7 @@ import loadKitoken, { Kitoken } from './vendor/kitoken.js';
 
 // Computes in a worker, so that the page stays responsive and texts can be stopped.
 
-/** Texts up to this one must be stopped. */
+/** Texts up to this number must be stopped. */
 let stoppedUpTo = -1;
 
 function tell(message: FromWorker): void {

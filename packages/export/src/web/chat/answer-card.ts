@@ -7,7 +7,7 @@ export interface AnswerCardOptions extends Pick<TokenListOptions<ReadToken>, 'st
   readonly model: Model;
   /** Text that precedes what the model writes. */
   readonly given: string;
-  /** Ids of the tokens that were read before; null if experts are not requested. */
+  /** Ids of the tokens that the model has read for earlier answers; null if experts are not requested. */
   readonly known: readonly number[] | null;
   readonly numExperts: number;
   readonly endOfText: string;

@@ -69,13 +69,13 @@ export function hasToken(): boolean {
   return sessionStorage.getItem(TOKEN_KEY) !== null;
 }
 
-/** @throws TokenNeeded */
+/** @throws TokenNeeded if the server requires a token, or rejects the given one */
 export async function models(): Promise<readonly Model[]> {
   const { data } = await (await call('v1/models', {})).json();
   return data;
 }
 
-/** Name of the end-of-text token. */
+/** Returns the name of the end-of-text token. */
 export async function endOfTextName(): Promise<string> {
   return (await (await call('tokenizer_info', {})).json()).eos_token;
 }

@@ -40,7 +40,7 @@ let styleOf: (expert: number) => string = () => '';
 let context: Context | null = null;
 /** Ids of the tokens that the model has read for this context. */
 let known: readonly number[] = [];
-/** Stops the current answer. */
+/** Stops the current answer; null if there is none. */
 let running: AbortController | null = null;
 
 startTheme(byId('theme', HTMLButtonElement));
@@ -150,7 +150,7 @@ function forget(): void {
   known = [];
 }
 
-/** The context with the user's text added, as `locmoe generate --interactive` adds it. */
+/** Returns the context with the user's text added, as `locmoe generate --interactive` adds it. */
 function said(before: Context | null, text: string, chat: boolean): Context {
   if (chat) return [...(typeof before === 'string' ? [] : (before ?? [])), { role: 'user', content: text }];
   if (typeof before !== 'string' || before === '') return text;
@@ -175,7 +175,7 @@ async function ask(): Promise<void> {
     styleOf,
     onToken(token) {
       byId('detail', HTMLElement).replaceChildren(readDetail(token, styleOf));
-      // On a narrow screen, there is no room for it beside the answers.
+      // On a narrow screen, there is no room for the token's card beside the answers.
       if (isNarrow.matches) card.element.append(detail);
       else if (detail.parentElement !== aside) aside.prepend(detail);
     },

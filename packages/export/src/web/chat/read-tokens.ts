@@ -3,7 +3,7 @@ import type { RouteChoice, RouteToken } from './api.js';
 
 /** A token with the choices of each sparse layer. */
 export interface ReadToken extends ShownToken {
-  /** Null for the last token of an answer, which the model has not read. */
+  /** Token id; null for the last token of an answer, which the model has not read. */
   readonly id: number | null;
   readonly layers: readonly {
     readonly layer: number;
@@ -48,7 +48,7 @@ export class TokenReader {
   }
 }
 
-/** Number of ids at the end of `before` with which `after` begins. */
+/** Returns the number of ids at the end of `before` with which `after` begins. */
 function overlap(before: readonly number[], after: readonly number[]): number {
   for (let start = 0; start < before.length; start++) {
     const length = before.length - start;
@@ -58,7 +58,7 @@ function overlap(before: readonly number[], after: readonly number[]): number {
   return 0;
 }
 
-/** Bytes of a token by its name, which is like `bytes:\xe4\xb8` for a part of a character. */
+/** Returns the bytes of a token by its name, which is like `bytes:\xe4\xb8` for a part of a character. */
 function bytesOf(token: string): Uint8Array {
   const [, parts] = /^bytes:((?:\\x[\da-f]{2})+)$/.exec(token) ?? [];
   if (parts === undefined) return new TextEncoder().encode(token);

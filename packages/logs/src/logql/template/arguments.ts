@@ -38,7 +38,7 @@ export class Arguments {
   }
 }
 
-/** A text that is not an integer is 0. */
+/** Converts a value to an integer; a text that is not an integer becomes 0. */
 export function toInt(value: Value): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number')
@@ -52,7 +52,7 @@ export function toInt(value: Value): bigint {
   return BigInt.asIntN(64, sign === '-' ? -magnitude : magnitude);
 }
 
-/** A text that is not a number is 0. */
+/** Converts a value to a number; a text that is not a number becomes 0. */
 export function toFloat(value: Value): number {
   if (typeof value === 'string') return parseNumber(value) ?? 0;
   return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'

@@ -61,7 +61,7 @@ function ascending(args: Arguments): bigint[] {
   return args.ints().sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** Loki adds and multiplies decimal numbers, so that 0.1 + 0.2 is 0.3. */
+/** Rounds to 15 digits, as Loki computes with decimal numbers, so that 0.1 + 0.2 is 0.3. */
 function decimal(value: number): number {
   return Number(value.toPrecision(15));
 }

@@ -4,9 +4,9 @@ import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js
 
 const MAX_CHARACTERS = 1 << 20;
 
-/** A function of one text. */
+/** Makes a function of one text. */
 const ofText = (change: (text: string) => string) => exactly(1, (args) => change(args.string(0)));
-/** A function of an argument and a text, which comes last so that it can be piped in. */
+/** Makes a function of an argument and a text, which comes last so that it can be piped in. */
 const withText = <T extends Value>(change: (argument: string, text: string) => T) =>
   exactly(2, (args) => change(args.string(0), args.string(1)));
 const withCount = (change: (count: number, text: string) => string) =>
@@ -100,15 +100,15 @@ function regexReplaced(args: Arguments, context: CallContext, isLiteral: boolean
   return regexOf(args, 0, text, context).replaceAll(text, args.string(2), isLiteral);
 }
 
-/** Only `%f` takes a precision. */
+/** Verbs of a format, of which only `%f` takes a precision. */
 const VERB = /%(?:\.(\d{1,2})(?=f))?([svqdtf%])|%.{0,3}/gs;
 
-/** The first unsupported verb of a format; null if there is none. */
+/** Returns the first unsupported verb of a format; null if there is none. */
 export function unsupportedVerb(format: string): string | null {
   return [...format.matchAll(VERB)].find(([, , verb]) => verb === undefined)?.[0] ?? null;
 }
 
-/** Go's `Sprintf` for `%s`, `%v`, `%q`, `%d`, `%t`, `%f` and `%.2f`. */
+/** Implements Go's `Sprintf` for `%s`, `%v`, `%q`, `%d`, `%t`, `%f` and `%.2f`. */
 function sprintf(format: string, args: readonly Value[]): string {
   let next = 0;
   const text = format.replace(VERB, (all, digits: string | undefined, verb: string | undefined) => {

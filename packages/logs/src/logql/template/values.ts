@@ -1,10 +1,10 @@
 /** Go's int is a bigint, its float64 a number; the map contains the labels. */
 export type Value = string | bigint | number | boolean | ReadonlyMap<string, string>;
 
-/** Why a template cannot be applied to a line. */
+/** An error that says why a template cannot be applied to a line. */
 export class TemplateError extends Error {}
 
-/** Go's name for the type of a value. */
+/** Returns Go's name for the type of a value. */
 export function typeName(value: Value): string {
   if (typeof value === 'string') return 'string';
   if (typeof value === 'bigint') return 'int';
@@ -13,7 +13,7 @@ export function typeName(value: Value): string {
   return 'map[string]string';
 }
 
-/** False, 0 and empty values are false. */
+/** Whether a value counts as true: false, 0 and empty values do not. */
 export function isTrue(value: Value): boolean {
   if (value instanceof Map) return value.size > 0;
   return Boolean(value);
@@ -29,7 +29,7 @@ export function textOf(value: Value): string {
   return String(value);
 }
 
-/** The shortest representation, with an exponent below 1e-4 and from 1e+06 on. */
+/** Formats a number in the shortest way, with an exponent below 1e-4 and from 1e+06 on. */
 function floatText(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf';

@@ -70,7 +70,7 @@ export class ConfigCard {
   }
 }
 
-/** A row for each setting, and a column for each run. */
+/** Returns a table with a row for each setting, and a column for each run. */
 export function settingsTable(runs: readonly RunData[], settings: readonly ComparedSetting[]): HTMLElement {
   const isComparing = runs.length > 1;
   const heads = runs.map(({ runId }, index) => h.th({ scope: 'col' }, swatch(seriesColor(index)), runId));

@@ -1,7 +1,7 @@
 /** A setting of a configuration: its path, and its value as text. */
 type Setting = readonly [path: string, value: string];
 
-/** The settings of a configuration in its order, one for each leaf: `train.steps`, `data.domains`. */
+/** Returns the settings of a configuration in its order, one for each leaf: `train.steps`, `data.domains`. */
 export function settingsOf(config: Readonly<Record<string, unknown>> | null, prefix = ''): Setting[] {
   return Object.entries(config ?? {}).flatMap(([name, value]): Setting[] => {
     const path = `${prefix}${name}`;
@@ -22,7 +22,7 @@ export interface ComparedSetting {
   readonly differs: boolean;
 }
 
-/** The settings of runs side by side, in the order of the first run's. */
+/** Returns the settings of runs side by side, in the order of the first run's. */
 export function compareSettings(
   configs: readonly (Readonly<Record<string, unknown>> | null)[],
 ): ComparedSetting[] {

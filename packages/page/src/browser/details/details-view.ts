@@ -39,7 +39,7 @@ export class DetailsView {
     this.#flight.element.hidden = true;
   }
 
-  /** The selected run first, then those that it is compared with. */
+  /** Shows the selected run first, then those that it is compared with. */
   show(runs: readonly RunData[]): void {
     this.#runs = runs;
     this.draw();

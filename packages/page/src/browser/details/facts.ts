@@ -75,13 +75,13 @@ class Settings extends Map<string, string> {
     super(settingsOf(config));
   }
 
-  /** The setting at a path; undefined if it equals `value` or if the run does not have it. */
+  /** Returns the setting at a path; undefined if it equals `value` or if the run does not have it. */
   unless(value: string, path: string): string | undefined {
     const setting = this.get(path);
     return setting === value ? undefined : setting;
   }
 
-  /** A template string filled with settings; null if the run has none of them. */
+  /** Fills a template string with settings; null if the run has none of them. */
   text(parts: TemplateStringsArray, ...paths: readonly string[]): string | null {
     if (!paths.some((path) => this.has(path))) return null;
     return parts.reduce((text, part, index) => `${text}${this.get(paths[index - 1]!) ?? DASH}${part}`);

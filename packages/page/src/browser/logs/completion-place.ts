@@ -61,7 +61,7 @@ interface Found {
   readonly typed: string;
 }
 
-/** Index of the quote that opens the string at the end of a text; -1 if it ends outside of strings. */
+/** Returns the index of the quote that opens the string at the end of a text; -1 if it ends outside of strings. */
 function openQuote(text: string): number {
   const rest = text.replace(new RegExp(STRING, 'g'), (string) => 'S'.repeat(string.length));
   return rest.search(/["`]/);

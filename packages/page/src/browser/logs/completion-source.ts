@@ -188,7 +188,7 @@ function fieldNames(fields: readonly DetectedField[], after = '', isParsed = tru
   });
 }
 
-/** Values become quoted strings; the alternatives of a pattern before its last `|` stay as they are. */
+/** Suggests values as quoted strings; the alternatives of a pattern before its last `|` stay as they are. */
 function valuesAs(values: readonly string[], { wanted, typed }: CompletionPlace): Suggestion[] {
   const isPattern = 'isPattern' in wanted && wanted.isPattern;
   const before = isPattern ? typed.slice(0, typed.lastIndexOf('|') + 1) : '';

@@ -5,7 +5,7 @@ const DATE =
   /\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?|\b\d{2}:\d{2}:\d{2}(?:[.,]\d+)?\b/g;
 const NUMBER = /\b(?:\d{1,3}\.){3}\d{1,3}\b|\d+(?:[.,]\d+)*(?:ns|us|µs|ms|s|m|h)?/g;
 
-/** Consecutive lines with equal signatures are merged; null never merges. */
+/** Returns the signature of a line. Consecutive lines with equal signatures are merged; null never merges. */
 export function signatureOf(line: LogLine, kind: PageState['dedup']): string | null {
   const text = `${line.level} ${line.message}`;
   switch (kind) {

@@ -63,7 +63,7 @@ export class LineContext {
     }
   }
 
-  /** Oldest first. */
+  /** Fetches the lines on one side, oldest first. */
   async #fetch(direction: 'forward' | 'backward'): Promise<LogLine[]> {
     const [oldest, newest] = [BigInt(this.#oldest.ns), BigInt(this.#newest.ns)];
     const isBefore = direction === 'backward';

@@ -14,7 +14,7 @@ export interface DetailActions {
   readonly link: string;
 }
 
-/** The details of a line: labels and fields with filter buttons, context, and the raw text. */
+/** Creates the details of a line: labels and fields with filter buttons, context, and the raw text. */
 export function lineDetails(line: LogLine, actions: DetailActions): HTMLElement {
   const place = h.div({ class: 'context-place' });
   const showContext = button('Context', () => {
@@ -88,7 +88,7 @@ function fieldTable(
   return [h.table(h.caption(title), h.tbody(...rows))];
 }
 
-/** Share of the loaded lines with this value, and the number of distinct values. */
+/** Returns the share of the loaded lines with this value, and the number of distinct values. */
 function statsOf(name: string, value: string, lines: readonly LogLine[]): string {
   const values = lines.flatMap((line) => fieldOf(line, name) ?? []);
   const same = values.filter((each) => each === value).length;

@@ -242,7 +242,7 @@ function rankOf({ labels, fields }: LogLine): number | null {
   return Number.isInteger(rank) ? rank : null;
 }
 
-/** A column is as wide as its values need, within limits. */
+/** Returns the width of a column, as wide as its values need, within limits. */
 function widthOf(name: string, lines: readonly LogLine[]): string {
   const longest = lines.reduce((most, line) => Math.max(most, abridged(fieldOf(line, name) ?? '').length), 0);
   return `clamp(110px, ${longest}ch, 24vw)`;

@@ -50,7 +50,7 @@ export class LinesPanel {
     this.#show(null);
   }
 
-  /** @throws RequestError */
+  /** @throws RequestError if the next page cannot be fetched */
   async loadMore(request: LogRequest): Promise<void> {
     const last = this.list.lines.at(request.order === 'newest' ? 0 : -1);
     if (last === undefined) return;

@@ -14,7 +14,7 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, string>>;
 }
 
-/** Fields with a column of their own. */
+/** Fields that the list shows in a separate column. */
 const SHOWN_ELSEWHERE = ['msg', 'time', 'level'];
 
 /**
@@ -41,20 +41,20 @@ export function parseLine(
   };
 }
 
-/** The lines of an answer, stream by stream. */
+/** Returns the lines of an answer, stream by stream. */
 export function linesOf(streams: readonly LokiStream[]): LogLine[] {
   return streams.flatMap(({ stream, values }) =>
     values.map(([ns, text, others]) => parseLine(stream, ns, text, others)),
   );
 }
 
-/** The lines of a log query; empty for a metric query. @throws RequestError */
+/** Fetches the lines of a log query; empty for a metric query. @throws RequestError */
 export async function queryLines(range: RangeQuery): Promise<LogLine[]> {
   const data = await queryRange(range);
   return data.resultType === 'streams' ? linesOf(data.result) : [];
 }
 
-/** The fields that the query extracts, without those that the line shows anyway. */
+/** Returns the fields that the query extracts, without those that the line shows anyway. */
 function extractedFields(
   parsed: Readonly<Record<string, string>>,
   labels: Readonly<Record<string, string>>,
@@ -65,10 +65,10 @@ function extractedFields(
   return Object.fromEntries(Object.entries(parsed).filter(isNew));
 }
 
-/** Fields that have a column of their own or the same value on every line. */
+/** Fields that have a separate column or the same value on every line. */
 const NO_EXTRA = ['step', 'run', 'node', 'rank', 'generation', 'pid', 'hostname', 'stack'];
 
-/** The other fields, to show after the message; the style sheet cuts them where the row ends. */
+/** Returns the other fields, to show after the message; the style sheet cuts them where the row ends. */
 export function extrasOf({ fields, labels, message, text: line }: LogLine): string {
   // The message is the whole line and already includes the fields.
   if (message === line) return '';
@@ -94,7 +94,7 @@ export function abridged(value: string): string {
   return text.length > MAX_EXTRA ? `${text.slice(0, MAX_EXTRA)}…` : text;
 }
 
-/** `[domain=en loss=3.2146, domain=zh loss=4]` */
+/** Formats a list of records as `[domain=en loss=3.2146, domain=zh loss=4]`. */
 function recordsText(list: string): string {
   const record = parseObject(`{"list":${list}}`);
   if (record === null) return list;
@@ -115,12 +115,12 @@ export function fieldOf({ labels, fields }: LogLine, name: string): string | und
   return labels[name] ?? fields[name];
 }
 
-/** The step of a line, or of the failure that it reports; empty if it has none. */
+/** Returns the step of a line, or of the failure that it reports; empty if it has none. */
 export function stepOf({ fields }: Pick<LogLine, 'fields'>): string {
   return fields.step ?? fields.failure_step ?? '';
 }
 
-/** The writer, abbreviated: r3, node 1, or the source's name. */
+/** Returns the writer, abbreviated: r3, node 1, or the source's name. */
 export function originOf({ labels, fields }: Pick<LogLine, 'labels' | 'fields'>): string {
   // The coordinator's lines about a rank have the label of that rank.
   if (labels.source === 'coordinator') return labels.source;
@@ -139,9 +139,7 @@ function parseObject(text: string): Record<string, unknown> | null {
   }
 }
 
-/**
- * Nested names are joined by `_`. Unlike in LogQL, arrays and nulls are kept: they are shown, not queried.
- */
+/** Flattens a record, joining nested names by `_`. Unlike in LogQL, arrays and nulls are kept: they are only shown. */
 function fieldsOf(record: Readonly<Record<string, unknown>>, prefix = ''): Record<string, string> {
   return Object.fromEntries(
     Object.entries(record).flatMap(([name, value]): [string, string][] => {

@@ -21,7 +21,7 @@ export interface LogVolume {
   readonly stepMs: number;
 }
 
-/** The first page of a log query, or the series of a metric query. */
+/** Fetches the first page of a log query, or the series of a metric query. */
 export function fetchResult({ query, range, order }: LogRequest, signal: AbortSignal): Promise<LokiResult> {
   const [start, end] = range;
   const stepMs = isMetricQuery(query) ? stepOf(range) : undefined;
@@ -29,7 +29,7 @@ export function fetchResult({ query, range, order }: LogRequest, signal: AbortSi
 }
 
 /**
- * The next page of a log query.
+ * Fetches the next page of a log query.
  *
  * @param last last line of the pages before. Lines of the same time are fetched again, as only some may be on
  *   those pages
@@ -47,7 +47,7 @@ export async function fetchVolume(
   signal: AbortSignal,
 ): Promise<LogVolume> {
   const stepMs = stepOf([start, end]);
-  // Multiples of the step, so that bars stay where they are as the range moves.
+  // The ends are multiples of the step, so that bars stay where they are as the range moves.
   const range = [Math.floor(start / stepMs) * stepMs, Math.ceil(end / stepMs) * stepMs] as const;
   // A line that a stage cannot parse is shown in the list, but would make a metric query fail.
   const unread = hasParser(query) ? ' | drop __error__, __error_details__' : '';
@@ -63,7 +63,7 @@ export interface PatternRequest {
   readonly stepMs: number;
 }
 
-/** Patterns are those of all lines of the selector, whatever else the query filters. */
+/** Requests the patterns of all lines of the selector, whatever else the query filters. */
 export function patternRequest({ query, range }: LogRequest): PatternRequest {
   const selector = query.slice(0, (selectorOf(query)?.end ?? query.length) + 1);
   // The API counts in whole seconds.
@@ -74,7 +74,7 @@ function directionOf(order: PageState['order']): 'forward' | 'backward' {
   return order === 'newest' ? 'backward' : 'forward';
 }
 
-/** A round step in ms with at most about 90 of them in the range. */
+/** Returns a round step in ms with at most about 90 of them in the range. */
 export function stepOf([start, end]: readonly [number, number]): number {
   const least = (end - start) / NUM_BARS;
   return STEPS_MS.find((step) => step >= least) ?? Math.ceil(least / 86_400e3) * 86_400e3;

@@ -53,7 +53,7 @@ export class MetricResult {
   }
 }
 
-/** All steps from the first value to the last, in seconds. */
+/** Returns all steps from the first value to the last, in seconds. */
 function stepsOf(series: readonly { readonly values: LokiSeries['values'] }[], stepS: number): number[] {
   const times = series.flatMap(({ values }) => values.map(([seconds]) => seconds));
   if (times.length === 0) return [];
@@ -62,7 +62,7 @@ function stepsOf(series: readonly { readonly values: LokiSeries['values'] }[], s
   return Array.from({ length: numSteps + 1 }, (_, step) => first + step * stepS);
 }
 
-/** Times in seconds have rounding errors; equal times are equal in whole ms. */
+/** Rounds to whole ms, in which equal times are equal; times in seconds have rounding errors. */
 function keyOf(seconds: number): number {
   return Math.round(1e3 * seconds);
 }

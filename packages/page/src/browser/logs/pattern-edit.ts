@@ -6,7 +6,7 @@ export type PatternUse = 'include' | 'exclude';
 const FILTER = new RegExp(`\\s*(\\|>|!>)\\s*(${STRING}(?:\\s+or\\s+${STRING})*)`, 'g');
 const OPERATORS: Readonly<Record<PatternUse, string>> = { include: '|>', exclude: '!>' };
 
-/** How a query filters lines by a pattern; null if it does not. */
+/** Returns how a query filters lines by a pattern; null if it does not. */
 export function patternUse(query: string, pattern: string): PatternUse | null {
   for (const [, operator, strings = ''] of restOf(query).matchAll(FILTER))
     if (patternsIn(strings).includes(pattern)) return operator === OPERATORS.include ? 'include' : 'exclude';
@@ -34,7 +34,7 @@ export function withPattern(query: string, pattern: string, use: PatternUse | nu
   return `${head}${rest.slice(0, included)}${operator} ${literal(pattern)} or${rest.slice(included + operator.length)}`;
 }
 
-/** The stages behind the selector. */
+/** Returns the stages behind the selector. */
 function restOf(query: string): string {
   return query.slice((selectorOf(query)?.end ?? query.length) + 1);
 }

@@ -7,7 +7,7 @@ import { type PatternUse, patternUse } from './pattern-edit.js';
 
 /** The counted patterns, and the request that they answer. */
 interface PatternCounts {
-  /** Null before the first request. */
+  /** The request; null before the first one. */
   readonly request: PatternRequest | null;
   readonly patterns: readonly LokiPattern[];
 }
@@ -106,7 +106,7 @@ function piecesOf(text: string): (Node | string)[] {
     .map((piece) => (piece === VARIABLE ? h.span({ class: 'variable' }, VARIABLE) : piece));
 }
 
-/** A bar for each step with lines. */
+/** Draws a bar for each step with lines. */
 function sparkline(
   samples: LokiPattern['samples'],
   { range: [start, end], stepMs }: PatternRequest,

@@ -146,7 +146,7 @@ export class QueryBar {
 
   #take({ insert, caret = 0 }: Suggestion): void {
     const [from, end] = this.#span;
-    // More may have been typed since it was suggested.
+    // The user may have typed more since the suggestion was made.
     const to = Math.max(end, this.#input.selectionStart ?? end);
     const isHistory = this.#isHistory;
     this.#close();

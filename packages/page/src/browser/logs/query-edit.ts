@@ -8,7 +8,7 @@ export function masked(text: string): string {
   return text.replace(new RegExp(`${STRING}|["\`].*$`, 'gs'), (string) => 'S'.repeat(string.length));
 }
 
-/** The span of the first stream selector, without braces; null if there is none, or it has no end. */
+/** Returns the span of the first stream selector, without braces; null if there is none, or it has no end. */
 export function selectorOf(query: string): { readonly start: number; readonly end: number } | null {
   const text = masked(query);
   const start = text.indexOf('{') + 1;
@@ -21,7 +21,7 @@ const MATCHER = new RegExp(`\\s*([A-Za-z_]\\w*)\\s*(=~|!~|!=|=)\\s*(${STRING})\\
 interface Matcher {
   readonly label: string;
   readonly operator: string;
-  /** Value with its quotes. */
+  /** Value of the matcher with its quotes. */
   readonly value: string;
 }
 
@@ -62,8 +62,8 @@ export function withField(query: string, name: string, operator: '=' | '!=', val
 }
 
 /**
- * A selector for requests while the query is being written: the equality matchers of the selector at or
- * before the cursor, except the one at the cursor. Empty if there is none.
+ * Returns a selector for requests while the query is being written: the equality matchers of the selector at
+ * or before the cursor, except the one at the cursor. Empty if there is none.
  */
 export function matchersBefore(query: string, cursor: number): string {
   const start = query.lastIndexOf('{', cursor - 1) + 1;
@@ -107,10 +107,10 @@ export function withLevels(query: string, levels: readonly string[]): string {
 }
 
 /**
- * The query after a click on a level of the legend.
+ * Returns the query after a click on a level of the legend.
  *
- * @param names what the store calls the level
- * @param adds toggles it beside the chosen levels instead of choosing it alone
+ * @param names names of the level in the store
+ * @param adds whether to toggle the level beside the chosen levels instead of choosing it alone
  */
 export function withLevelToggled(query: string, names: readonly string[], adds: boolean): string {
   const chosen = levelsIn(query);
@@ -120,7 +120,7 @@ export function withLevelToggled(query: string, names: readonly string[], adds: 
   return withLevels(query, isChosen && others.length === 0 ? [] : names);
 }
 
-/** A metric query returns series, a log query lines. */
+/** Whether a query is a metric query, which returns series; a log query returns lines. */
 export function isMetricQuery(query: string): boolean {
   return !query.trimStart().startsWith('{');
 }
@@ -172,7 +172,7 @@ export function marked(
   return pieces;
 }
 
-/** The position that a parse error names: a column from 0; null if it names none. */
+/** Returns the position that a parse error names: a column from 0; null if it names none. */
 export function errorColumn(message: string, query: string): number | null {
   const place = /line (\d+),? col(?:umn)?\.? (\d+)|(?:position|pos|offset) (\d+)/i.exec(message);
   if (place === null) return null;

@@ -7,7 +7,7 @@ const MAX_CHARACTERS = 2_000;
 /** Placeholder for the matcher of the run, so that an old query applies to the run that is shown now. */
 const THIS_RUN = 'run=$run';
 
-/** The queries that were run in this browser, newest first. */
+/** Returns the queries that were run in this browser, newest first. */
 export function pastQueries(runId: string): string[] {
   return read().map((query) => query.replaceAll(THIS_RUN, matcherOf(runId)));
 }
@@ -28,9 +28,7 @@ function matcherOf(runId: string): string {
   return runSelector(runId).slice(1, -1);
 }
 
-/**
- * Stored values that are not lists of strings come from another version or a manual edit, and are ignored.
- */
+/** Reads past queries. Values that are not lists of strings come from another version or an edit, and are ignored. */
 function read(): string[] {
   try {
     const value: unknown = JSON.parse(stored(KEY) ?? '[]');

@@ -1,7 +1,7 @@
 import { fill, h } from '../dom.js';
 
 export interface Suggestion {
-  /** Shown, and compared with what is typed. */
+  /** Text that is shown, and compared with what is typed. */
   readonly text: string;
   readonly insert: string;
   /** The kind of the suggestion, such as label or operator. */
@@ -16,7 +16,7 @@ interface ListOptions {
   readonly column?: number;
   /** Index of the suggestion that Enter accepts; -1 for none. */
   readonly active?: number;
-  /** Shown below the list. */
+  /** Element below the list. */
   readonly footer?: HTMLElement;
 }
 
@@ -27,7 +27,7 @@ export class SuggestionList {
   readonly element = h.div({ class: 'suggestions' });
   readonly #list = h.div({ role: 'listbox', id: ID, tabindex: '-1' });
   #shown: readonly Suggestion[] = [];
-  /** -1 for none. */
+  /** Index of the active suggestion; -1 for none. */
   #active = -1;
 
   /** @param onChoose called with the suggestion that is clicked */

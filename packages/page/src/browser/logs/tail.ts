@@ -2,7 +2,7 @@ import { formatCount } from '../format.js';
 import { type LokiStream, tailUrl } from '../loki.js';
 import { type LogLine, linesOf } from './log-line.js';
 
-/** The tail begins with the lines of this long ago. */
+/** The tail begins with lines that are up to this old. */
 const BACKFILL_MS = 10_000;
 const REFRESH_MS = 4_000;
 /**
@@ -18,9 +18,9 @@ interface TailMessage {
 }
 
 export interface TailListener {
-  /** New lines, oldest first. */
+  /** Called with new lines, oldest first. */
   lines(lines: readonly LogLine[]): void;
-  /** Empty while the tail is connected and complete. */
+  /** Called with a status; empty while the tail is connected and complete. */
   status(text: string): void;
   refused(): void;
   /** Called every few seconds: counts and volume have changed. */
@@ -29,7 +29,7 @@ export interface TailListener {
 
 /** Follows a query over Loki's WebSocket. Reconnects after a lost connection, from the last line received. */
 export class Tail {
-  /** Null while nothing is followed. */
+  /** The query that is followed; null while nothing is followed. */
   #query: string | null = null;
   #socket: WebSocket | null = null;
   #waiting: LogLine[] = [];
@@ -51,7 +51,7 @@ export class Tail {
     return this.#isPaused;
   }
 
-  /** Lines received while paused. */
+  /** Number of lines received while paused. */
   get numWaiting(): number {
     return this.#waiting.length;
   }
@@ -131,7 +131,7 @@ export class Tail {
     this.listener.lines(lines);
   }
 
-  /** @param connection what is wrong with it; empty if nothing is */
+  /** @param connection what is wrong with the connection; empty if nothing is */
   #tell(connection: string): void {
     this.#connection = connection;
     const lost = this.#numDropped;

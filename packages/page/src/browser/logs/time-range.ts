@@ -11,7 +11,7 @@ export interface RunTimes {
   readonly isLive: boolean;
 }
 
-/** Start and end in ms since 1970. A duration counts back from the run's end. */
+/** Returns start and end in ms since 1970. A duration counts back from the run's end. */
 export function resolveRange(
   { from, to }: Pick<PageState, 'from' | 'to'>,
   { startedAt, end }: RunTimes,

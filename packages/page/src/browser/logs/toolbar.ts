@@ -75,7 +75,7 @@ export class Toolbar {
     fill(this.#status, text);
   }
 
-  /** Shown as a warning; empty for none. */
+  /** Shows a text as a warning; empty for none. */
   showTailStatus(text: string): void {
     fill(this.#tailStatus, text);
     this.#tailStatus.classList.toggle('is-warning', text !== '');

@@ -32,7 +32,7 @@ export class Banner {
     if (detail === null || status === null) return;
     const { ending } = status;
     const isGood = ending === 'finished' || ending === 'stopped';
-    // Redrawn only on changes: an alert is read out once, and a command may be selected.
+    // The banner is redrawn only on changes: an alert is read out once, and a command may be selected.
     refill(this.element, keyOf(detail, status), () => {
       if (ending === null) return [];
       this.element.className = isGood ? 'banner is-good' : 'banner';
@@ -67,7 +67,7 @@ export class Banner {
     ];
     const [first] = pinned;
     this.pins.hidden = first === undefined;
-    // Redrawn only on changes, as the menu may be open.
+    // The pins are redrawn only on changes, as the menu may be open.
     refill(this.#pinList, [runId, pinned, warnings.length], () => {
       if (first === undefined) return [];
       this.#firstPin.className = first.kind;
@@ -95,7 +95,7 @@ function pinParts({ line, title }: { readonly line: LogLine; readonly title: str
   ];
 }
 
-/** Links to what explains the failure. A coordinator that was killed wrote no flight record. */
+/** Returns links to what explains the failure. A coordinator that was killed wrote no flight record. */
 function actionsOf(detail: RunDetail): HTMLElement[] {
   const { step = null, generation = null, code = null } = detail.failure ?? {};
   const lines = step === null ? 'Last log lines' : `Log lines of step ${step}, all ranks`;
@@ -171,7 +171,7 @@ function commandsOf(
   return made;
 }
 
-/** The message without its prefix (`rank 3 ...:`), which the facts repeat. */
+/** Returns the message without its prefix (`rank 3 ...:`), which the facts repeat. */
 function causeOf({ message, rank, node }: Partial<FailureReport>): string | null {
   if (message == null || (rank == null && node == null)) return message ?? null;
   return message.replace(/^(?:rank|node|step) \d+[^:]*: /, '');

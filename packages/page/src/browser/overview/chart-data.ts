@@ -9,22 +9,22 @@ export interface ChartSeries {
   readonly x: Values;
   readonly y: Values;
   readonly dash?: readonly number[];
-  /** The series has few values compared with others and is never smoothed. */
+  /** Whether the series has few values compared with others; it is then never smoothed. */
   readonly isSparse?: boolean;
-  /** Marks every value. */
+  /** Whether every value is marked. */
   readonly hasPoints?: boolean;
   readonly width?: number;
   /** Opacity, 0 to 1. */
   readonly alpha?: number;
-  /** Uses the right axis. */
+  /** Whether the series uses the right axis. */
   readonly isRight?: boolean;
-  /** A layer of the stack, on top of the layers after it. */
+  /** Whether the series is a layer of the stack, on top of the layers after it. */
   readonly isStacked?: boolean;
-  /** Left out of the legend. */
+  /** Whether the legend leaves out the series. */
   readonly isQuiet?: boolean;
 }
 
-/** uPlot's table: the x values of all series, then a column of y values for each. */
+/** Returns uPlot's table: the x values of all series, then a column of y values for each. */
 export function alignedData(series: readonly ChartSeries[]): uPlot.AlignedData {
   const drawn = stacked(series);
   if (drawn.length === 0) return [[]];
@@ -34,7 +34,7 @@ export function alignedData(series: readonly ChartSeries[]): uPlot.AlignedData {
 }
 
 /**
- * Cumulative sums from the last layer to the first; drawn in series order, each area covers those below it.
+ * Sums cumulatively from the last layer to the first; drawn in series order, each area covers those below it.
  */
 function stacked(series: readonly ChartSeries[]): ChartSeries[] {
   const sums = new Array<number>(series.find(({ isStacked }) => isStacked)?.y.length ?? 0).fill(0);
@@ -53,8 +53,8 @@ function stacked(series: readonly ChartSeries[]): ChartSeries[] {
 }
 
 /**
- * The value at a row of an aligned series or, if the row belongs to other series, the last one before; null
- * if it is missing.
+ * Returns the value at a row of an aligned series or, if the row belongs to other series, the last one
+ * before; null if it is missing.
  */
 export function valueAt(values: Values, row: number): number | null | undefined {
   for (let at = row; at >= 0; at--) if (values[at] !== undefined) return values[at];

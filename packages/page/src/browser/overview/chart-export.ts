@@ -11,7 +11,7 @@ export interface LegendEntry {
   readonly color: string;
 }
 
-/** The recorded values of a chart as CSV: x, then a column for each series; empty where one has no value. */
+/** Returns the recorded values of a chart as CSV: x, then a column for each series; empty where one has no value. */
 export function csvOf(xName: string, series: readonly ChartSeries[]): string {
   const tables = series.map(({ x, y }) => [x, y] as unknown as uPlot.AlignedData);
   const columns = tables.length === 0 ? [[]] : uPlot.join(tables);
@@ -21,7 +21,7 @@ export function csvOf(xName: string, series: readonly ChartSeries[]): string {
   return `${[head, ...rows].join('\n')}\n`;
 }
 
-/** A picture of a chart with its title and legend, in the colours of the page. */
+/** Returns a picture of a chart with its title and legend, in the colours of the page. */
 export function pictureOf(
   title: string,
   legend: readonly LegendEntry[],

@@ -49,8 +49,8 @@ export function listenToPlot(plot: uPlot, { xAtCursor, onClick, onLeave }: PlotL
 const NEAR_PX = 14;
 
 /**
- * The row of the point nearest to the pointer; null if none is near. Points off the scale count as on its
- * edge.
+ * Returns the row of the point nearest to the pointer; null if none is near. Points off the scale count as on
+ * its edge.
  */
 export function nearestPoint(plot: uPlot, nearestRow: number): number | null {
   const { left = -1, top = -1 } = plot.cursor;

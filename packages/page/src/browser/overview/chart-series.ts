@@ -16,7 +16,7 @@ const PART_NAMES: Readonly<Record<string, string>> = { allReduce: 'all-reduce' }
 /** Opacity of the training line, which must not hide validation's fewer points. */
 const BEHIND = 0.55;
 
-/** Training, and validation of each domain or, with several runs, the mean over the domains. */
+/** Returns the losses of training and of validation by domain or, with several runs, as the mean over the domains. */
 export function lossSeries(input: ChartsInput): ChartSeries[] {
   const validation = validationSeries(input);
   const training = perRun(input, 'loss', 'loss', 'training');
@@ -26,7 +26,7 @@ export function lossSeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
-/** The parts of a step, stacked, and the longest of the averaged steps. */
+/** Returns the parts of a step, stacked, and the longest of the averaged steps. */
 export function partSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'speed', 'stepMs', '');
   const parts = input.runs[0]?.metrics?.parts ?? [];
@@ -44,7 +44,7 @@ export function partSeries(input: ChartsInput): ChartSeries[] {
   return [...stack, { ...longest, label: 'longest', color: cssColor('--text-dim') }];
 }
 
-/** Destinations of tokens, stacked; for several runs, the share sent to another node. */
+/** Returns the destinations of tokens, stacked; for several runs, the share sent to another node. */
 export function placeSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'places', 'otherNode', '');
   return stackOf(input, 'places', [
@@ -69,7 +69,7 @@ export function capacitySeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
-/** How strongly the token id and the gate each determine the experts; for several runs, the id alone. */
+/** Returns how strongly token id and gate each determine the experts; for several runs, the id alone. */
 export function choiceSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'rates', 'idShare', '');
   const [id] = perRun(input, 'rates', 'idShare', 'as the last token with the id');
@@ -85,9 +85,7 @@ export function choiceSeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
-/**
- * A line for each rank; for many ranks, minimum, median and maximum; for several runs, the maximum of each.
- */
+/** Returns a line for each rank; for many ranks, minimum, median and maximum; for several runs, the maximum of each. */
 export function memorySeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1)
     return input.runs.map((run, index) => {
@@ -123,7 +121,7 @@ export function memorySeries(input: ChartsInput): ChartSeries[] {
     }));
 }
 
-/** The greatest value of each row. */
+/** Returns the greatest value of each row. */
 function mostOf({ time, most, ...ranks }: Columns): Values {
   if (most !== undefined) return most;
   const columns = Object.values(ranks);
@@ -140,7 +138,7 @@ function memoryX(run: RunData, axis: ChartsInput['axis']): Values {
   });
 }
 
-/** For one run, a series for each domain; for several, the token-weighted mean of each, in its colour. */
+/** Returns a series for each domain of one run or, for several, the token-weighted mean of each, in its colour. */
 function validationSeries(input: ChartsInput): ChartSeries[] {
   return input.runs.flatMap((run, runIndex) => {
     const points = run.metrics?.validations ?? [];
@@ -163,7 +161,7 @@ function validationSeries(input: ChartsInput): ChartSeries[] {
   });
 }
 
-/** A line for each run that has any value, named after the run where there are several. */
+/** Returns a line for each run that has any value, named after the run where there are several. */
 export function perRun(
   input: ChartsInput,
   group: MetricsGroup,

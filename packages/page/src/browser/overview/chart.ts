@@ -20,9 +20,9 @@ export interface ChartOptions extends PlotStyle {
   readonly onRange: (range: readonly [number, number] | null) => void;
   readonly onCursor: (x: number | null) => void;
   readonly onClick: (x: number) => void;
-  /** Called with the labels of all lines that are to be hidden; without it the chart hides them by itself. */
+  /** Called with the labels of all lines that are to be hidden; without it, the chart itself hides them. */
   readonly onToggle?: (labels: readonly string[]) => void;
-  /** Shown for a recorded value that is null. */
+  /** Text for a recorded value that is null. */
   readonly missing?: string;
 }
 
@@ -54,7 +54,7 @@ export class Chart {
   #plot: uPlot | null = null;
   /** Series as recorded. */
   #recorded: readonly ChartSeries[] = [];
-  /** Series as drawn: smoothed, if that is wanted. */
+  /** Series as drawn: smoothed, if smoothing is on. */
   #series: readonly ChartSeries[] = [];
   #data: uPlot.AlignedData = [[]];
   /** Styles of the series: a change needs another plot, not just other data. */
@@ -68,7 +68,7 @@ export class Chart {
   #isFollowing = false;
   /** True while the other charts are told where the pointer is. */
   #isPointed = false;
-  /** Labels of lines that the chart hides by itself. */
+  /** Labels of lines that the chart itself hides. */
   #hidden: readonly string[] = [];
   /** Row under the cursor. */
   #row: number | null = null;
@@ -85,7 +85,7 @@ export class Chart {
     );
     new ResizeObserver(() => this.#resize()).observe(this.#plotArea);
     onTheme(() => this.#rebuild());
-    // The label until there are values to describe.
+    // The title is the label until there are values to describe.
     this.#plotArea.setAttribute('aria-label', options.title);
     this.#plotArea.addEventListener('keydown', (event) => this.#onKey(event));
   }
@@ -127,7 +127,7 @@ export class Chart {
     this.#showLegend();
   }
 
-  /** Zooms; null for all. */
+  /** Zooms to a range; null shows all. */
   setRange(range: readonly [number, number] | null): void {
     if (String(range) === String(this.#range)) return;
     this.#range = range;
@@ -153,7 +153,7 @@ export class Chart {
     return csvOf(this.#axis.name, this.#recorded);
   }
 
-  /** Null without a plot. */
+  /** Draws the chart as a picture; null without a plot. */
   async picture(): Promise<Blob | null> {
     return this.#plot && pictureOf(this.options.title, this.#entries(null), this.#plot);
   }
@@ -207,18 +207,18 @@ export class Chart {
   }
 
   /**
-   * The row of the point under the pointer, so that a spike can be picked even if other rows are nearer in x.
+   * Returns the row of the point under the pointer, so that a spike can be picked even if other rows are nearer in x.
    */
   #rowAt(plot: uPlot, nearest: number): number {
     return this.#isFollowing ? nearest : (nearestPoint(plot, nearest) ?? nearest);
   }
 
-  /** The x value of the row at the cursor. */
+  /** Returns the x value of the row at the cursor. */
   #xAtCursor(): number | null {
     return this.#row === null ? null : (this.#plot?.data[0][this.#row] ?? null);
   }
 
-  /** Arrow keys move the cursor by a row, Enter clicks, Escape resets the zoom. */
+  /** Handles keys: arrow keys move the cursor by a row, Enter clicks, Escape resets the zoom. */
   #onKey(event: KeyboardEvent): void {
     const plot = this.#plot;
     if (plot === null) return;
@@ -268,7 +268,7 @@ export class Chart {
     });
   }
 
-  /** Where a line ends, if it ends before the place that the legend shows, as another run may be longer. */
+  /** Says where a line ends if that is before the place that the legend shows, as another run may be longer. */
   #endOf({ x, isSparse }: ChartSeries, index: number | null): string {
     const [at, end] = [this.#data[0].at(index ?? -1), x.at(-1)];
     if (isSparse || at === undefined || end == null || end >= at) return '';

@@ -18,7 +18,7 @@ import { byteTicks, formatMs, msTicks, shareTicks } from './units.js';
 type Handlers = Pick<ChartOptions, 'onRange' | 'onCursor' | 'onClick'>;
 
 export interface DrawnChart {
-  /** Its name in the state of the page, and in the names of saved files. */
+  /** Name of the chart in the state of the page, and in the names of saved files. */
   readonly id: string;
   readonly chart: Chart;
   /** Whether lone outliers are kept from setting the scale, unless the user wants them to. */
@@ -26,7 +26,7 @@ export interface DrawnChart {
   readonly seriesOf: (input: ChartsInput) => ChartSeries[];
   /** Words for what is drawn, with one run and with several. */
   readonly units: readonly [one: string, several: string];
-  /** Marks the steps whose update was skipped: their values are missing. */
+  /** Whether the steps whose update was skipped are marked: their values are missing. */
   readonly marksSkipped: boolean;
   readonly emptyText: string;
 }
@@ -151,7 +151,7 @@ const DESCRIPTIONS: readonly Description[] = [
   },
 ];
 
-/** The overview's line charts, in page order. @param layerPicker chooses the layer of the routing charts */
+/** Creates the overview's line charts, in page order. @param layerPicker chooses the layer of the routing charts */
 export function makeCharts(
   { onStepTime, ...handlers }: Handlers & { readonly onStepTime: Handlers['onClick'] },
   layerPicker: HTMLElement,

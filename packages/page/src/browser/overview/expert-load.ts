@@ -2,7 +2,7 @@ import type { ExpertsReply } from '../../api-types.js';
 import { formatCount, formatShare } from '../format.js';
 import type { PageState } from '../page-state.js';
 
-/** First and last step of a bucket. */
+/** Returns the first and last step of a bucket. */
 export function stepsOf(
   { firstStep, stepsPerBucket, lastStep }: ExpertsReply,
   bucket: number,
@@ -15,26 +15,26 @@ export function numBucketsOf({ most }: ExpertsReply): number {
   return most[0]?.length ?? 0;
 }
 
-/** The bucket of a step, or the nearest one. */
+/** Returns the bucket of a step, or the nearest one. */
 export function bucketOf(data: ExpertsReply, step: number): number {
   const bucket = Math.floor((step - (data.firstStep ?? 0)) / data.stepsPerBucket);
   return Math.max(0, Math.min(numBucketsOf(data) - 1, bucket));
 }
 
-/** Each expert's load over a fair share; all 0 if no token was kept. */
+/** Returns each expert's load over a fair share; all 0 if no token was kept. */
 export function overFair(kept: readonly number[] = []): number[] {
   const total = kept.reduce((sum, count) => sum + count, 0);
   return kept.map((count) => (total === 0 ? 0 : (count / total) * kept.length));
 }
 
-/** Share of its choices that each expert dropped; 0 without choices. */
+/** Returns the share of its choices that each expert dropped; 0 without choices. */
 function droppedOf(routed: readonly number[] = [], kept: readonly number[] = []): number[] {
   return routed.map((count, expert) => (count === 0 ? 0 : 1 - (kept[expert] ?? 0) / count));
 }
 
 /**
- * The value shown for each expert of an open layer in a bucket: its load over a fair share, or the share that
- * it dropped.
+ * Returns the value shown for each expert of an open layer in a bucket: its load over a fair share, or the
+ * share that it dropped.
  */
 export function valuesOf(
   { openLayers, routed, kept }: ExpertsReply,
@@ -48,7 +48,7 @@ export function valuesOf(
   return overFair(load === 'demand' ? asked : taken);
 }
 
-/** The value of a whole layer: the load of its most loaded expert, or the share that all experts dropped. */
+/** Returns the value of a whole layer: the load of its most loaded expert, or the share that all experts dropped. */
 export function valueOfLayer(
   data: ExpertsReply,
   load: PageState['load'],
@@ -63,7 +63,7 @@ export function formatLoad(load: PageState['load'], value: number): string {
   return load === 'dropped' ? formatShare(value) : `${value.toFixed(2)}x`;
 }
 
-/** Everything that is known of an expert in a bucket, in words. */
+/** Describes everything that is known of an expert in a bucket. */
 export function describeExpert(
   { openLayers, routed, kept, numExperts }: ExpertsReply,
   { layer, expert, bucket }: { readonly layer: number; readonly expert: number; readonly bucket: number },

@@ -54,7 +54,7 @@ interface Frame {
   readonly top: number;
   readonly height: number;
   readonly labelTop: number;
-  /** Shades every second generation. */
+  /** Whether every second generation is shaded. */
   readonly hasBands: boolean;
   /** Canvas pixels per CSS pixel. */
   readonly scale: number;

@@ -5,9 +5,9 @@ import { tookMs } from '../run-list.js';
 export interface GenerationSpan {
   readonly generation: number;
   readonly beganAt: number;
-  /** When its first step began; null if it has not trained, or if nothing recorded it. */
+  /** When the first step of the generation began; null if it has not trained, or if nothing recorded it. */
   readonly trainedAt: number | null;
-  /** Null while it goes on. */
+  /** When the generation ended; null while it continues. */
   readonly endedAt: number | null;
   /** Number of updates that had been done when the generation began. */
   readonly fromStep: number;
@@ -19,7 +19,7 @@ interface Known {
   readonly metrics: Pick<MetricsReply, 'generations'> | null;
 }
 
-/** The generations of a run, oldest first, from its journal or, where that lacks them, from its metrics. */
+/** Returns the generations of a run, oldest first, from its journal or, where that lacks them, from its metrics. */
 export function generationSpans({ detail, metrics }: Known): GenerationSpan[] {
   const points = metrics?.generations ?? [];
   const journal = detail?.generations ?? [];
@@ -46,7 +46,7 @@ interface TimedRun {
   readonly generationSpans: readonly GenerationSpan[];
 }
 
-/** Total duration of a run, as in the list of runs, and the time in which a generation was running, in ms. */
+/** Returns a run's total duration, as in the list of runs, and the time in which a generation was running, in ms. */
 export function timesOf(
   { detail, generationSpans: spans }: TimedRun,
   now: number,
@@ -64,15 +64,15 @@ export type XRange = readonly [from: number, to: number];
 export interface GenerationMarks {
   /** The last one has no end while the run is live. */
   readonly generations: readonly { readonly generation: number; readonly range: XRange }[];
-  /** Between the end of a generation and the first step of the next; no line is drawn across it. */
+  /** Ranges from the end of a generation to the first step of the next; no line is drawn across them. */
   readonly pauses: readonly XRange[];
 }
 
 export const NO_MARKS: GenerationMarks = { generations: [], pauses: [] };
 
 /**
- * On a step axis, a generation ends at the step where the next one resumed: later steps were repeated. A run
- * of one generation has no marks.
+ * Places the generations of a run on the x axis. On a step axis, a generation ends at the step where the next
+ * one resumed: later steps were repeated. A run of one generation has no marks.
  *
  * @param xOf the x value of a time
  */

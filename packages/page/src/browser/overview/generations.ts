@@ -76,7 +76,7 @@ function lastStepOf({ lastStep, failure }: RunGeneration): number | null {
   return lastStep ?? (failure?.step == null ? null : failure.step - 1);
 }
 
-/** The last step that all ranks had finished by their last heartbeat in a generation; null without one. */
+/** Returns the last step that all ranks had finished by their last heartbeat in a generation; null without one. */
 function lastBeatOf({ ranks }: RunData, span: GenerationSpan | undefined): number | null {
   if (span?.endedAt == null) return null;
   const { beganAt, endedAt } = span;

@@ -31,7 +31,7 @@ const MEANINGS: Readonly<Record<PageState['load'], string>> = {
 
 interface LoadRow extends ChartRow {
   readonly layer: number;
-  /** Null for the most loaded expert of the layer. */
+  /** Expert of the row; null for the most loaded expert of the layer. */
   readonly expert: number | null;
 }
 
@@ -184,7 +184,7 @@ export class HeatMap {
   }
 }
 
-/** A row for each layer, with its most loaded expert at a moment, and one for each expert of open layers. */
+/** Returns a row for each layer, with its most loaded expert at a moment, and one for each expert of open layers. */
 function rowsOf(data: ExpertsReply, load: PageState['load'], bucket: number): LoadRow[] {
   const { layers, openLayers, numExperts } = data;
   const height = EXPERT_ROWS.find(([upTo]) => numExperts <= upTo)?.[1] ?? LABEL_HEIGHT;

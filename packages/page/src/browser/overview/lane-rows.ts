@@ -23,7 +23,7 @@ export function lanesOf(run: RunData, ranksOfLog: readonly number[]): readonly R
 }
 
 /**
- * A row for each rank or, with many ranks, a row for each node, followed by the ranks of open nodes.
+ * Returns a row for each rank or, with many ranks, a row for each node, followed by the ranks of open nodes.
  *
  * @param openNodes keys of node rows; null for none
  */

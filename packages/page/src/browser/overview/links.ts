@@ -41,12 +41,12 @@ export class Links {
     const shown = kind === 'rank' ? bytes : ofNodes;
     const places = shown.map((_, place) => place);
     const nodes = places.map((place) => Math.floor((place * numNodes) / places.length));
-    // Redrawn only on changes, as a new matrix would lose the focus.
+    // The matrix is redrawn only on changes, as a new one would lose the focus.
     refill(this.#matrix, [kind, shown], () => [linkMatrix({ places, nodes, bytes: shown }, kind)]);
   }
 }
 
-/** "3.8 MB a step, 67 % of them between nodes; the busiest link has 1.08x the mean" */
+/** Writes "3.8 MB a step, 67 % of them between nodes; the busiest link has 1.08x the mean". */
 function summaryOf(bytes: LinkBytes['bytes'], ofNodes: LinkBytes['bytes']): string {
   const all = sum(bytes.flat());
   const inside = sum(ofNodes.map((toEach, node) => toEach[node] ?? 0));
@@ -58,7 +58,7 @@ function summaryOf(bytes: LinkBytes['bytes'], ofNodes: LinkBytes['bytes']): stri
   return `${total}${crossing}; the busiest link has ${most.toFixed(2)}x the mean`;
 }
 
-/** Sums over the ranks of each node; what they send each other is on the diagonal. */
+/** Sums bytes over the ranks of each node; the diagonal has those that ranks of the same node send each other. */
 function byNode(bytes: LinkBytes['bytes'], numNodes: number): number[][] {
   const ranks = bytes.length / numNodes;
   const ofNode = (node: number) => (_: unknown, rank: number) => Math.floor(rank / ranks) === node;

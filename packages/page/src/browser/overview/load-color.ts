@@ -20,7 +20,7 @@ const FULL = 2;
 /** Above this luminance black has more contrast than white. */
 const MIDDLE_LUMINANCE = 0.18;
 
-/** The colour of a load relative to a fair share. */
+/** Returns the colour of a load relative to a fair share. */
 export function loadColor(ratio: number): string {
   return `rgb(${mixed(ratio).join(' ')})`;
 }
@@ -30,7 +30,7 @@ export function ratioOfDropped(share: number): number {
   return 2 ** (FULL * share);
 }
 
-/** A text colour that is legible on the colour of a load. */
+/** Returns a text colour that is legible on the colour of a load. */
 export function textOnLoad(ratio: number): string {
   const [red, green, blue] = mixed(ratio).map((value) => (value / 255) ** 2.2) as [number, number, number];
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > MIDDLE_LUMINANCE ? '#000000' : '#ffffff';

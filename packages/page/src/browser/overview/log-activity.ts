@@ -64,12 +64,12 @@ export async function fetchLogActivity(run: RunData, known: LogActivity | null):
   };
 }
 
-/** The step doubles as the run grows, so that most answers extend the previous one. */
+/** Returns the step, which doubles as the run grows, so that most answers extend the previous one. */
 function stepOf(spanMs: number): number {
   return 1_000 * 2 ** Math.max(0, Math.ceil(Math.log2(spanMs / NUM_BUCKETS / 1_000)));
 }
 
-/** The first error of each generation, oldest first. @throws RequestError */
+/** Fetches the first error of each generation, oldest first. @throws RequestError */
 export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
   const [start, end] = spanOf(run);
   const generations = Array.from({ length: run.detail?.generation ?? 1 }, (_, index) => index + 1).slice(-5);
@@ -82,12 +82,12 @@ export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
 
 /** Warnings that differ only in numbers. */
 export interface WarningKind {
-  /** The newest of them. */
+  /** The newest warning of this kind. */
   readonly line: LogLine;
   readonly count: number;
 }
 
-/** The kinds of warnings among a run's last ones, the newest first. @throws RequestError */
+/** Fetches the kinds of warnings among a run's last ones, the newest first. @throws RequestError */
 export async function fetchWarnings(run: RunData): Promise<WarningKind[]> {
   const [start, end] = spanOf(run);
   const query = `{run=${quoted(run.runId)}, level="warn"}`;
@@ -100,7 +100,7 @@ export async function fetchWarnings(run: RunData): Promise<WarningKind[]> {
   return [...kinds.values()].map((alike) => ({ line: alike[0]!, count: alike.length }));
 }
 
-/** The time range of the run, with a minute added on either side. */
+/** Returns the time range of the run, with a minute added on either side. */
 function spanOf(run: Pick<RunData, 'startedAt' | 'detail'>): readonly [number, number] {
   const { detail } = run;
   const end = detail?.isLive || detail?.endedAt == null ? Date.now() : detail.endedAt;

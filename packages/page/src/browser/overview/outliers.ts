@@ -22,8 +22,8 @@ export interface Far {
 }
 
 /**
- * The scale of a chart that leaves out the outliers of its columns, and those outliers; null if there are
- * none.
+ * Returns the scale of a chart that leaves out the outliers of its columns, and those outliers; null if there
+ * are none.
  *
  * @param range first and last x that count; null for all
  */
@@ -49,7 +49,7 @@ export function clippedScale(
 }
 
 /**
- * The range of values without lone outliers: those far from their neighbours, and so far from the running
+ * Returns the range of values without lone outliers: those far from their neighbours, and so far from the running
  * median that they would set the scale. A lasting rise is not an outlier, however steep. Null without values.
  *
  * @param startsAtZero whether the scale begins at 0

@@ -169,7 +169,7 @@ export class Overview {
     const [run] = this.#runs;
     const now = performance.now();
     if (run?.detail == null) return;
-    // Fetched once more when the run is over, as its last lines matter most.
+    // The logs are fetched once more when the run is over, as its last lines matter most.
     const logsOf = `${run.runId} ${run.detail.state}`;
     const isOther = this.#logsOf !== logsOf;
     if (!isOther && (now - this.#logsAt < LOGS_EVERY_MS || !run.detail.isLive)) return;
@@ -212,7 +212,7 @@ export class Overview {
     return this.#runs[0]?.xOfStep(pageState().axis, step) ?? step;
   }
 
-  /** The longest of the steps that are averaged at a position of the step time chart. */
+  /** Returns the longest of the steps that are averaged at a position of the step time chart. */
   #longestStepAt(x: number): number {
     const at = Math.round(this.#stepOfX(x));
     const { step = [], longestStep = [] } = this.#runs[0]?.group('parts') ?? {};

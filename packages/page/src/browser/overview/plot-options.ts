@@ -12,7 +12,7 @@ const NAME_SIZE = 15;
 /** Minimum distance of y ticks in px, and their maximum number. */
 const Y_SPACE = 24;
 const MAX_Y_TICKS = 10;
-/** Half a label of the last x tick. */
+/** Padding in px for half of the label of the last x tick. */
 const RIGHT_PADDING = 26;
 const MARK = 4;
 
@@ -47,7 +47,7 @@ export interface PlotHandlers {
   readonly onDoubleClick: () => void;
 }
 
-/** uPlot's options, but for the size. */
+/** Returns uPlot's options, except for the size. */
 export function plotOptions(
   series: readonly ChartSeries[],
   xAxis: XAxis,
@@ -102,7 +102,7 @@ export function plotOptions(
   };
 }
 
-/** Crosses at the lower edge, where the update of a step was skipped. */
+/** Draws crosses at the lower edge, where the update of a step was skipped. */
 function markSkipped({ ctx, bbox, valToPos }: uPlot, ranges: ChartMarks['skipped']): void {
   const scale = window.devicePixelRatio || 1;
   const size = MARK * scale;
@@ -127,7 +127,7 @@ function markSkipped({ ctx, bbox, valToPos }: uPlot, ranges: ChartMarks['skipped
   ctx.restore();
 }
 
-/** Small triangles at the upper edge, where values lie beyond it. */
+/** Draws small triangles at the upper edge, where values lie beyond it. */
 function markBeyond({ ctx, bbox, valToPos }: uPlot, xs: readonly number[]): void {
   const size = MARK * (window.devicePixelRatio || 1);
   ctx.fillStyle = cssColor('--text-dim');
@@ -210,7 +210,7 @@ function paddedRange(min: number | null, max: number | null, startsAtZero: boole
   return [startsAtZero && low === 0 ? 0 : low - 0.06 * span, max + 0.06 * span];
 }
 
-/** A logarithmic scale has no zero. */
+/** Pads the range of a logarithmic scale, which has no zero. */
 function paddedLogRange(min: number | null, max: number | null): [number, number] {
   if (min === null || max === null || max <= 0) return [0.1, 1];
   const low = min > 0 ? min : max / 1e4;

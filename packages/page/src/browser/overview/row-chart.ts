@@ -170,7 +170,7 @@ export class RowChart<Row extends ChartRow> {
     this.#showCursor();
   }
 
-  /** The cursor is an element above the canvas, which need not be painted again as the mouse moves. */
+  /** Shows the cursor, an element above the canvas, which need not be painted again as the mouse moves. */
   #showCursor(): void {
     const px = this.#cursor === null ? Number.NaN : this.#pxOf(this.#cursor);
     this.#line.hidden = !(px >= 0 && px <= this.#canvas.clientWidth);
@@ -229,7 +229,7 @@ export class RowChart<Row extends ChartRow> {
     this.#showCursor();
   }
 
-  /** A first tap shows what is there; a second one on the same place picks it, as a click does. */
+  /** Handles clicks. A first tap shows what is there; a second one on the same place picks it, as a click does. */
   #onClick(event: MouseEvent): void {
     const place = this.#placeOf(event);
     const row = this.#rows[place.row];

@@ -61,13 +61,13 @@ export class RunData {
     return axis === 'tokens' ? this.#tokens.timeOf(step) : (this.clock.timeOf(step) - this.startedAt) / 1e3;
   }
 
-  /** The inverse of `xOfStep`. */
+  /** Converts an x value to a step; the inverse of `xOfStep`. */
   stepOfX(axis: PageState['axis'], x: number): number {
     if (axis === 'step') return x;
     return axis === 'tokens' ? this.#tokens.stepAt(x) : this.clock.stepAt(this.startedAt + 1e3 * x);
   }
 
-  /** The width of a number of steps on an axis, at the run's mean pace. */
+  /** Returns the width of a number of steps on an axis, at the run's mean pace. */
   widthOf(axis: PageState['axis'], steps: number): number {
     const { firstStep, lastStep } = this.metrics ?? {};
     if (axis === 'step' || firstStep == null || lastStep == null || lastStep === firstStep) return steps;
@@ -92,7 +92,7 @@ export class RunData {
     return (this.#zoomed ?? this.metrics?.groups)?.[name] ?? {};
   }
 
-  /** Rows of the whole run, regardless of the zoom. */
+  /** Returns the rows of the whole run, regardless of the zoom. */
   allOf(name: MetricsGroup): Columns {
     return this.metrics?.groups[name] ?? {};
   }

@@ -31,7 +31,7 @@ export function withSmoothing(series: readonly ChartSeries[], width: number): Ch
 }
 
 /**
- * Exponential moving average, centred, so that it does not lag. The weight of a value is exp(-distance /
+ * Computes an exponential moving average, centred, so that it does not lag. The weight of a value is exp(-distance /
  * constant) on both sides, whatever the spacing of the rows, so that downsampling does not change the line.
  *
  * @param leftOut rows without weight, where the average is that of the others
@@ -54,7 +54,7 @@ export function movingAverage(
   });
 }
 
-/** Sums of the rows before each row, decayed by distance; null for a row without a value. */
+/** Sums the rows before each row, decayed by distance; null for a row without a value. */
 function decayingSums(
   x: Values,
   y: Values,
@@ -76,7 +76,7 @@ function decayingSums(
 /** Maximum number of values of a sparse series whose values are marked. */
 const MAX_MARKED = 60;
 
-/** A sparse series is dashed and marked; one with many values is only thin, so as not to cover the others. */
+/** Dashes and marks a sparse series; one with many values is only thin, so as not to cover other series. */
 export function sparseStyle(
   numValues: number,
 ): Pick<ChartSeries, 'isSparse' | 'hasPoints' | 'dash' | 'width'> {

@@ -27,7 +27,7 @@ export class StepClock {
   }
 }
 
-/** Extrapolates beyond the ends. */
+/** Interpolates linearly, and extrapolates beyond the ends. */
 function interpolate(from: readonly number[], to: readonly number[], value: number): number {
   if (from.length < 2) return to[0]!;
   let [low, high] = [1, from.length - 1];

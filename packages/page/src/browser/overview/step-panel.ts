@@ -20,7 +20,7 @@ interface Named {
 const decimal = (value: number | null) => (value === null ? DASH : String(Number(value.toPrecision(4))));
 const ms = (value: number | null) => (value === null ? DASH : formatMs(value));
 
-/** The numbers of a step in the order in which they are shown; others come after them. */
+/** The numbers of a step that are shown first, in this order; other numbers follow. */
 const NAMES: Readonly<Record<string, Named>> = {
   loss: { name: 'loss', format: formatLoss },
   auxiliaryLoss: { name: 'auxiliary loss', format: decimal },
@@ -135,7 +135,7 @@ function bodyOf(reply: StepReply): HTMLElement[] {
   ];
 }
 
-/** "ended 07:22:52.373 · generation 2 · 2,048 tokens, 1.2M so far" */
+/** Writes "ended 07:22:52.373 · generation 2 · 2,048 tokens, 1.2M so far". */
 function aboutText({ time, generation, tokens, tokensSoFar, answerTokens }: StepReply): string {
   return [
     `ended ${formatClock(time)}`,
@@ -151,7 +151,7 @@ function medianName({ numNeighbours }: StepReply): string {
   return numNeighbours === 0 ? 'no step before' : `median of the ${numNeighbours} before`;
 }
 
-/** A sentence for each unusual value; the parts of a value that is already mentioned are left out. */
+/** Writes a sentence for each unusual value; the parts of a value that is already mentioned are left out. */
 function findings(reply: StepReply): string[] {
   const { numbers, validations } = reply;
   const out = numbers.filter(({ name, standsOut }) => standsOut && !namedOf(name).name.startsWith('–'));

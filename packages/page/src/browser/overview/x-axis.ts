@@ -15,7 +15,7 @@ export interface XAxis {
   readonly place: (value: number) => string;
 }
 
-/** 1, 2, 5, 10 and so on, up to ten to the power of `powers`. */
+/** Returns 1, 2, 5, 10 and so on, up to ten to the power of `powers`. */
 const roundSteps = (powers: number) =>
   [1, 2, 5]
     .flatMap((digit) => Array.from({ length: powers }, (_, power) => digit * 10 ** power))
@@ -58,7 +58,7 @@ export const X_AXES: Readonly<Record<PageState['axis'], XAxis>> = {
   tokens: TOKEN_AXIS,
 };
 
-/** Round positions between two values, at most `maxTicks`. */
+/** Returns round positions between two values, at most `maxTicks`. */
 export function ticksOf(
   { steps }: XAxis,
   [first, last]: readonly [number, number],

@@ -13,11 +13,11 @@ export interface ShownToken {
   readonly text: string;
   readonly position: number;
   readonly document: number;
-  /** By layer, then by choice. */
+  /** Choices, ordered by layer, then by choice. */
   readonly choices: readonly Choice[];
 }
 
-/** The tokens of a reply, each with its choices. */
+/** Returns the tokens of a reply, each with its choices. */
 export function tokensOf({ from, tokens, layers }: SequenceRoutes): ShownToken[] {
   const choices: Choice[][] = tokens.id.map(() => []);
   for (const { layer, ...columns } of layers)
@@ -35,7 +35,7 @@ export function tokensOf({ from, tokens, layers }: SequenceRoutes): ShownToken[]
   }));
 }
 
-/** A token in visible characters, as the exported page shows it. */
+/** Returns a token in visible characters, as the exported page shows it. */
 export function visible(text: string): string {
   if (text === '') return '…';
   return text

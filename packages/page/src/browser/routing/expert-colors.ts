@@ -37,7 +37,7 @@ export function setExpertColors(
   }
 }
 
-/** Properties of an element that stands for an expert. */
+/** Returns the properties of an element that stands for an expert. */
 export function expertStyle(expert: number): Readonly<Record<string, string>> {
   return { '--color': `var(--expert-${expert})`, '--on-color': `var(--on-expert-${expert})` };
 }

@@ -9,7 +9,7 @@ import type { PageState } from '../page-state.js';
 /** Maximum number of cells; if there are more, only the experts of one layer are shown. */
 const MOST_CELLS = 1_024;
 
-/** Load of all experts in the recorded step; each is a button that shows its tokens. */
+/** Load of all experts in the recorded step; each expert is a button that shows its tokens. */
 export class ExpertLoads {
   readonly #rows = h.div({ class: 'loads' });
   readonly #note = h.small();
@@ -70,7 +70,7 @@ export class ExpertLoads {
     );
   }
 
-  /** Arrow keys move from cell to cell; all cells are one stop of the Tab key. */
+  /** Handles keys: arrow keys move from cell to cell; all cells are one stop of the Tab key. */
   #onKey(event: KeyboardEvent): void {
     const cells = [...this.#rows.querySelectorAll<HTMLButtonElement>('button:not(:disabled)')];
     const at = cells.indexOf(document.activeElement as HTMLButtonElement);
@@ -87,7 +87,7 @@ export class ExpertLoads {
     next.focus();
   }
 
-  /** The cell of the same expert in the layer before or after. */
+  /** Returns the index of the cell of the same expert in the layer before or after. */
   #across(cells: readonly HTMLElement[], at: number, by: number): number {
     const [layer, expert] = cells[at]?.dataset.cell?.split('.') ?? [];
     const layers = [...new Set(cells.map(({ dataset }) => dataset.cell?.split('.')[0]))];

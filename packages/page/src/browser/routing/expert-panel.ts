@@ -33,9 +33,7 @@ export function expertPanel(reply: ExpertRoutes, options: PanelOptions): HTMLEle
   ];
 }
 
-/**
- * "260 of 2,048 choices of the layer (1.02x a fair share), 154 kept, 106 over capacity; on rank 1, node 0"
- */
+/** Writes "260 of 2,048 choices of the layer (1.02x a fair share), 154 kept, 106 over capacity; on rank 1, node 0". */
 export function expertInWords({ outcomes, ofLayer, places }: ExpertRoutes, numExperts: number): string {
   const choices = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   const parts = Object.entries(outcomes).flatMap(([outcome, count]) =>
@@ -92,7 +90,7 @@ function sequenceList({ sequences }: ExpertRoutes, onSequence: PanelOptions['onS
   return h.section({ class: 'expert-sequences' }, h.h3('Texts with most of it'), h.div(...buttons));
 }
 
-/** Demand over a fair share, of every step of the run; ticks are the recorded steps. */
+/** Draws the demand over a fair share in every step of the run; ticks are the recorded steps. */
 function loadOverTime({ layer, expert, step }: ExpertRoutes, { load, recorded }: PanelOptions): HTMLElement {
   const routed = load?.routed[load.openLayers.indexOf(layer)] ?? [];
   const title = h.h3('Demand over the run ', h.small('1 is a fair share'));
@@ -133,7 +131,7 @@ function loadOverTime({ layer, expert, step }: ExpertRoutes, { load, recorded }:
   );
 }
 
-/** The head of the panel. */
+/** Creates the head of the panel. */
 export function expertTitle(layer: number, expert: number): HTMLElement {
   const chip = h.i({ class: 'expert-chip is-kept', style: expertStyle(expert) }, String(expert));
   return h.h2(chip, ` Expert ${expert} of layer ${layer}`);

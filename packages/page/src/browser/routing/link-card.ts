@@ -40,7 +40,7 @@ export class LinkCard {
   }
 }
 
-/** "1.5 MB: 33 % within nodes, 67 % over the network; 25 % of the kept choices stay on their rank" */
+/** Writes "1.5 MB: 33 % within nodes, 67 % over the network; 25 % of the kept choices stay on their rank". */
 function sharesOf({ places, nodes, bytes, choices }: LinkMatrix): string {
   let [all, far, kept, own] = [0, 0, 0, 0];
   for (let from = 0; from < places.length; from++)

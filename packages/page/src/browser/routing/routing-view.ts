@@ -118,7 +118,7 @@ export class RoutingView {
   }
 
   /**
-   * The recorded step that the state names, or the newest one; while a live run writes that, the one before.
+   * Returns the recorded step that the state names, or the newest one; while a live run writes that, the one before.
    */
   #wantedStep(): number | null {
     const { steps = [], files = [] } = this.#recorded ?? {};

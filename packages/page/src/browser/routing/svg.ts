@@ -1,6 +1,6 @@
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** A picture that adds nothing to the text beside it, so screen readers skip it. */
+/** Creates a picture that adds nothing to the text beside it, so screen readers skip it. */
 export function picture(width: number, height: number, ...shapes: readonly SVGElement[]): SVGElement {
   const all = { class: 'picture', viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' };
   const svg = shape('svg', all);

@@ -107,7 +107,7 @@ export class TokenText {
     event.preventDefault();
     this.#enter(next);
     next.focus();
-    // If the path of a token is open, it follows.
+    // If the path of a token is open, it is replaced by the path of the next token.
     if (this.#selected !== null) this.onSelect(this.#tokens[this.#elements.indexOf(next)]!.index);
   }
 
@@ -123,7 +123,7 @@ export class TokenText {
 }
 
 /**
- * The element that is horizontally nearest in the first line of others.
+ * Returns the element of the first line of `others` that is horizontally nearest.
  *
  * @param others in order, away from `element`
  */
@@ -133,7 +133,7 @@ function nearest(others: readonly HTMLElement[], element: HTMLElement): HTMLElem
   return others.filter(({ offsetTop }) => offsetTop === top).sort((a, b) => distance(a) - distance(b))[0];
 }
 
-/** The name that screen readers announce is the content: the visible text, with hidden words between. */
+/** Creates a token. The name that screen readers announce is the visible text, with hidden words between. */
 function tokenElement({ text, choices }: ShownToken, layers: readonly number[]): HTMLElement {
   const rows = layers.map((layer) => {
     const own = choices.filter((choice) => choice.layer === layer);
@@ -144,7 +144,7 @@ function tokenElement({ text, choices }: ShownToken, layers: readonly number[]):
   return h.div(attributes, h.span({ class: 'characters' }, text), ...rows);
 }
 
-/** An expert below a token, as wide as its weight. */
+/** Creates an expert below a token, as wide as its weight. */
 function expertOf({ layer, expert, weight, outcome }: Choice): HTMLElement[] {
   // Flex items whose growth factors sum to more than 1 fill the width.
   const share = Math.max(LEAST_WIDTH, weight ?? 1) / LEAST_WIDTH;

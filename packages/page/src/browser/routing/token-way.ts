@@ -46,7 +46,7 @@ const MEANINGS: Readonly<Record<keyof typeof NUMBERS, string>> = {
 };
 
 /**
- * The path of a token: a row for each choice, with the ranks as lanes, and everything that decided the
+ * Draws the path of a token: a row for each choice, with the ranks as lanes, and everything that decided the
  * choice.
  */
 export function tokenWay({ choices }: ShownToken, { sequence, lanes, onExpert }: WayOptions): HTMLElement {
@@ -99,7 +99,7 @@ function lanesOf(lanes: readonly Lane[], visited: readonly Lane[]): Lane[] {
   return all.filter(({ rank }) => visited.some((lane) => lane.rank === rank));
 }
 
-/** Names of nodes and ranks above their lanes. */
+/** Creates the names of nodes and ranks above their lanes. */
 function laneNames(lanes: readonly Lane[], home: number): HTMLElement {
   const nodes = [...new Set(lanes.map(({ node }) => node))].map((node) => {
     const width = LANE * lanes.filter((lane) => lane.node === node).length;
@@ -115,7 +115,7 @@ function laneNames(lanes: readonly Lane[], home: number): HTMLElement {
   );
 }
 
-/** A line from the token's rank to that of the expert and back; broken off where the choice was not kept. */
+/** Draws a line from the token's rank to that of the expert and back; broken off where the choice was not kept. */
 function excursion({ rank, link, outcome }: Choice, lanes: readonly Lane[], home: number): SVGElement {
   const xOf = (wanted: number) => LANE * (lanes.findIndex((lane) => lane.rank === wanted) + 0.5);
   const [x, y] = [xOf(rank), ROW / 2];
@@ -180,7 +180,7 @@ function formatScore(value: number | null): string {
   return value === null ? '' : value.toFixed(3);
 }
 
-/** "2 choices: 1 kept, 1 over the network, 512 B one way" */
+/** Writes "2 choices: 1 kept, 1 over the network, 512 B one way". */
 export function wayInWords({ choices }: ShownToken): string {
   const kept = choices.filter(({ outcome }) => outcome === 'kept');
   if (choices.length === 0) return 'no expert took this token in any layer: it skips the experts';

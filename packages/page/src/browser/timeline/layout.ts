@@ -23,7 +23,7 @@ export interface PlacedLane {
   readonly lane: TimelineLane;
   readonly top: number;
   readonly height: number;
-  /** Outer spans before inner ones. */
+  /** Spans of the lane, outer spans before inner ones. */
   readonly spans: readonly PlacedSpan[];
   /** Time of the step that the rank waited, in ms. */
   readonly waitMs: number;
@@ -97,7 +97,7 @@ function expanded(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
 }
 
 /**
- * The waits of a rank within a step, and for which rank. Waits of what follows the step, such as a
+ * Returns the waits of a rank within a step, and for which rank. Waits of what follows the step, such as a
  * validation, are cut off.
  */
 export function waitsOf(
@@ -112,7 +112,7 @@ export function waitsOf(
   });
 }
 
-/** The innermost span at a position, of those that are wide enough to be visible; null if there is none. */
+/** Returns the innermost span at a position, of those that are wide enough to be visible; null if there is none. */
 export function spanAt(layout: Layout, y: number, timeMs: number, slackMs: number): PlacedSpan | null {
   const lane = layout.lanes.find(({ top, height }) => y >= top && y < top + height);
   if (lane === undefined) return null;
@@ -128,7 +128,7 @@ export function spanAt(layout: Layout, y: number, timeMs: number, slackMs: numbe
   );
 }
 
-/** The lane that holds a span. */
+/** Returns the lane that holds a span. */
 export function laneOf(layout: Layout, span: TimelineSpan): PlacedLane | null {
   return layout.lanes.find(({ spans }) => spans.some((each) => each.span === span)) ?? null;
 }

@@ -41,13 +41,13 @@ export function colorOf(span: TimelineSpan): string {
   return cssColor(SPAN_CLASSES.find(([name]) => name === spanClass)![1]);
 }
 
-/** Black or white, whichever is easier to read on a colour `#rrggbb`. */
+/** Returns black or white, whichever is easier to read on a colour `#rrggbb`. */
 export function inkOn(color: string): string {
   const part = (at: number) => Number.parseInt(color.slice(at, at + 2), 16) / 255;
   return 0.299 * part(1) + 0.587 * part(3) + 0.114 * part(5) > 0.55 ? '#14171b' : '#ffffff';
 }
 
-/** "all-to-all dispatch, layer 3" */
+/** Names a span as "all-to-all dispatch, layer 3". */
 export function nameOf({ kind, name, layer, step }: TimelineSpan): string {
   const what = kind === 'part' ? (name === 'step' ? `step ${step}` : name) : `${kind} ${name}`;
   return layer === undefined ? what : `${what}, layer ${layer}`;
@@ -60,7 +60,7 @@ export function labelsOf({ kind, name, layer, step }: TimelineSpan): string[] {
   return [`${kind} ${name}${of}`, `${name}${of}`, name];
 }
 
-/** 0.012 ms, 3.4 ms, 120 ms, 2.35 s. */
+/** Formats a duration: 0.012 ms, 3.4 ms, 120 ms, 2.35 s. */
 export function formatSpanMs(ms: number): string {
   if (ms >= 1_000) return `${(ms / 1_000).toFixed(2)} s`;
   return `${ms.toFixed(ms >= 100 ? 0 : ms >= 1 ? 1 : 3)} ms`;

@@ -36,7 +36,7 @@ export function showing(window: TimeWindow, startMs: number, endMs: number, all:
   return within({ from: middle - width / 2, to: middle + width / 2 }, all);
 }
 
-/** Times at round distances, at most `maxTicks`. */
+/** Returns times at round distances, at most `maxTicks`. */
 export function ticksOf(
   { from, to }: TimeWindow,
   maxTicks: number,
@@ -45,7 +45,7 @@ export function ticksOf(
   return { at: multiplesOf(step, from, to), step };
 }
 
-/** "0", "2.5 ms", "1.2 s" with the decimals that `step` needs. */
+/** Formats a time as "0", "2.5 ms" or "1.2 s", with the decimals that `step` needs. */
 export function formatTick(ms: number, step: number): string {
   if (ms === 0) return '0';
   const inSeconds = step >= 100;

@@ -158,7 +158,7 @@ export class TimelineCanvas {
     else this.#show({ from: span.startMs - margin, to: span.endMs + margin });
   }
 
-  /** The wheel scrolls the lanes; with Ctrl it zooms, with Shift or sideways it moves in time. */
+  /** Handles the wheel, which scrolls the lanes; with Ctrl it zooms, with Shift or sideways it moves in time. */
   #onWheel(event: WheelEvent): void {
     const { ctrlKey, metaKey, shiftKey, deltaX, deltaY } = event;
     const sideways = shiftKey && deltaX === 0 ? deltaY : deltaX;
@@ -239,7 +239,7 @@ export class TimelineCanvas {
     this.draw();
   }
 
-  /** The previous or next span in the lane of the chosen one; if none is chosen, the first one shown. */
+  /** Returns the previous or next span in the lane of the chosen one; if none is chosen, the first one shown. */
   #neighbour(by: number): TimelineSpan | null {
     const chosen = this.#chosen;
     if (chosen === null) return this.#nearest(0, this.#window.from);
@@ -247,7 +247,7 @@ export class TimelineCanvas {
     return spans[spans.indexOf(chosen) + by] ?? chosen;
   }
 
-  /** The same operation in the lane above or below, or what was going on there at the time. */
+  /** Returns the same operation in the lane above or below, or another span there at that time. */
   #inLane(by: number): TimelineSpan | null {
     const chosen = this.#chosen;
     if (chosen === null) return this.#nearest(0, this.#window.from);
@@ -268,7 +268,7 @@ export class TimelineCanvas {
     return spans.find((span) => !isPhase(span) && span.endMs > timeMs) ?? spans[0] ?? null;
   }
 
-  /** The operation on the rank that the chosen one waited for. */
+  /** Returns the operation on the rank that the chosen one waited for. */
   #waitedFor(): TimelineSpan | null {
     const operation = this.#chosen?.operation;
     const rank = operation?.wait?.rank ?? null;

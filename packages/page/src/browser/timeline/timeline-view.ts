@@ -111,7 +111,7 @@ export class TimelineView {
     this.#nameRows();
   }
 
-  /** Called when the view is shown. */
+  /** Draws and focuses the canvas when the view is shown. */
   focus(): void {
     this.#canvas.draw();
     this.#canvas.focus();
@@ -156,12 +156,12 @@ export class TimelineView {
   }
 }
 
-/** Ranks that have recorded nothing of the step. */
+/** Returns the ranks that have recorded nothing of the step. */
 function unrecorded({ lanes }: TimelineReply): number[] {
   return lanes.filter(({ spans }) => spans.length === 0).map(({ rank }) => rank);
 }
 
-/** "206 ms from 07:22:52.373 · most time was spent waiting for rank 1: 45 ms in all" */
+/** Writes "206 ms from 07:22:52.373 · most time was spent waiting for rank 1: 45 ms in all". */
 function aboutText(reply: TimelineReply): string {
   const { lanes, endMs, startMs, clocks, fallen } = reply;
   const msFor = new Map<number, number>();
