@@ -1,6 +1,6 @@
 import { EXIT, TrainerError } from './errors.js';
 
-/** Every point at which a failure can be injected, and the moment that it stands for. */
+/** Every point at which a failure can be injected, with a description of the moment. */
 export const FAILPOINTS = {
   'step.begun': 'a rank has begun a step and no collective of it',
   'journal.append': 'an event is about to be written to the journal of the run',

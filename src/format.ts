@@ -1,14 +1,14 @@
-/** 12345.6 -> "12,346" */
+/** Formats 12345.6 as "12,346". */
 export function formatCount(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
-/** 0.254 -> "25 %" */
+/** Formats 0.254 as "25 %". */
 export function formatShare(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
-/** 131 -> "2m11s" */
+/** Formats 131 as "2m11s". */
 export function formatDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole}s`;
@@ -16,7 +16,7 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`;
 }
 
-/** 1234567 -> "1.2 MB" */
+/** Formats 1234567 as "1.2 MB". */
 export function formatSize(bytes: number): string {
   const [unit, name] = bytes >= 1e9 ? [1e9, 'GB'] : bytes >= 1e6 ? [1e6, 'MB'] : [1e3, 'kB'];
   const value = bytes / unit;
@@ -29,12 +29,12 @@ export function printable(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
 }
 
-/** "1 node", "2 nodes" */
+/** Formats a count with its noun: "1 node", "2 nodes". */
 export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
-/** Width of the terminal in columns; infinite where there is none, as in a pipe. */
+/** Returns the width of the terminal in columns; infinite where there is none, as in a pipe. */
 function terminalColumns(): number {
   return process.stdout.columns || Number.POSITIVE_INFINITY;
 }
@@ -123,7 +123,7 @@ function fittedWidths(
   return widths;
 }
 
-/** Lines of whole words. */
+/** Breaks a text into lines of whole words. */
 function folded(text: string, width: number): string[] {
   if (text.length <= width) return [text];
   const lines: string[] = [];

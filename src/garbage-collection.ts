@@ -13,7 +13,7 @@ const HEAP_GROWTH_PERCENT = 400;
  * would run on cores that workers compute on.
  */
 export function collectSeldom(): void {
-  // Ends a concurrent marking that is going on: it would no longer be paused while objects move, and crash.
+  // A collection ends any concurrent marking, which would no longer be paused while objects move, and would crash.
   collectNow();
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   setFlagsFromString('--no-incremental-marking');

@@ -1,6 +1,6 @@
 export type NonEmpty<Item> = [Item, ...Item[]];
 
-/** Items by key, in the order in which they come. Node 20 has no `Map.groupBy`. */
+/** Returns the items by key, in the order in which they come. Node 20 has no `Map.groupBy`. */
 export function groupBy<Key, Item>(
   items: Iterable<Item>,
   keyOf: (item: Item) => Key,

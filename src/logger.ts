@@ -15,11 +15,11 @@ export interface LoggerOptions {
   readonly level: LogLevel;
   readonly origin: LogOrigin;
   readonly destination: DestinationStream;
-  /** Fields of the moment, e.g. the step; called for every line. */
+  /** Returns the current values of further fields, e.g. the step; called for every line. */
   readonly mixin?: () => object;
 }
 
-/** A pino logger that stamps every line with its origin. */
+/** Returns a pino logger that stamps every line with its origin. */
 export function createLogger({ level, origin, destination, mixin }: LoggerOptions): Logger {
   return pino(
     {

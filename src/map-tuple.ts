@@ -1,4 +1,4 @@
-/** `map` of a tuple, with its length in the type of the result. */
+/** Maps a tuple as `map` does, but keeps its length in the type of the result. */
 export function mapTuple<const T extends readonly unknown[], R>(
   tuple: T,
   map: (value: T[number], index: number) => R,

@@ -5,12 +5,12 @@ import { openRegular } from '@locmoe/run-format/regular-file';
 
 const CHUNK_BYTES = 4 << 20;
 
-/** SHA-256 in lower-case hex. */
+/** Returns the SHA-256 in lower-case hex. */
 export function sha256(contents: string | Uint8Array): string {
   return createHash('sha256').update(contents).digest('hex');
 }
 
-/** Size and SHA-256 of a file, or of its bytes [begin, end), read in pieces. */
+/** Returns the size and SHA-256 of a file, or of its bytes [begin, end), read in pieces. */
 export function digestFile(path: string, begin = 0, end = Number.POSITIVE_INFINITY): FileDigest {
   const hash = createHash('sha256');
   let bytes = 0;

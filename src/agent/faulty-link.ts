@@ -12,9 +12,9 @@ export interface FaultyConnection {
 }
 
 /**
- * Traffic of a node with its peers and the coordinator, into which faults may be injected (`--allow-faults`): it is
- * delivered at once, or during a fault held back or slowed down. As on a cut or slow cable under TCP, each connection
- * keeps its order, and those with data to send share the bandwidth: a heartbeat does not wait behind all other traffic.
+ * Traffic of a node with its peers and the coordinator, into which faults may be injected (`--allow-faults`): messages
+ * are delivered at once or, during a fault, delayed. As on a cut or slow cable under TCP, each connection keeps its
+ * order, and the connections with data to send share the bandwidth: a heartbeat does not wait behind all other traffic.
  */
 export class FaultyLink {
   /** Queues of the connections that have messages held back. */
@@ -76,7 +76,7 @@ export class FaultyLink {
     return { held, dueMs: Math.min(carriedMs, this.#untilMs) };
   }
 
-  /** Messages are delivered from a timer, never within `pass`: the sender is not ready to receive an answer. */
+  /** Sets a timer for the next delivery, never made within `pass`, where the sender is not ready for an answer. */
   #schedule(): void {
     clearTimeout(this.#timer);
     const next = this.#next();

@@ -15,7 +15,7 @@ export interface FlightSource {
   flightOf(localRank: number): Pick<FlightRing, 'read'>;
 }
 
-/** Where a node is in its run. */
+/** Run, generation and place of a node. */
 export type FlightPlace = Pick<FlightFile, 'runId' | 'generation' | 'node' | 'numNodes' | 'workersPerNode'>;
 
 /** Writes the last operations of a node's ranks to a file when the run fails. */
@@ -48,7 +48,7 @@ export class FlightRecorder {
   }
 
   /**
-   * Adds the stack of a stuck rank. If the file was written before that was known, it is written again.
+   * Adds the stack of a stuck rank, and writes the file again if it was already written.
    *
    * @param stack innermost frame first
    */

@@ -14,7 +14,7 @@ export class HeartbeatAge {
       this.#seen.set(rank, { count, ageMs: 0, lookedMs: now });
       return 0;
     }
-    // If more time has passed, this process itself was suspended.
+    // A longer interval means that this process itself was suspended.
     seen.ageMs += Math.min(now - seen.lookedMs, GRACE.standstillMs);
     seen.lookedMs = now;
     return seen.ageMs;

@@ -5,8 +5,8 @@ export interface LinkSpeed {
 }
 
 /**
- * Delays messages as a link of that speed would: one departs once the link is free and its bytes have passed, and is
- * delivered a latency later, in order.
+ * Delays messages as a link of that speed would: each waits for the previous ones, takes the time of its bytes on the
+ * link, and is delivered one latency later.
  */
 export class LinkLimit {
   readonly #queue: { readonly deliver: () => void; readonly dueMs: number }[] = [];
@@ -23,7 +23,7 @@ export class LinkLimit {
 
   #wait(): void {
     const ms = Math.round(this.#queue[0]!.dueMs - performance.now());
-    // The least that a timer waits is a millisecond.
+    // A timer waits for at least a millisecond.
     if (ms < 1) setImmediate(() => this.#deliverDue());
     else setTimeout(() => this.#deliverDue(), ms);
   }

@@ -1,7 +1,7 @@
 const FLUSH_INTERVAL_MS = 100;
-/** Matches lines below level info, one or more a step: sending each in a message of its own would slow the run. */
+/** Matches lines below level info, one or more a step: a separate message for each would slow the run. */
 const IS_PATIENT = /^\{"level":"(?:trace|debug)"/;
-/** Number of intervals after which such lines are sent without a line of another level. */
+/** Number of intervals after which such lines are sent even if no line of a higher level has come. */
 const PATIENT_INTERVALS = 5;
 const MAX_QUEUED_LINES = 10_000;
 /** Bounds the memory if lines are long. */
@@ -11,7 +11,7 @@ const MAX_BATCH_LINES = 500;
 const MAX_BATCH_CHARS = 1 << 20;
 
 export interface LogSink {
-  /** While false, lines stay queued. */
+  /** Returns false while lines must stay queued. */
   isReady(): boolean;
   send(lines: string[], dropped: number): void;
 }
@@ -63,7 +63,7 @@ export class LogShipper {
     if (this.#queue.length === 0) this.#isUrgent = false;
   }
 
-  /** Number of queued lines in the next batch; at least one. */
+  /** Returns the number of queued lines in the next batch; at least one. */
   #batchSize(): number {
     let chars = 0;
     const first = this.#queue.slice(0, MAX_BATCH_LINES);

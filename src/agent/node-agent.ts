@@ -28,7 +28,7 @@ export interface NodeAgentOptions
 type Decision = 'rejoin' | 'look' | 'end';
 
 /**
- * How a node's part in a generation ended: it joins the next one, looks for the next one for
+ * How a node's part in a generation ended: the node joins the next one, looks for the next one for
  * `cluster.coordinatorTimeoutS`, or ends with an exit code.
  */
 export type NodeEnd = Exclude<Decision, 'end'> | number;

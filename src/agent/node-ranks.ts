@@ -40,8 +40,8 @@ export interface NodeRanksOptions {
 
 /**
  * The ranks of a node during a generation: their worker processes (NodeWorkers), their data plane (DataPlane), and the
- * recorders of their operations. It reports their first faults, and frees the others from waiting. It never blocks, as
- * progress is read from the segment.
+ * recorders of their operations. Reports the first fault of each rank and frees the other ranks from waiting. Never
+ * blocks, as it reads progress from the segment.
  */
 export class NodeRanks {
   readonly #timeouts: Timeouts;
@@ -135,7 +135,7 @@ export class NodeRanks {
         peers.filter((peer) => peer.node !== node),
         this.#timeouts.connectMs,
       );
-      // The wait follows the connection to the peers: an unreachable one would show as a time-out of the first
+      // The wait follows the connection to the peers: an unreachable peer would show as a time-out of the first
       // collective.
       await ready;
       this.options.send({ event: 'ready', ready: {} });
@@ -236,7 +236,7 @@ export class NodeRanks {
   async examine({ rank, reason }: wire.Examine): Promise<void> {
     const pid = this.#workers.pidOf(rank);
     if (pid === 0 || this.#isEnding) return;
-    // The progress is read first, since others may give up on the rank meanwhile.
+    // The progress is read first, since other ranks may give up on this one meanwhile.
     const progress = this.#progressOf(rank);
     const { where, frames } = await this.#workers.stackOf(rank, this.#timeouts.stackMs);
     this.#flight.addStack(rank, frames);

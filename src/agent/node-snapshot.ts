@@ -28,8 +28,8 @@ export function filesOfNode({ cluster }: RunConfig, node: number): string[] {
 }
 
 /**
- * A snapshot of the run's state as one node holds it: a checkpoint with the files of its own ranks, and in a subfolder
- * a copy of its neighbour's experts.
+ * A snapshot of the run's state as one node holds it: a checkpoint with the files of the node's ranks and, in a
+ * subfolder, a copy of its neighbour's experts.
  */
 export class NodeSnapshot {
   readonly folder: string;
@@ -46,7 +46,7 @@ export class NodeSnapshot {
     this.folder = path.join(directory, `generation-${ref.generation}-step-${ref.step}`);
   }
 
-  /** True once its own ranks' files are complete. */
+  /** True once the files of this node's ranks are complete. */
   get isOwnComplete(): boolean {
     return this.#isOwnComplete;
   }
@@ -68,7 +68,7 @@ export class NodeSnapshot {
     return this.#own.size === this.world.config.cluster.workersPerNode;
   }
 
-  /** Completes the checkpoint of its own ranks, from which a worker can start from now on. */
+  /** Completes the checkpoint of this node's ranks, so that a worker can start from it. */
   complete(files: readonly ShardFile[] = [...this.#own.values()].flat()): void {
     const { runId, config, datasetDir } = this.world;
     const { nodes, workersPerNode } = config.cluster;
@@ -94,7 +94,7 @@ export class NodeSnapshot {
     this.#copied = files;
   }
 
-  /** Finds the files of a node's ranks, its own or the copied ones; null if it holds none of them. */
+  /** Finds the files of a node's ranks, either this node's or its neighbour's; null if they are not here. */
   filesOf(
     node: number,
     withShared: boolean,

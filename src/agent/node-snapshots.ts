@@ -15,8 +15,8 @@ const POLL_MS = 20;
 
 export interface SnapshotListener {
   /**
-   * Called when this node holds a snapshot of its ranks and of its neighbour's, `ms` after its ranks had written
-   * theirs.
+   * Called when this node holds a snapshot of its own ranks and of its neighbour's, `ms` after its own ranks had
+   * written their files.
    */
   kept(snapshot: SnapshotRef, ms: number): void;
   /** Called when no further snapshot follows in this generation. */
@@ -178,7 +178,7 @@ export class NodeSnapshots {
   }
 }
 
-/** Tells whether the files of a snapshot are still there: others may clean /dev/shm. */
+/** Tells whether the files of a snapshot are still there: other programs may clean /dev/shm. */
 function isWhole(folder: string): boolean {
   try {
     openCheckpoint(folder);

@@ -186,7 +186,7 @@ export class NodeWorkers {
       return;
     }
     if (killedByUs) return;
-    // Before the end nothing of the run sends SIGKILL, but the kernel does when memory runs out.
+    // Before its end, the run sends no SIGKILL itself, but the kernel does when memory runs out.
     const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#memoryOf(rank).describe()) : '';
     const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}${why}`;
     const what =

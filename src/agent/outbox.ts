@@ -4,8 +4,8 @@ import type { AgentEvent, CoordinatorCommand } from '../rpc/generated/messages.j
 const MAX_EVENTS = 10_000;
 
 /**
- * Reports that the coordinator may not have on disk yet. They are repeated, in the same order, to a coordinator that
- * takes the run over; commands that it repeats are recognised.
+ * Reports that the coordinator has perhaps not written to disk yet. They are repeated, in the same order, to a
+ * coordinator that takes the run over; commands that this coordinator repeats are recognised.
  */
 export class Outbox {
   #events: AgentEvent[] = [];
@@ -24,7 +24,7 @@ export class Outbox {
   /** Keeps an event, unless its loss does no harm. */
   add(event: AgentEvent): void {
     if (NOT_KEPT.includes(event.event) || this.isFull) return;
-    // Only the newest snapshot is started from.
+    // A run restarts only from its newest snapshot.
     if (event.event === 'snapshot') this.#keep((each) => each.event !== 'snapshot');
     this.#events.push(event);
   }
@@ -54,5 +54,5 @@ export class Outbox {
   }
 }
 
-/** Events that come again by themselves, or say nothing to a coordinator that was not there. */
+/** Events that will be sent again anyway, or that mean nothing to a new coordinator. */
 const NOT_KEPT: readonly AgentEvent['event'][] = ['heartbeat', 'logs', 'ready', 'leaving'];

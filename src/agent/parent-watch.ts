@@ -3,8 +3,8 @@ import { EXIT } from '../errors.js';
 const PARENT_WATCH_MS = 500;
 
 /**
- * Exits this process once its parent has ended, at once if it already has. The parent passes its own pid, because an
- * orphan can no longer find it out.
+ * Exits this process once its parent has ended, or at once if the parent is already gone. The parent passes its own
+ * pid, because an orphan cannot look it up.
  */
 export class ParentWatch {
   #timer: NodeJS.Timeout | null = null;

@@ -40,14 +40,14 @@ export interface PeerStreamsOptions extends Open {
   readonly transport: PeerTransport;
   /** Called when another node has opened its stream; `send` takes frames for it. */
   readonly onPull: (node: number, send: SendFrame) => void;
-  /** Makes what takes the bytes of a stream; it throws `BAD_MESSAGE` where they violate the protocol. */
+  /** Creates the receiver of a stream's bytes, which throws `BAD_MESSAGE` if they violate the protocol. */
   readonly receiver: (node: number) => ByteReceiver;
   readonly onCredit: (node: number, consumed: readonly number[]) => void;
   /** Called at most once, when a stream broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`). */
   readonly onError: (error: TrainerError) => void;
 }
 
-/** A peer, whose host is for messages alone. */
+/** Address of a peer; the host is only needed for error messages. */
 export type PeerAddress = Omit<Peer, 'host'> & Partial<Peer>;
 
 interface Puller extends PeerAddress {
@@ -57,7 +57,7 @@ interface Puller extends PeerAddress {
 export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
   readonly #served = new Map<number, FrameSender>();
-  /** Credit for bytes that were here before the answer to the call was. */
+  /** Credit for bytes that arrived before the answer to the call. */
   readonly #earlyCredit = new Map<number, number[]>();
   #state: 'open' | 'failed' | 'closed' = 'open';
 
@@ -83,7 +83,7 @@ export class PeerStreams {
       try {
         const { runId, generation, node, ringBytes, security, keepaliveMs, transport } = this.options;
         const open: PullRequestInput = { request: 'open', open: { runId, generation, node, ringBytes } };
-        // A wait before this may have ended after the deadline, and Node warns of negative times.
+        // The previous wait may have ended after the deadline, and Node warns of negative times.
         const timeoutMs = Math.max(0, deadline - performance.now());
         const call = await transport.pull(
           { address: peer.address, security, keepaliveMs, timeoutMs, open },
@@ -110,8 +110,8 @@ export class PeerStreams {
   }
 
   /**
-   * Tells violations of the protocol; all errors break the stream. `close` waits for calls that are open: another one has no
-   * place in memory that a socket could write to, and nothing is taken from it after the close.
+   * Reports violations of the protocol; all errors break the stream. `close` waits for open calls only, so any other
+   * call gets no memory for its socket to write to, and none of its bytes are taken after the close.
    */
   #guarded(peer: number, receiver: ByteReceiver): ByteReceiver {
     const isOpen = () => this.#pullers.has(peer);
@@ -158,7 +158,7 @@ export class PeerStreams {
     let finished = false;
     const caller = call.getPeer();
     call.on('end', () => {
-      // A call that is reset (RFC 9113, section 6.4) ends here too, and is cancelled before this turn is over.
+      // A call that is reset (RFC 9113, section 6.4) ends here too, and is cancelled in this turn of the event loop.
       setImmediate(() => {
         if (call.cancelled) return;
         finished = true;
@@ -245,8 +245,8 @@ export class PeerStreams {
   }
 
   /**
-   * Closes all streams; frames passed to `send` before are still delivered if the remote side lives. Once it has resolved no
-   * stream reads or writes the places and parts that it was given.
+   * Closes all streams; frames passed to `send` before are still delivered if the remote side lives. Once it has
+   * resolved, no stream touches the memory that it was given to read or write.
    */
   async close(): Promise<void> {
     this.#state = 'closed';

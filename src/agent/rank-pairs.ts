@@ -18,7 +18,7 @@ export interface OutgoingPair extends Pair {
   operation: number;
   /** True if the current message is part of an aggregated one. */
   aggregate: boolean;
-  /** True if an aggregated message was seen whose bytes wait for those of the other pairs. */
+  /** True if an aggregated message was seen whose bytes wait for the bytes of the other pairs. */
   waiting: boolean;
   /** Stream offset up to which the receiver has granted credit. */
   creditEnd: number;
@@ -29,7 +29,7 @@ export interface IncomingPair extends Pair {
   readonly consumer: Doorbell;
 }
 
-/** The pairs from every rank of this node to every rank of another one. */
+/** Returns the pairs from every rank of this node to every rank of another one. */
 export function outgoingPairs(segment: ShmSegment, other: number): OutgoingPair[] {
   const { node, workersPerNode, ringBytes } = segment.shape;
   return pairsOf(segment, node, other).map((pair) => ({
@@ -44,7 +44,7 @@ export function outgoingPairs(segment: ShmSegment, other: number): OutgoingPair[
   }));
 }
 
-/** The pairs from every rank of another node to every rank of this one. */
+/** Returns the pairs from every rank of another node to every rank of this one. */
 export function incomingPairs(segment: ShmSegment, other: number): IncomingPair[] {
   const { node, workersPerNode } = segment.shape;
   return pairsOf(segment, other, node).map((pair) => ({

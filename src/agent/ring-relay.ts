@@ -88,7 +88,7 @@ export class RingRelay {
     } while (this.#sendAggregated(peer, send));
   }
 
-  /** Reads the header at the front of a ring, if due; returns true if there is a message whose bytes may go. */
+  /** Reads the next message's header if it is in the ring; returns true if bytes of a message may be sent. */
   #look(peer: PeerNode, pair: OutgoingPair): boolean {
     if (pair.left > 0) return !pair.waiting;
     if (pair.ring.readable - pair.inFlight < MESSAGE_HEADER_BYTES) return false;
@@ -160,8 +160,8 @@ export class RingRelay {
   }
 
   /**
-   * Takes the bytes of a stream from a node and writes them into the rings of their destination ranks. It throws `BAD_MESSAGE`
-   * if a frame belongs to another generation, leaves a gap, or exceeds its credit.
+   * Returns a receiver that writes the bytes of a stream from a node into the rings of their destination ranks, and
+   * throws `BAD_MESSAGE` if a frame belongs to another generation, leaves a gap, or exceeds its credit.
    */
   receiver(node: number): FrameReceiver {
     return new FrameReceiver((head) => this.#begin(node, head));
@@ -225,7 +225,7 @@ export class RingRelay {
   }
 
   /**
-   * Collects the credit due to `node`: triples of the pairs that have consumed a quarter of a ring since their last
+   * Collects the credit due to `node`: triples for the pairs that have consumed a quarter of a ring since their last
    * grant.
    */
   takeCredit(node: number): number[] {

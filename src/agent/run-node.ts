@@ -23,7 +23,7 @@ export interface NodeOptions {
   readonly security: Security | null;
   /** Allows plain text beyond loopback. */
   readonly insecure?: boolean;
-  /** In seconds. */
+  /** How long to wait for a coordinator to answer, in seconds. */
   readonly joinTimeout: number;
   /** Joins one run after another. */
   readonly forever?: boolean;
@@ -38,7 +38,7 @@ export interface NodeOptions {
   readonly parent: ParentWatch | null;
 }
 
-/** Pause between two runs, so that one that fails at once is not joined in a tight loop. */
+/** Pause between two runs, so that a run that fails at once is not joined in a tight loop. */
 const PAUSE_MS = 500;
 
 /**

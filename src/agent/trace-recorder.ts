@@ -108,7 +108,7 @@ export class TraceRecorder {
       });
   }
 
-  /** @param step first step in the chunks; later chunks have no earlier one */
+  /** @param step first step in the chunks; no later chunk has an earlier step */
   async #write(step: number, chunks: Buffer, monotonicEpochMs: number): Promise<void> {
     const { directory, generation, node } = this.options;
     let file = this.#file;

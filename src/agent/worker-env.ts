@@ -16,7 +16,7 @@ export const WORKER_ENV = {
   TF_NUM_INTRAOP_THREADS: '1',
   // oneDNN, too, computes with one thread in each worker.
   OMP_NUM_THREADS: '1',
-  // Compiled parts run in the calling thread, which saves a hand-over to another one and back.
+  // Compiled graphs run in the calling thread, which saves a hand-over to another thread and back.
   TF_NUM_INTEROP_THREADS: '-1',
   // XLA would otherwise split loops for all cores and wait for threads that compete with other workers.
   XLA_FLAGS: '--xla_disable_hlo_passes=cpu-parallel-task-assigner',

@@ -2,7 +2,7 @@ import type { RankProgress } from '../collectives/control-block.js';
 import type { TrainerError } from '../errors.js';
 import type { WorkerFailure } from '../rpc/generated/messages.js';
 
-/** A worker that cannot go on: it reported an error, or its process ended. */
+/** A worker that cannot continue: the worker reported an error, or its process ended. */
 export interface WorkerFault {
   readonly rank: number;
   readonly pid: number;

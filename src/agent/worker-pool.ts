@@ -101,7 +101,7 @@ export class WorkerPool {
     const child = fork(this.#program, [], {
       // The last descriptor is STACK_FD.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
-      // A process group of its own makes Ctrl-C in a terminal reach the coordinator alone.
+      // A separate process group makes Ctrl-C in a terminal reach the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS, '--import', IGNORE_SIGNALS],

@@ -62,7 +62,7 @@ function textOf({ text, logged, finishReason, routes }: Piece): object {
   };
 }
 
-/** `logprobs` of completions: columns; the token itself is always among the likeliest ones. */
+/** Builds `logprobs` of completions, in columns; the token itself is always among the likeliest ones. */
 function textLogProbs(logged: readonly LoggedToken[]): object {
   return {
     tokens: logged.map(({ token }) => token),
@@ -75,7 +75,7 @@ function textLogProbs(logged: readonly LoggedToken[]): object {
   };
 }
 
-/** `logprobs` of chat completions: a list of generated tokens, which have all been predicted. */
+/** Builds `logprobs` of chat completions: a list of generated tokens, which have all been predicted. */
 function chatLogProbs(logged: readonly LoggedToken[]): object {
   const shown = ({ token, bytes, logprob }: NamedLogProb | LoggedToken) => ({
     token,
@@ -88,7 +88,7 @@ function chatLogProbs(logged: readonly LoggedToken[]): object {
   };
 }
 
-/** OpenAI's answers have no such field, so it is left out unless the request asks for it. */
+/** Builds the field `routes`, which is left out unless requested, as OpenAI's answers do not have it. */
 function routesOf(routes: Piece['routes']): { readonly routes?: Piece['routes'] } {
   return routes === null ? {} : { routes };
 }

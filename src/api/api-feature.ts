@@ -16,12 +16,12 @@ export interface ApiOptions extends CompletionContext {
   readonly requestTimeoutS: number;
 }
 
-/** Most bytes in the body of a request. */
+/** Maximum size of a request body, in bytes. */
 const MAX_BODY_BYTES = 4 << 20;
 
 /**
- * OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`; `/health`; and the endpoints by
- * which lm-evaluation-harness uses a server's tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
+ * Serves OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`; `/health`; and the endpoints by which
+ * lm-evaluation-harness uses a server's tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
  */
 export function apiFeature(options: ApiOptions): HttpFeature {
   const { models, tokenizer, scheduler } = options;

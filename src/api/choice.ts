@@ -44,8 +44,8 @@ export class Choice implements Job {
   /** Routes of the tokens that were read since the last piece. */
   #routes: TokenRoutes[] = [];
   /**
-   * Last token of a prompt that is one token longer than the window and whose log-probabilities are wanted:
-   * those of all its tokens follow from the window without it.
+   * Last token of a prompt that is one token longer than the window and whose log-probabilities are wanted: the window
+   * without this token gives the log-probabilities of all tokens.
    */
   #lastOfPrompt: number | null = null;
   #settle!: (error: unknown) => void;

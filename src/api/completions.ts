@@ -18,7 +18,7 @@ export interface CompletionContext extends ModelContext {
  * Answers a completion request.
  *
  * @param signal aborted when the caller disconnects or the time is over; its reason is then thrown
- * @throws ApiError of `Scheduler.submit`
+ * @throws ApiError as `Scheduler.submit`
  */
 export async function complete(
   request: CompletionRequest,
@@ -72,7 +72,7 @@ export function streamCompletion(
     send({ ...head, ...warnings, choices: [{ index, ...form.delta(piece, isFirst) }] });
     begun.add(index);
   });
-  // Submitted before the response begins, so that a full queue is answered with its own status.
+  // The choices are submitted before the response begins, so that a full queue is answered with its own status.
   context.scheduler.submit(choices);
   const finish = async () => {
     try {

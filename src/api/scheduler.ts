@@ -7,9 +7,9 @@ export interface Job {
   /** Prompt, of at least one token. */
   readonly tokenIds: readonly number[];
   readonly domain: number;
-  /** Most tokens to generate. */
+  /** Maximum number of tokens to generate. */
   readonly maxTokens: number;
-  /** Aborted once nobody wants the text any more, so that its place in the batch is free at once. */
+  /** Aborted once the caller no longer wants the text, so that the text's place in the batch is free at once. */
   readonly signal: AbortSignal;
   /** As in `Prompt`. */
   readonly onRoutes?: Prompt['onRoutes'];
@@ -87,7 +87,7 @@ export class Scheduler {
   async #loop(): Promise<void> {
     this.#isLooping = true;
     while (this.#waiting.length + this.#running.length > 0) {
-      // Comes first, so that all requests that arrived together are in the first batch.
+      // This wait comes first, so that all requests that arrived together are in the first batch.
       await setImmediate();
       this.#dropAborted();
       this.#admit();
@@ -139,7 +139,7 @@ export class Scheduler {
     });
   }
 
-  /** Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, the others following in turn. */
+  /** Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, taking turns. */
   #step(): void {
     let rows = 0;
     const running: Running[] = [];

@@ -24,7 +24,7 @@ export interface ApiServer {
   readonly address: HttpServer['address'];
   /** Names of the models, by domain. */
   readonly models: readonly string[];
-  /** Refuses new requests; resolves when those that have begun are answered, or after `withinMs`. */
+  /** Refuses new requests; resolves when all accepted requests are answered, or after `withinMs`. */
   close(withinMs: number): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export async function serveApi(inference: Inference, options: ServeApiOptions): 
     option: '--port',
     token,
     tokenName: 'the token of this server',
-    // Comes last, as the API answers every path that no other feature does.
+    // The API comes last, as it answers every path that no other feature does.
     features: [
       ...(page === null ? [] : [page]),
       metrics.feature,

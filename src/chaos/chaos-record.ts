@@ -22,9 +22,9 @@ export interface ChaosRecord {
 }
 
 export interface DamagedCheckpoint {
-  /** Name of its folder. */
+  /** Name of the checkpoint's folder. */
   readonly folder: string;
-  /** Generation that wrote it; a later one may write the same step again. */
+  /** Generation that wrote the checkpoint; a later one may write the same step again. */
   readonly generation: number;
 }
 

@@ -9,11 +9,11 @@ import { isThere, type RunProcess } from './run-process.js';
 
 /** Time for the coordinator of a run that is over to write its summary and last log lines. */
 const EXIT_MS = 60_000;
-/** Time for processes and files to disappear after that. */
+/** Time for processes and files to disappear after the run's end. */
 const WITHIN_MS = 5_000;
 const POLL_MS = 100;
 
-/** Collects the evidence on a run that faults were injected into, with what it left behind if it is over. */
+/** Collects the evidence on a run with injected faults, with what the run left behind if it is over. */
 export async function evidenceOf(
   run: LiveRun,
   known: Omit<Circumstances, 'leftovers'>,

@@ -131,9 +131,9 @@ export function failpointFault(specification: string, what: string): PlanFault {
 }
 
 export const diskFull = failpointFault('checkpoint.shard:full', 'the disk is full at its next save');
-/** The run skips one such step. */
+/** The run skips a step with NaN gradients. */
 export const oneNan = failpointFault('step.gradients:nan', 'a NaN in its next gradient');
-/** The run goes back after three such steps in a row. */
+/** The run goes back to a checkpoint after three steps with NaN gradients in a row. */
 export const threeNans = failpointFault('step.gradients:1-3:nan', 'a NaN in its next three gradients');
 const SHARE_OF_THREE_NANS = 0.3;
 

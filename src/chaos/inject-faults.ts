@@ -6,7 +6,7 @@ import { FAULTS, type FaultContext, type PlannedFault, pick } from './faults.js'
 import type { LiveRun } from './live-run.js';
 import { coordinatorProcess, isServed } from './run-process.js';
 
-/** Longest time for a run to train again. */
+/** Time limit for a run to train again after a fault. */
 const RECOVERY_MS = 180_000;
 
 export interface ChaosOptions {
@@ -15,7 +15,7 @@ export interface ChaosOptions {
   readonly faults: readonly string[];
   /** Mean time from the end of one fault to the next. */
   readonly everyS: number;
-  /** Infinity to go on until the run is over. */
+  /** Infinity to inject faults until the run is over. */
   readonly forS: number;
   readonly signal: AbortSignal;
   /** Called with a line for each injection. */

@@ -42,7 +42,7 @@ export class LiveRun {
     return [...this.#seen.values()];
   }
 
-  /** True if the run has ended or no coordinator leads it. */
+  /** Tells whether the run has ended or has no coordinator. */
   async isOver(): Promise<boolean> {
     return !(await isLive(this.record, this.security));
   }

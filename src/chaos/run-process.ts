@@ -10,7 +10,7 @@ import type { NodeProcess, StatusReply } from '../rpc/generated/messages.js';
 /** A process of this user on this machine that was shown to belong to a run. */
 export interface RunProcess {
   readonly pid: number;
-  /** Distinguishes it from a later process with the same pid (processIdentity). */
+  /** Distinguishes the process from a later one with the same pid (processIdentity). */
   readonly identity: string;
 }
 
@@ -26,9 +26,9 @@ export interface WorkerProcess extends RunProcess {
 /** The processes of a run that may be harmed. */
 export interface RunProcesses {
   readonly coordinator: RunProcess;
-  /** By node. */
+  /** Agent of each node. */
   readonly agents: readonly AgentProcess[];
-  /** By rank. */
+  /** Worker of each rank. */
   readonly workers: readonly WorkerProcess[];
 }
 
@@ -75,7 +75,7 @@ export function send(victim: RunProcess, signal: NodeJS.Signals): void {
   process.kill(victim.pid, signal);
 }
 
-/** Tells whether a coordinator is one of `locmoe serve`, whose nodes outlive it. */
+/** Tells whether a coordinator was started by `locmoe serve`, so that its nodes outlive it. */
 export function isServed({ pid }: RunProcess): boolean {
   return commandLineOf(pid).includes('serve');
 }

@@ -20,7 +20,7 @@ export class CheckpointExperts implements ExpertStorage {
   readonly #experts: readonly (readonly [name: string, tensors: readonly FileFloats[]])[];
 
   /**
-   * @param specs parameters of all experts; those of one expert in the order of their elements
+   * @param specs parameters of all experts; an expert's parameters are in the order of their elements
    * @throws TrainerError as `Checkpoint.locate`; `NO_RESOURCE` if a file cannot be opened
    */
   constructor(checkpoint: Pick<Checkpoint, 'folder' | 'locate'>, specs: readonly ParameterSpec[]) {

@@ -25,9 +25,9 @@ export interface Checkpoint {
   readonly tokenizerFile: string;
   has(name: string): boolean;
   /**
-   * Locates the float32 elements of a tensor, with the checks of `read` except those of the values.
+   * Locates the float32 elements of a tensor, with the checks of `read` except the checks of the values.
    *
-   * @throws TrainerError `BAD_CHECKPOINT`
+   * @throws TrainerError `BAD_CHECKPOINT` if a check fails
    */
   locate(name: string, shape?: readonly number[]): TensorEntry & { readonly path: string };
   /**
@@ -48,7 +48,7 @@ export interface Checkpoint {
 /**
  * Opens a step folder after checking its manifest and the size of every file, or a HuggingFace folder.
  *
- * @throws TrainerError `BAD_CHECKPOINT`; as `openHuggingFace`
+ * @throws TrainerError `BAD_CHECKPOINT` if a check fails; for a HuggingFace folder as `openHuggingFace`
  */
 export function openCheckpoint(folder: string): Checkpoint {
   if (isHuggingFace(folder)) return openHuggingFace(folder);
@@ -142,9 +142,7 @@ export function resolveCheckpoint(
   throw passedOver.all;
 }
 
-/**
- * As `resolveCheckpoint`, for at least one step folder, newest first; files are hashed without blocking the event loop.
- */
+/** Does what `resolveCheckpoint` does for step folders, newest first, without blocking the event loop. */
 export async function newestValid(
   folders: readonly string[],
   warn: (message: string) => void,
@@ -191,8 +189,8 @@ class PassedOver {
 }
 
 /**
- * The configuration of a checkpoint. The tokenizer is the checkpoint's own copy if the configured file is
- * gone, or if a sub-model's was trained on the text of more domains than the sub-model has.
+ * Returns the configuration of a checkpoint. The tokenizer is the checkpoint's own copy if the configured file is gone,
+ * or if a sub-model's tokenizer was trained on the text of more domains than the sub-model has.
  */
 export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig {
   const { config } = manifest;

@@ -44,7 +44,7 @@ const ROOM = 1.2;
 export function beginCheckpoint(place: Place, bytes: number): void {
   fenced(place, () => {
     prepareFolder(place);
-    // Checked before writing: a full disk would make other programs fail, too.
+    // Room is checked before writing: a full disk would make other programs fail, too.
     assertRoom(place.root, ROOM * bytes, 'a checkpoint');
     failpoint('checkpoint.prepared');
   });
@@ -107,7 +107,7 @@ export function saveCheckpoint({
   }
 }
 
-/** A rank on a machine without the shared disk may have written to another one. */
+/** Checks that a file is visible here: a rank without the shared disk may have written to another one. */
 function assertSeen(folder: string, { file, bytes }: ShardFile): void {
   const size = statSync(join(folder, file), { throwIfNoEntry: false })?.size;
   if (size === bytes) return;

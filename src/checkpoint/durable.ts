@@ -38,7 +38,7 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
 
 /**
  * @param bytes number of bytes that must be free in the folder's file system
- * @throws TrainerError `DISK_FULL`
+ * @throws TrainerError `DISK_FULL` if fewer bytes are free
  */
 export function assertRoom(folder: string, bytes: number, what: string): void {
   const { bavail, bsize } = statfsSync(folder);

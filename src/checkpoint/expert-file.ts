@@ -73,7 +73,7 @@ export class ExpertFile implements ExpertStorage {
     for (const expert of experts) willRead(this.#fd, this.#positionOf(expert, 0), this.#recordBytes);
   }
 
-  /** The stored values (0), first moments m (1) or second moments v (2) of an expert. */
+  /** Returns the stored values (0), first moments m (1) or second moments v (2) of an expert. */
   floatsOf(
     expert: number,
     array: number,

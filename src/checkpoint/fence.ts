@@ -11,7 +11,7 @@ import { asStorageError, syncFolder, writeDurably } from './durable.js';
 const MARKER = /^generation-(\d+)$/;
 
 /**
- * Writes the marker of this generation and removes those of earlier ones.
+ * Writes the marker of this generation and removes the markers of earlier generations.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
@@ -59,7 +59,7 @@ export function superseded(generation: number, newest: number): TrainerError {
   );
 }
 
-/** Generations that have a marker. */
+/** Lists the generations that have a marker. */
 export function markedGenerations(root: string): number[] {
   if (!existsSync(root)) return [];
   return readdirSync(root).flatMap((name) => {

@@ -33,7 +33,7 @@ export function assertFits(
   assertEqual(wanted, stored, `checkpoint ${folder} does not fit the configuration`);
 }
 
-/** Checks that both have the same sub-model, as no other has its experts. */
+/** Checks that checkpoint and run have the same sub-model, as no other sub-model has the same experts. */
 function assertSameSubModel({ manifest, folder }: Checkpoint, config: RunConfig): void {
   const [stored, wanted] = [manifest.config.moe.subModel, config.moe.subModel];
   if (isDeepStrictEqual(stored, wanted)) return;

@@ -27,7 +27,7 @@ export function readFloats(
   return into;
 }
 
-/** Index of the first NaN or infinity; -1 if there is none. */
+/** Returns the index of the first NaN or infinity; -1 if there is none. */
 export function firstNotFinite(data: Float32Array): number {
   // x * 0 is 0 for finite x, else NaN: one sum needs no branch per element.
   let sum = 0;

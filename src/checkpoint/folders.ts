@@ -34,7 +34,7 @@ export function temporaryFolder({ root, step, generation }: Place): string {
 }
 
 /**
- * Committed folders under `root`, newest first: by generation, then by step. Folders with an unreadable
+ * Returns the committed folders under `root`, newest first: by generation, then by step. Folders with an unreadable
  * manifest count as written by generation `unreadable`.
  */
 export function committedFolders(root: string, unreadable = 0): string[] {
@@ -47,7 +47,7 @@ export function committedFolders(root: string, unreadable = 0): string[] {
     .map(({ folder }) => folder);
 }
 
-/** The highest generation with a marker or a checkpoint under `root`; 0 if there is none. */
+/** Returns the highest generation with a marker or a checkpoint under `root`; 0 if there is none. */
 export function newestGeneration(root: string): number {
   const writers = committedFolders(root).map((folder) => generationOf(folder) ?? 0);
   return Math.max(0, ...markedGenerations(root), ...writers);
@@ -171,7 +171,7 @@ function remove(aside: string, folder: string, generation: number): void {
   rmSync(discarded, { recursive: true, force: true });
 }
 
-/** Removes what this and earlier generations left unfinished, and restores what they had set aside. */
+/** Removes what this and earlier generations left unfinished, and restores the folders that they had set aside. */
 function tidy(root: string, generation: number): void {
   // In reverse order, a folder that an earlier call moved away comes before the one that has its former name.
   for (const name of readdirSync(root).sort().reverse()) {
@@ -184,7 +184,7 @@ function tidy(root: string, generation: number): void {
 }
 
 function removeUnfinished(path: string): void {
-  // Renamed first, so that a process that still writes to the folder can no longer commit it.
+  // The folder is renamed first, so that a process that still writes to it can no longer commit it.
   const away = path.endsWith(AWAY) ? path : path + AWAY;
   if (away !== path) moveIfFree(path, away);
   try {
@@ -206,12 +206,12 @@ function moveIfFree(from: string, to: string): boolean {
   }
 }
 
-/** The path of a committed folder, without the suffix of one that was set aside. */
+/** Returns the path of a committed folder, without the suffix of one that was set aside. */
 function settledName(folder: string): string {
   return folder.replace(SET_ASIDE, '');
 }
 
-/** The generation that set a folder aside; Infinity if it was not set aside. */
+/** Returns the generation that set a folder aside; Infinity if it was not set aside. */
 function setAsideBy(folder: string): number {
   return Number(SET_ASIDE.exec(folder)?.[1] ?? Number.POSITIVE_INFINITY);
 }

@@ -7,11 +7,11 @@ import type { Checkpoint } from './checkpoint.js';
 const OF_EXPERT = /\.(?:shared|experts\.(\d+))\./;
 
 /**
- * Initial values of a parameter of a sparse model that inherits from a dense one with as many layers
+ * Returns the initial values of a parameter of a sparse model that inherits from a dense one with as many layers
  * (PanGu-Sigma, arXiv 2303.10845): a parameter of the same name is copied, an expert is a copy of its layer's
- * feed-forward. Where experts are narrower or shared, each has some of the feed-forward's hidden units, whose
- * outputs add up: the shared experts have the first units, the routed ones have slices of the others in turn.
- * Null for the parameters of routers, which have no counterpart.
+ * feed-forward. Where experts are narrower or shared, each has some of the feed-forward's hidden units, whose outputs
+ * add up: the shared experts have the first units, the routed ones have slices of the others in turn. Null for the
+ * parameters of routers, which have no counterpart.
  *
  * @param sharedWidth total number of hidden units of the shared experts
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged, or its shape differs
@@ -35,7 +35,7 @@ export function inheritedValues(
 }
 
 /**
- * Hidden units of the dense feed-forward: columns of w_in and w_gate, [d, F], and rows of w_out, [F, d].
+ * Returns the hidden units of the dense feed-forward: columns of w_in and w_gate, [d, F], and rows of w_out, [F, d].
  *
  * @param id id of a routed expert; null for the shared experts
  */

@@ -10,7 +10,7 @@ import { writeDurably } from './durable.js';
 
 export type Manifest = ManifestOf<RunConfig>;
 
-/** @throws TrainerError as `encodeManifest`; `DISK_FULL` */
+/** @throws TrainerError as `encodeManifest`; `DISK_FULL` if there is no room */
 export function writeManifest(folder: string, manifest: Manifest): void {
   writeDurably(path.join(folder, MANIFEST_FILE), [Buffer.from(encodeManifest(manifest, runSchema))]);
 }

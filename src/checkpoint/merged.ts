@@ -2,8 +2,8 @@ import { addProduct, isOfPair, pairOf } from '../parameters/low-rank-pair.js';
 import type { Checkpoint } from './checkpoint.js';
 
 /**
- * A checkpoint as if it had no `train.lora`: `read` adds the product of a matrix's low-rank pair, and the pairs are
- * hidden. A checkpoint without pairs is returned itself. `locate` finds the matrix without its pair.
+ * Returns a checkpoint as if it had no `train.lora`: `read` adds the product of a matrix's low-rank pair, and the pairs
+ * are hidden. A checkpoint without pairs is returned itself. `locate` finds the matrix without its pair.
  */
 export function mergedCheckpoint(checkpoint: Checkpoint): Checkpoint {
   const { manifest } = checkpoint;

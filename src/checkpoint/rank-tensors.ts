@@ -10,12 +10,12 @@ export interface NamedTensor<Data extends Float32Array | FileFloats = Float32Arr
 /** A tensor to save, from memory or from a file. */
 export type SavedTensor = NamedTensor<Float32Array | FileFloats>;
 
-/** Name of Adam's first (`m`) or second (`v`) moment of a parameter. */
+/** Returns the name of Adam's first (`m`) or second (`v`) moment of a parameter. */
 export function momentName(moment: 'm' | 'v', parameter: string): string {
   return `adam.${moment}.${parameter}`;
 }
 
-/** Name of the update counts of a sparse layer's experts, under `train.expertUpdate: touched`. */
+/** Returns the name of the update counts of a sparse layer's experts, under `train.expertUpdate: touched`. */
 export function updatesName(experts: string): string {
   return `adam.updates.${experts}`;
 }
@@ -27,7 +27,7 @@ export interface RankTensors {
   readonly optimizerShared: readonly SavedTensor[];
   /** Other state that is equal on all ranks, such as the routers', on rank 0; empty on all others. */
   readonly state: readonly SavedTensor[];
-  /** Expert parameters and their moments; those of a replicated expert only on its lowest owner. */
+  /** Expert parameters and their moments; a replicated expert's are only on the lowest rank that owns it. */
   readonly experts: readonly SavedTensor[];
   readonly optimizerExperts: readonly SavedTensor[];
 }
@@ -46,7 +46,7 @@ export function mapTensors(
   };
 }
 
-/** Bytes that the tensors take in the files of a checkpoint, without the files' headers. */
+/** Returns the bytes that the tensors take in the files of a checkpoint, without the files' headers. */
 export function bytesOfTensors(tensors: RankTensors): number {
   return Object.values(tensors)
     .flat()

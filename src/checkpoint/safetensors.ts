@@ -46,7 +46,7 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Limit on the header's size, that of the reference implementation. */
+/** Limit on the header's size, as in the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
 /** Limit on the length of names, which appear in messages. */
 const MAX_NAME_LENGTH = 1000;

@@ -7,7 +7,7 @@ import { firstNotFinite, readFloats } from './floats.js';
 import type { RankTensors, SavedTensor } from './rank-tensors.js';
 import { writeSafetensors } from './safetensors.js';
 
-/** A rank's files, by the part of its tensors that each holds. */
+/** Returns a rank's files, by the part of its tensors that each holds. */
 export function shardFiles(rank: number, worldSize: number): Readonly<Record<keyof RankTensors, string>> {
   const place = `${rank}-of-${worldSize}`;
   return {
@@ -19,7 +19,7 @@ export function shardFiles(rank: number, worldSize: number): Readonly<Record<key
   };
 }
 
-/** Failpoint that a save passes after each file. */
+/** Passes the failpoint that a save has after each file. */
 export function atShard(): void {
   failpoint('checkpoint.shard');
 }

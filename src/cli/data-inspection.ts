@@ -89,7 +89,7 @@ function reportsOf(dataset: Dataset, config: RunConfig): DomainReport[] {
   });
 }
 
-/** Takes a document from the middle of the text up to its end, or as much of it as fits. */
+/** Takes a document from the middle of the text, or as much of the document as fits. */
 function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array {
   const middle = Math.floor(ids.length / 2);
   // Documents are pieces of at most 4 kB, so one ends within this range.

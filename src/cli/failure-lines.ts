@@ -3,7 +3,7 @@ import type { FailureReport, RankAtFailure } from '@locmoe/run-format';
 import { NOTHING_SAVED } from '../checkpoint/folders.js';
 import { formatNumberOf, printable, wrapped } from '../format.js';
 
-/** Ranks in the same state share a line; with more states than this only the number of ranks is printed. */
+/** Ranks in the same state share a line; with more than this many states, only the number of ranks is printed. */
 const MAX_GROUPS = 5;
 
 /**

@@ -16,12 +16,12 @@ export type LaunchOptions = Omit<ServeOptions, 'isTask' | 'onAddress'>;
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 const POLL_MS = 200;
-/** Pause before a node is started in the place of one that was killed. */
+/** Pause before a node is started in the place of a killed one. */
 const RESTART_MS = 1_000;
 /** A coordinator that a node started during the run does not find within this time is gone. */
 const REJOIN_S = 15;
 const REFUSAL_MS = 1_000;
-/** Time in which a first task whose server has closed reports how it ended, unless it was killed. */
+/** Time for the first task to report how it ended after its server has closed; a killed task never does. */
 const LAST_WORD_MS = 2_000;
 /** Interval between two signs of life of the first task while it prepares the data. */
 const BEAT_MS = 5_000;
@@ -49,7 +49,7 @@ async function lead(options: LaunchOptions, place: MeetingPlace): Promise<number
   void takePart(options, place).then((code) => {
     if (code === EXIT.done) return;
     earlier = code;
-    // Ends the coordinator whatever it is doing, as a launcher would.
+    // SIGTERM ends the coordinator whatever it is doing, as a launcher would.
     process.kill(process.pid, 'SIGTERM');
   });
   let beats = 0;
@@ -142,7 +142,7 @@ function startNode(
   return spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-/** Whether the coordinator's machine refuses the connection; a machine that is unreachable may come back. */
+/** Tells whether the coordinator's machine refuses the connection; a machine that is unreachable may come back. */
 function isRefused(coordinator: string): Promise<boolean> {
   const { host, port } = parseAddress('--coordinator', coordinator);
   return new Promise((resolve) => {

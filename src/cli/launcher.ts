@@ -25,7 +25,7 @@ const LAUNCHERS: readonly Launcher[] = [
   { rank: 'OMPI_COMM_WORLD_RANK', size: 'OMPI_COMM_WORLD_SIZE', job: ['PMIX_NAMESPACE'] },
   {
     rank: 'SLURM_PROCID',
-    // Set only in a job step: a batch script, which also has a SLURM_PROCID, is not a task.
+    // This variable is set only in a job step: a batch script, which also has a SLURM_PROCID, is not a task.
     size: 'SLURM_STEP_NUM_TASKS',
     job: ['SLURM_JOB_ID', 'SLURM_STEP_ID', 'SLURM_RESTART_COUNT'],
   },

@@ -45,7 +45,7 @@ export interface LedCommand extends Pick<RunLaunch, 'command' | 'resumeOptions' 
  * Leads a planned run for a command, serves it over HTTP, and lingers.
  *
  * @returns the exit code of the command
- * @throws TrainerError if an address cannot be listened at, before the run exists
+ * @throws TrainerError if it cannot listen at an address, before the run exists
  */
 export async function leadCommand({ output, shownToken: token, ...led }: LedCommand): Promise<number> {
   const { options, plan } = led;

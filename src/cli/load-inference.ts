@@ -24,7 +24,7 @@ export async function loadInference(checkpoint: Checkpoint): Promise<Inference> 
 /**
  * Returns the id of the domain that `--domain` names; a model with one domain needs no name.
  *
- * @throws TrainerError `BAD_CONFIG`
+ * @throws TrainerError `BAD_CONFIG` if the name is unknown, or missing and needed
  */
 export function domainId({ data: { domains } }: RunConfig, name: string | undefined): number {
   if (name === undefined && domains.length === 1) return 0;

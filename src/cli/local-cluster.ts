@@ -11,7 +11,7 @@ import type { Nodes } from '../coordinator/run-launch.js';
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
 /**
- * The nodes of a run on this machine: node agents as child processes.
+ * Returns the nodes of a run on this machine: node agents as child processes.
  *
  * @param address address of the coordinator, which is this process
  * @param more further options for `locmoe node`
@@ -66,7 +66,7 @@ function spawnAgent(
   const { size } = fstatSync(fd);
   const child = spawn(process.execPath, [CLI, ...args], {
     stdio: ['ignore', 'ignore', fd],
-    // A process group of its own keeps Ctrl-C in a terminal to the coordinator alone.
+    // A separate process group makes Ctrl-C in a terminal reach the coordinator alone.
     detached: true,
     // All traffic stays on loopback in plain text, whatever the environment says for other runs.
     env: { ...process.env, LOCMOE_TLS_DIR: '' },

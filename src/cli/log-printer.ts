@@ -6,11 +6,11 @@ import { formatTable, printable, wrapped } from '../format.js';
 export interface LogPrinterOptions {
   readonly json: boolean;
   readonly colors: boolean;
-  /** Current time; other days than this one are named. */
+  /** Current time; the date is printed for lines of any other day. */
   readonly nowMs: number;
   /** Marks matches, because lines around them are printed too. */
   readonly marksMatches: boolean;
-  /** Width of the terminal, at which lines are wrapped between words; Infinity elsewhere. */
+  /** Returns the width of the terminal, at which lines are wrapped between words; Infinity elsewhere. */
   readonly columns: () => number;
 }
 

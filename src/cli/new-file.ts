@@ -6,7 +6,7 @@ import { TrainerError } from '../errors.js';
  * Checks that a file does not exist yet, before the work that leads to writing it.
  *
  * @param option option that names the file
- * @throws TrainerError `BAD_INPUT`
+ * @throws TrainerError `BAD_INPUT` if the file exists
  */
 export function assertNewFile(option: string, file: string): void {
   if (existsSync(file))

@@ -16,7 +16,7 @@ export interface LiveRun {
 
 /** Page that shows the runs of a folder. */
 export interface PageFeature extends HttpFeature {
-  /** True while somebody looks at a run. */
+  /** Tells whether somebody is looking at a run. */
   isWatched(): boolean;
   /**
    * Maintains an index beside the metrics of a run that this process leads, so that a long run opens at once.
@@ -57,7 +57,7 @@ export interface PlaceOptions extends RoutePlaces {
 /** Exports of `@locmoe/export`. */
 export interface ExportPackage {
   exportCommand(command: Command): void;
-  /** The page of `locmoe api`. */
+  /** Returns the page of `locmoe api`. */
   chatFeature(): HttpFeature;
 }
 

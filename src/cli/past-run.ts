@@ -28,7 +28,7 @@ export interface PastRun {
   readonly steps: number | null;
   /** Loss of `step`; null if it has none. */
   readonly loss: number | null;
-  /** Report of its failure; null if it did not fail, or nothing could be reported. */
+  /** Report of the run's failure; null if the run did not fail, or nothing could be reported. */
   readonly failure: FailureReport | null;
   readonly generations: readonly RunGeneration[];
 }

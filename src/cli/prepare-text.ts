@@ -16,7 +16,7 @@ import { preparationViewOn } from './preparation-view.js';
 type Preparation = Pick<PlanSettings, 'say' | 'progress'> & { readonly signal?: AbortSignal | undefined };
 
 /**
- * Prepares the data of a configuration as a training would.
+ * Prepares the data of a configuration as a training run would.
  *
  * @param modelTokenizer tokenizer of the model that is evaluated on the data
  */

@@ -17,7 +17,7 @@ import { loadPage, type PageFeature } from './packages.js';
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   /** Page to serve beside logs and metrics; null for none. */
   readonly page: HttpFeature | null;
-  /** Description of the token in messages; that of the cluster by default. */
+  /** Description of the token in messages; by default, the cluster's token. */
   readonly tokenName?: string | undefined;
 }
 
@@ -39,8 +39,8 @@ export function assertMayServe(http: RunOptions['http'], token: string | null): 
 }
 
 /**
- * Loads the page for a run to serve; null if it serves nothing, or if the page cannot be loaded, since a run goes on
- * without it.
+ * Loads the page for a run to serve; null if it serves nothing, or if the page cannot be loaded, since a run continues
+ * without a page.
  *
  * @param warn called with the reason why there is no page
  */

@@ -33,7 +33,7 @@ export interface ViewOptions {
   readonly samples: boolean;
 }
 
-/** Prints the events of a run that are lines without further fields, in a terminal as in a log. */
+/** Prints the events of a run that are plain lines of text, both in a terminal and in a log. */
 export function lineView(
   run: OpenRun,
   options: ViewOptions,
@@ -122,7 +122,7 @@ function formatSeconds(seconds: number): string {
   return `${seconds.toFixed(1)} s`;
 }
 
-/** Stands between the fields of the progress line. */
+/** Separator between the fields of the progress line. */
 export const SEPARATOR = '  ';
 
 /** Part of a run's totals about restarts that the progress line shows. */

@@ -24,8 +24,8 @@ const SAMPLE_TOKENS = 48;
 /** A gate counts as idle if token ids decide at least this share of its choices. */
 const IDLE_FROM = 0.95;
 /**
- * A gate is not idle where more tokens than this have its first choice: halfway between chance with two
- * experts and all.
+ * A gate is not idle if more than this share of tokens go to its first choice: halfway between chance with two experts
+ * and 1.
  */
 const DECIDES_FROM = 0.75;
 /** Greatest number of columns in a table within 80 characters. */

@@ -23,7 +23,7 @@ export interface ServeOptions extends RunOptions {
   readonly tokenFile?: string;
   /** Allows plain text beyond loopback. */
   readonly insecure?: boolean;
-  /** In seconds. */
+  /** How long to wait for all nodes to join, in seconds. */
   readonly joinTimeout: number;
   readonly resumeOrStart: boolean;
   readonly jsonLogs: boolean;
@@ -119,7 +119,7 @@ function withoutOrigin(options: ServeOptions): ServeOptions {
   return rest;
 }
 
-/** Options that must be repeated when the run is resumed, besides the `lastingOptions`. */
+/** Returns the options that must be repeated when the run is resumed, besides the `lastingOptions`. */
 export function servingOptions(options: ServeOptions): string[] {
   const { advertise, tls, tokenFile, insecure, joinTimeout, jsonLogs } = options;
   return [

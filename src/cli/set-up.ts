@@ -1,7 +1,7 @@
 import { hasTensorFlow, setupTensorFlow } from '../../scripts/tensorflow.mjs';
 import { TrainerError } from '../errors.js';
 
-/** Older versions lack functions that the code calls; newer ones are accepted (`locmoe doctor` tries them). */
+/** Tells whether this Node has all functions that the code calls; newer versions are accepted (see `locmoe doctor`). */
 export function isSupportedNode(): boolean {
   return Number(process.versions.node.split('.')[0]) >= 20;
 }

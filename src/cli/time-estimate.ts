@@ -6,7 +6,7 @@ import type { RunSnapshot } from '../run/run-listener.js';
 /** Number of first steps left out, which allocate memory and try variants of the exchange. */
 const STEPS_LEFT_OUT = 2;
 const LEAST_STEPS = 3;
-/** An estimate is due once either of these is reached. */
+/** An estimate is due after this many steps, or after the time below. */
 const ENOUGH_STEPS = 20;
 const ENOUGH_MS = 5_000;
 /** Upper bound of the factor by which validations and checkpoints lengthen a run. */
@@ -14,7 +14,7 @@ const MOST_ON_TOP = 1.15;
 /** Share of the steps after which the estimate is checked. */
 const CHECKED_AFTER = 0.1;
 
-/** Estimates early how long a run will take, from its first steps, and corrects that once if it proves wrong. */
+/** Estimates from its first steps how long a run will take, and corrects the estimate once if it proves wrong. */
 export class TimeEstimate {
   #firstStep: number | null = null;
   readonly #stepMs: number[] = [];

@@ -37,7 +37,7 @@ const FLOAT_BYTES = 4;
 /**
  * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so all
  * members get the same bits, and all layouts whose workers per node are a power of two get the same. In bfloat16, the
- * sum of each node is rounded before it is added to those of others, so results differ between layouts by rounding.
+ * sum of each node is rounded before it is added to other nodes' sums, so results differ between layouts by rounding.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -50,8 +50,8 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
 /** An all-reduce that overlaps the computation of its data. */
 export interface GradualAllReduce {
   /**
-   * With more than one node, advances the blocks in flight by one step and starts some more. A collective:
-   * every rank calls it at the same places among its other collectives, with the same argument.
+   * Advances the blocks in flight by one step and starts some more, if there is more than one node. A collective: every
+   * rank calls it at the same places among its other collectives, with the same argument.
    *
    * @param wholeFrom index from which on `data` is final; decreases from call to call
    */
@@ -61,9 +61,9 @@ export interface GradualAllReduce {
 }
 
 /**
- * `allReduce` of a vector that becomes final from its end to its start, as gradients do: final parts cross
- * the link while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). The
- * result has the same bits as that of `allReduce`.
+ * Starts an `allReduce` of a vector that becomes final from its end to its start, as gradients do: final parts cross
+ * the link while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). The result has the
+ * same bits as that of `allReduce`.
  */
 export function gradualAllReduce(
   transport: Transport,
@@ -156,14 +156,14 @@ function reductionOfGroup(
 }
 
 /**
- * Number of blocks that an `advance` starts, and of pipelines that a `finish` has: about as many slices fit
+ * Returns the number of blocks that an `advance` starts, and of pipelines that a `finish` has: about as many slices fit
  * in a default ring.
  */
 function abreastFor(topology: Topology): number {
   return ringBytesFor(topology) / (FLOAT_BYTES * SLICE_FLOATS);
 }
 
-/** Maximum number of blocks in flight: a block needs as many further calls of `advance` as it has steps. */
+/** Returns the maximum number of blocks in flight: a block needs as many further calls of `advance` as it has steps. */
 function mostOnTheWay(topology: Topology): number {
   const { workersPerNode, numNodes } = topology;
   return abreastFor(topology) * ((workersPerNode > 1 ? 2 : 0) + Math.min(2, numNodes - 1));

@@ -12,7 +12,7 @@ export interface AllToAllOptions {
   readonly layer?: number | undefined;
   /** Hash of all ranks' counts, from which the sizes follow (`hashCounts`); equal on every rank. */
   readonly countsHash?: number | undefined;
-  /** The ranks to send to: all (the default), those of this node including this rank, or those of other nodes. */
+  /** The ranks to send to: all (the default), this node's ranks including this rank, or the ranks of other nodes. */
   readonly reach?: 'world' | 'node' | 'other nodes' | undefined;
 }
 
@@ -24,7 +24,7 @@ export interface AllToAllOptions {
 export type AllToAllForm = 'hierarchical' | 'flat';
 
 /**
- * All-to-all with uneven splits (all-to-all-v).
+ * Runs an all-to-all with uneven splits (all-to-all-v).
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -86,8 +86,8 @@ const OFFSET_BASIS = 0x811c9dc5;
 const PRIME = 0x01000193;
 
 /**
- * Hash of counts on which all ranks of an operation must agree (FNV-1a over 32-bit words). Never 0, which
- * means "no counts".
+ * Returns the hash of counts on which all ranks of an operation must agree (FNV-1a over 32-bit words). The hash is
+ * never 0, which means "no counts".
  */
 export function hashCounts(lists: Iterable<ArrayLike<number>>): number {
   let hash = OFFSET_BASIS;

@@ -109,7 +109,7 @@ export class ByteRing {
     Atomics.store(this.words, this.control + WANTS_DATA, wanted ? 1 : 0);
   }
 
-  /** True once per request of the consumer for data. */
+  /** Returns true once per request of the consumer for data. */
   takeWantsData(): boolean {
     const index = this.control + WANTS_DATA;
     return Atomics.load(this.words, index) === 1 && Atomics.exchange(this.words, index, 0) === 1;
@@ -119,7 +119,7 @@ export class ByteRing {
     Atomics.store(this.words, this.control + WANTS_SPACE, wanted ? 1 : 0);
   }
 
-  /** True once per request of the producer for space, as soon as a quarter of the ring is free. */
+  /** Returns true once per request of the producer for space, as soon as a quarter of the ring is free. */
   takeWantsSpace(): boolean {
     const index = this.control + WANTS_SPACE;
     if (Atomics.load(this.words, index) === 0 || this.writable < this.size / 4) return false;

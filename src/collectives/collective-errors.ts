@@ -21,7 +21,7 @@ function layerSuffix(layer: number | undefined): string {
   return layer === undefined ? '' : ` of layer ${layer}`;
 }
 
-/** The place as an error's context. */
+/** Returns the place as an error's context. */
 export function context(place: Place) {
   return {
     rank: place.topology.rank,
@@ -41,7 +41,7 @@ function lastSeen(rank: number, { step, phase, operation }: RankProgress): strin
 }
 
 /**
- * `COLLECTIVE_TIMEOUT`, naming every rank that did not arrive.
+ * Creates the error `COLLECTIVE_TIMEOUT`, naming every rank that did not arrive.
  *
  * @param progressOf returns what a rank of the same node is doing; null for a rank of another node
  */
@@ -74,7 +74,7 @@ export function checkHeader(place: Place, peer: number, header: MessageHeader, e
   if (!same) throw mismatchError(place, peer, header, expectedBytes);
 }
 
-/** The peer's message is of another operation, step or size than expected, or its rank has other counts. */
+/** Creates the error for a peer's message of another operation, step or size than expected, or with other counts. */
 function mismatchError(
   place: Place,
   peer: number,
@@ -100,7 +100,7 @@ function mismatchError(
   );
 }
 
-/** `ABORTED`: the run was stopped by the failure of another rank, or the node agent is gone. */
+/** Creates the error `ABORTED`: another rank's failure has stopped the run, or the node agent is gone. */
 export function abortedError(place: Place, reason: string): TrainerError {
   return new TrainerError('ABORTED', reason, context(place));
 }

@@ -9,7 +9,7 @@ export type WirePrecision = 'float32' | 'bfloat16';
 export class Communicator {
   constructor(
     readonly transport: Transport,
-    /** May change between two steps, to the same value on all ranks. */
+    /** May change between two training steps, to the same value on all ranks. */
     public form: AllToAllForm,
     readonly wirePrecision: WirePrecision = 'float32',
   ) {}

@@ -43,7 +43,7 @@ export class FlightRing {
     return this.#slots + (ticket % FLIGHT_SLOTS) * FLIGHT.words;
   }
 
-  /** Ticket of the span that was begun last; 0 before the first. */
+  /** Ticket of the span that began last; 0 before the first. */
   get newest(): number {
     return Atomics.load(this.words, this.base + FLIGHT_HEAD.newest) >>> 0;
   }
@@ -179,7 +179,7 @@ export class FlightRing {
     return { words: taken.subarray(0, length), upTo };
   }
 
-  /** A copy of the ring, oldest span first, without slots that are being rewritten. */
+  /** Returns a copy of the ring, oldest span first, without slots that are being rewritten. */
   read(): RecordedSpan[] {
     const { names, newest } = this;
     const { words } = this.take(newest > FLIGHT_SLOTS ? newest - FLIGHT_SLOTS : 0, { all: true });

@@ -7,7 +7,7 @@ const NO_LAYER = -1;
 
 /** Records into a rank's flight ring, without allocations. */
 export class FlightSpans implements SpanRecorder {
-  /** Step of the parts that are begun next. */
+  /** Training step of the parts that begin next. */
   step = 0;
   /** Tickets of the open parts. */
   readonly #open = new Uint32Array(MAX_DEPTH);

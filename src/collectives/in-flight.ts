@@ -39,7 +39,7 @@ export class InFlight implements PendingTransfer {
 /**
  * Moves what can be moved, removes complete messages from the list, and returns the bytes moved.
  *
- * @param busy by peer: set while an earlier message with it is incomplete; later ones wait for it
+ * @param busy by peer: set while an earlier message to or from that peer is incomplete; later messages wait
  */
 export function progressAll(messages: (OutgoingMessage | IncomingMessage)[], busy: Uint8Array): number {
   let moved = 0;

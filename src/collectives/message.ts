@@ -70,7 +70,7 @@ function decodeHeader(bytes: Uint8Array): MessageHeader {
   };
 }
 
-/** The fields that an agent needs to relay a message. */
+/** Returns the fields that an agent needs to relay a message. */
 export function decodeForRelay(
   bytes: Uint8Array,
 ): Pick<MessageHeader, 'sequence' | 'totalBytes' | 'aggregate'> {

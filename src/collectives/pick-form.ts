@@ -37,7 +37,7 @@ export function pickForm(transport: Transport, bytesPerPair: number): FormChoice
   return { form: flat < FASTER * hierarchical ? 'flat' : 'hierarchical', ms: { hierarchical, flat } };
 }
 
-/** Element-wise maximum over all ranks. A collective. */
+/** Returns the element-wise maximum over all ranks; a collective. */
 export function slowestOfRanks<const Numbers extends readonly number[]>(
   transport: Transport,
   mine: Numbers,

@@ -15,7 +15,7 @@ export interface Reduction {
   readonly wire: (buffers: Buffers) => Wire;
 }
 
-/** Reduce-scatter in the node, sum between nodes, all-gather in the node. */
+/** Runs a reduce-scatter in the node, a sum between nodes, and an all-gather in the node. */
 export function* throughNodes(reduction: Reduction, data: Float32Array, betweenNodes?: WirePrecision): Steps {
   const { node, localRank, workersPerNode, numNodes, worldSize } = reduction.transport.topology;
   const neighbours = rankRange(node * workersPerNode, (node + 1) * workersPerNode, 1);
@@ -33,7 +33,7 @@ export function* throughGroup(reduction: Reduction, members: readonly number[], 
   yield* gatherSlices(reduction, members, data);
 }
 
-/** Every member sends its whole vector to all others and sums. */
+/** Sends this member's whole vector to all others and adds the vectors that it receives. */
 export function* sumDirectly(
   { transport, operation, buffers, wire }: Reduction,
   members: readonly number[],
@@ -77,7 +77,7 @@ function* reduceScatter(
   if (index >= 0) sumInOrder(mine, theirs, rank, members);
 }
 
-/** Adds the values of all members in the members' order; `theirs` are those of the others. */
+/** Adds the values of all members in the members' order; `theirs` holds the values of the other members. */
 function sumInOrder(
   mine: Float32Array,
   theirs: readonly Float32Array[],

@@ -6,12 +6,12 @@ export const SHM_DIR = '/dev/shm';
 /** Containers may share /dev/shm but not pids, which are valid only in their namespace. */
 const PID_NAMESPACE = pidNamespace();
 
-/** Path of the calling agent's segment; its name ends in the agent's pid and pid namespace. */
+/** Returns the path of the calling agent's segment; its name ends in the agent's pid and pid namespace. */
 export function segmentPath(runId: string, generation: number, node: number): string {
   return `${SHM_DIR}/locmoe-${runId}-g${generation}-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
 
-/** Path of the calling agent's folder of snapshots, which ends in the same pid and pid namespace. */
+/** Returns the path of the calling agent's folder of snapshots, which ends in the same pid and pid namespace. */
 export function snapshotFolder(runId: string, node: number): string {
   return `${SHM_DIR}/locmoe-${runId}-snapshots-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
@@ -32,7 +32,7 @@ export function removeStaleSegments(): string[] {
   return removed;
 }
 
-/** Inode number of the pid namespace; 0 where the kernel shows none. */
+/** Returns the inode number of the pid namespace; 0 where the kernel shows none. */
 function pidNamespace(): string {
   try {
     return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0';

@@ -43,7 +43,7 @@ export const ABORT_REASON = { offset: 256, maxBytes: 1024 } as const;
 
 const CONTROL_BLOCK_WORDS = 64;
 
-/** Word indices in a control block; the doorbell has a cache line of its own. */
+/** Word indices in a control block; the doorbell has a separate cache line. */
 export const CONTROL = {
   doorbell: 0,
   pid: 16,
@@ -66,7 +66,7 @@ export const CONTROL = {
   purpose: 32,
 } as const;
 
-/** Index of a control block: the local rank of a worker, or `workersPerNode` for the agent. */
+/** Returns the index of a control block: the local rank of a worker, or `workersPerNode` for the agent. */
 export function controlWord(block: number): number {
   return PAGE_BYTES / 4 + block * CONTROL_BLOCK_WORDS;
 }
@@ -90,12 +90,12 @@ export const FLIGHT_HEAD = {
 export const FLIGHT_WORDS =
   FLIGHT_HEAD.names + FLIGHT_NAMES * FLIGHT_HEAD.nameWords + FLIGHT_SLOTS * FLIGHT.words;
 
-/** Word index of the flight ring of a worker by its local rank. */
+/** Returns the word index of the flight ring of a worker by its local rank. */
 export function flightWord({ workersPerNode }: SegmentShape, localRank: number): number {
   return controlWord(workersPerNode + 1) + localRank * FLIGHT_WORDS;
 }
 
-/** Number of rings: from each local worker to all other ranks, and from each remote rank to each local worker. */
+/** Counts the rings: from each local worker to all other ranks, and from each remote rank to each local worker. */
 export function numRings({
   numNodes,
   workersPerNode,
@@ -104,7 +104,7 @@ export function numRings({
   return workersPerNode * (worldSize - 1) + workersPerNode * (worldSize - workersPerNode);
 }
 
-/** Index of the ring from `source` to `destination`, two ranks of which at least one is on the shape's node. */
+/** Returns the index of the ring from rank `source` to rank `destination`, at least one of them on the shape's node. */
 export function ringIndex(shape: SegmentShape, source: number, destination: number): number {
   const { node, numNodes, workersPerNode } = shape;
   const worldSize = numNodes * workersPerNode;
@@ -124,12 +124,12 @@ function ringBytesStart(shape: SegmentShape): number {
   return Math.ceil(end / PAGE_BYTES) * PAGE_BYTES;
 }
 
-/** Word index of a ring's control. */
+/** Returns the word index of a ring's control. */
 export function ringControlWord(shape: SegmentShape, ring: number): number {
   return ringControlStart(shape) + ring * RING_CONTROL_WORDS;
 }
 
-/** Byte offset of a ring's bytes. */
+/** Returns the byte offset of a ring's bytes. */
 export function ringByteOffset(shape: SegmentShape, ring: number): number {
   return ringBytesStart(shape) + ring * shape.ringBytes;
 }
@@ -139,9 +139,9 @@ const LARGEST_RING_BYTES = 2 << 20;
 const SMALLEST_RING_BYTES = 512 << 10;
 
 /**
- * Bytes of a ring where a configuration states none. The bytes in transit between two ranks are limited by a
- * ring's size, and agents on busy cores forward them late, so a larger ring allows more bytes per second
- * between nodes. The small rings of a run of one node stay in its caches.
+ * Returns the bytes of a ring where a configuration states none. The bytes in transit between two ranks are limited by
+ * a ring's size, and agents on busy cores forward them late, so a larger ring allows more bytes per second between
+ * nodes. The small rings of a run on one node stay in the caches.
  */
 export function ringBytesFor(layout: Pick<SegmentShape, 'numNodes' | 'workersPerNode'>): number {
   let bytes = layout.numNodes === 1 ? SMALLEST_RING_BYTES : LARGEST_RING_BYTES;
@@ -149,7 +149,7 @@ export function ringBytesFor(layout: Pick<SegmentShape, 'numNodes' | 'workersPer
   return bytes;
 }
 
-/** Size of the whole segment. */
+/** Returns the size of the whole segment. */
 export function segmentBytes(shape: SegmentShape): number {
   return ringBytesStart(shape) + numRings(shape) * shape.ringBytes;
 }

@@ -118,7 +118,7 @@ export class ShmSegment {
     return this.#words[HEADER.generation]!;
   }
 
-  /** The ring from rank `source` to rank `destination`; at least one is on this node. */
+  /** Returns the ring from rank `source` to rank `destination`; at least one is on this node. */
   ring(source: number, destination: number): ByteRing {
     if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
     const index = ringIndex(this.shape, source, destination);
@@ -131,7 +131,7 @@ export class ShmSegment {
     );
   }
 
-  /** The doorbell of a worker by its local rank, or of the agent (`workersPerNode`). */
+  /** Returns the doorbell of a worker by its local rank, or of the agent (`workersPerNode`). */
   doorbell(block: number): Doorbell {
     const word = controlWord(block) + CONTROL.doorbell;
     return new Doorbell(this.#words, word, this.mapping.address + BigInt(word * 4));
@@ -141,7 +141,7 @@ export class ShmSegment {
     return new ControlBlock(this.#words, this.#bytes, controlWord(block));
   }
 
-  /** The flight ring of a worker, by its local rank. */
+  /** Returns the flight ring of a worker, by its local rank. */
   flight(localRank: number): FlightRing {
     if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
     return new FlightRing(this.#words, flightWord(this.shape, localRank));
@@ -230,7 +230,7 @@ function makeFile(path: string, bytes: number): Mapping {
   }
 }
 
-/** Bytes of shared memory that are still free. */
+/** Returns the bytes of shared memory that are still free. */
 export function freeSharedMemory(): number {
   const { bavail, bsize } = statfsSync(SHM_DIR);
   return bavail * bsize;
@@ -249,7 +249,7 @@ function tooSmall(needed: number, available: string): TrainerError {
   );
 }
 
-/** The machine's monotonic clock in ms, comparable between its processes. */
+/** Returns the machine's monotonic clock in ms, comparable between its processes. */
 function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

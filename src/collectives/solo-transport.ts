@@ -5,7 +5,7 @@ import { emptyStats, NO_SPANS } from './transport.js';
 
 const DONE: PendingTransfer = { finish() {} };
 
-/** The transport of a world of one rank: no peers, no shared memory. */
+/** Returns the transport of a world of one rank: no peers, no shared memory. */
 export function soloTransport(): Transport {
   let stats = emptyStats();
   return {

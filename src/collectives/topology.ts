@@ -8,7 +8,7 @@ export interface Topology {
   readonly workersPerNode: number;
 }
 
-/** The topology of `rank` in a world of `numNodes` nodes with `workersPerNode` workers each. */
+/** Returns the topology of `rank` in a world of `numNodes` nodes with `workersPerNode` workers each. */
 export function topologyOf(rank: number, numNodes: number, workersPerNode: number): Topology {
   return {
     rank,
@@ -20,12 +20,12 @@ export function topologyOf(rank: number, numNodes: number, workersPerNode: numbe
   };
 }
 
-/** The node that holds `rank`. */
+/** Returns the node that holds `rank`. */
 export function nodeOf({ workersPerNode }: Pick<Topology, 'workersPerNode'>, rank: number): number {
   return Math.floor(rank / workersPerNode);
 }
 
-/** All other ranks, starting with the next one, so that the ranks do not all address the same peer first. */
+/** Returns all other ranks, starting with the next one, so that the ranks do not all address the same peer first. */
 export function otherRanks({ rank, worldSize }: Topology): number[] {
   return Array.from({ length: worldSize - 1 }, (_, i) => (rank + 1 + i) % worldSize);
 }

@@ -49,7 +49,7 @@ export interface SentBytes {
 export class SentByLayer {
   readonly #sent = new Map<string, SentBytes>();
 
-  /** The counters of an operation, by receiver; null unless it is an all-to-all of a layer. */
+  /** Returns the counters of an operation, by receiver; null unless it is an all-to-all of a layer. */
   of({ kind, purpose, layer }: Operation, worldSize: number): Float64Array | null {
     if (kind !== 'all-to-all' || layer === undefined) return null;
     const key = `${layer} ${purpose}`;
@@ -78,7 +78,7 @@ export function emptyStats(): TransportStats {
   return { ...(byKind as Record<OperationKind, OperationStats>), sent: new SentByLayer() };
 }
 
-/** Totals of these kinds of operations over several statistics. */
+/** Adds up several statistics for these kinds of operations. */
 export function addStats(
   list: readonly TransportStats[],
   kinds: readonly OperationKind[] = OPERATION_KINDS,
@@ -108,7 +108,7 @@ export interface PendingTransfer {
  * `next` begins a part inside it that follows the previous one.
  */
 export interface SpanRecorder {
-  /** Opens a part inside the one that is open. */
+  /** Opens a part inside the part that is open. */
   begin(name: string): void;
   /**
    * Ends the part that the last `next` began, if any, and begins another one; with the same name and layer,

@@ -15,7 +15,7 @@ const addFour = vectorKernel(['out', 'a', 'b', 'c', 'd'], [], (loop) => {
 /** Work memory of the loops; replaced by a larger one for more inputs. */
 let pieces = new FlatArrays(PIECE_FLOATS, 4);
 
-/** The largest power of two below `count`, which is at least 2. */
+/** Returns the largest power of two below `count`, which is at least 2. */
 function split(count: number): number {
   return 2 ** (31 - Math.clz32(count - 1));
 }
@@ -37,7 +37,7 @@ export function treeSum(target: Float32Array, inputs: readonly Float32Array[]): 
   }
 }
 
-/** Leaves the sum of `count` pieces in the first one. */
+/** Leaves the sum of `count` pieces in the first piece. */
 function addRange(from: number, count: number, numFloats: number): void {
   if (count === 1) return;
   const start = (i: number) => pieces.arrays[from + i]!.byteOffset;

@@ -27,7 +27,7 @@ npx locmoe config show --config tiny                       # with all defaults f
 \`\`\`
 `;
 
-/** docs/configuration.md: a table of fields for each section. */
+/** Writes docs/configuration.md: a table of fields for each section. */
 export function configurationPage(): string {
   const fields = configFields(editorSchema());
   const isSection = ({ schema }: FieldReference) => schema.properties !== undefined;

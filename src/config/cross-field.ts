@@ -24,10 +24,10 @@ type Sections = Pick<RunConfig, keyof typeof SECTIONS>;
 /** A constraint between fields, or between a field and the program; undefined if it holds. */
 type Rule = (sections: Sections) => { readonly field: string; readonly message: string } | undefined;
 
-/** Thrown when a rule reads a field that has an error of its own. */
+/** Thrown when a rule reads a field that is itself invalid. */
 const FAULTY_FIELD = Symbol('faulty field');
 
-/** Checks that involve more than one field; a rule is skipped if it reads a field with an error of its own. */
+/** Checks that involve more than one field; a rule is skipped if it reads a field that is itself invalid. */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
   const hasQueryLayer = ownValue(ownValue(written, 'model'), 'queryLayer') === true;
@@ -40,7 +40,7 @@ export function crossFieldProblems(written: unknown): Problem[] {
   );
 }
 
-/** Returns what `read` returns, or nothing if it reads a field with an error of its own. */
+/** Returns what `read` returns, or nothing if it reads an invalid field. */
 function whereSound<T>(read: () => T[]): T[] {
   try {
     return read();
@@ -50,7 +50,7 @@ function whereSound<T>(read: () => T[]): T[] {
   }
 }
 
-/** The valid fields, with defaults filled in; reading any other throws `FAULTY_FIELD`. */
+/** Returns the valid fields, with defaults filled in; reading any other throws `FAULTY_FIELD`. */
 function soundFields(written: unknown): Sections {
   const sections = Object.entries(SECTIONS).map(([name, { shape }]) => {
     const section = ownValue(written, name);
@@ -242,7 +242,7 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** The chosen router's constraints on its fields. */
+/** Returns the chosen router's constraints on its fields. */
 function rulesOfRouter({ moe: { router } }: Sections): Rule[] {
   return routerPolicy(router).rules.map((rule) => ({ moe, model }) => {
     const problem = rule(moe, model);

@@ -17,15 +17,15 @@ export interface Problem {
 /** A configuration before validation, with the origin of each field. */
 export interface ConfigSource {
   readonly value: unknown;
-  /** file:line:column of a field or of the nearest section around it, or the option that set it. */
+  /** Returns file:line:column of a field or of the nearest section around it, or the option that set the field. */
   originOf(field: readonly PropertyKey[]): string;
-  /** Whether an option set a field, a section around it, or a field within it. */
+  /** Tells whether an option set a field, a section around it, or a field within it. */
   isOverridden(field: readonly PropertyKey[]): boolean;
 }
 
-/** Far more than a configuration needs; a larger file is something else and slow to parse. */
+/** Far more than a configuration needs; a larger file is no configuration, and slow to parse. */
 const MAX_CHARACTERS = 200_000;
-/** Resolving one alias takes time in proportion to the number of aliases. */
+/** The time to resolve one alias is proportional to the number of aliases. */
 const MAX_ALIASES = 100;
 /** One error can cause any number of others. */
 const MAX_PROBLEMS = 20;
@@ -83,7 +83,7 @@ function parseYaml(text: string, label: string): Yaml {
   const nodeProblems = faultyNodes(document).map(({ offset, message }) => `${at(offset)} ${message}`);
   if (nodeProblems.length > 0) throw badConfig(nodeProblems);
 
-  // Aliases share one value, so many of them cannot blow up memory.
+  // All aliases share one value, so even many aliases take little memory.
   const written: unknown = document.toJS({ maxAliasCount: -1 });
   const positionOf = (field: readonly PropertyKey[]): string => {
     for (let length = field.length; length > 0; length--) {
@@ -95,7 +95,7 @@ function parseYaml(text: string, label: string): Yaml {
   return { written, positionOf };
 }
 
-/** An error with one line for each of the first problems; control characters of the file are replaced. */
+/** Returns an error with one line for each of the first problems; control characters of the file are replaced. */
 export function badConfig(problems: readonly string[]): TrainerError {
   const lines = problems.slice(0, MAX_PROBLEMS).map(onOneLine);
   if (problems.length > MAX_PROBLEMS) lines.push(`and ${problems.length - MAX_PROBLEMS} more problems`);
@@ -158,7 +158,7 @@ interface Override {
   readonly origin: string;
 }
 
-/** The last option that set a field, a section around it, or a field within it. */
+/** Returns the last option that set a field, a section around it, or a field within it. */
 function overrideOf(overrides: readonly Override[], field: readonly PropertyKey[]): string | undefined {
   return overrides.findLast(({ keys }) =>
     keys.every((key, depth) => depth >= field.length || key === String(field[depth])),
@@ -187,7 +187,7 @@ function applyOverrides(written: unknown, { sets, nodes, workersPerNode, routes 
   return { value, origins };
 }
 
-/** Text that is not valid YAML is taken literally. */
+/** Parses YAML; text that is not valid YAML is taken literally. */
 function parsedValue(text: string): unknown {
   try {
     return parse(text, { logLevel: 'error' });
@@ -196,7 +196,7 @@ function parsedValue(text: string): unknown {
   }
 }
 
-/** A copy of the section with the field set; the original may be shared by aliases. */
+/** Returns a copy of the section with the field set; the original may be shared by aliases. */
 function withField(
   section: unknown,
   keys: readonly string[],
@@ -233,17 +233,17 @@ function ownField(section: unknown, key: string): unknown {
   return Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
 }
 
-/** Whether a part of a written configuration is a mapping. */
+/** Tells whether a part of a configuration, as the user wrote it, is a mapping. */
 export function isMapping(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A written configuration with other fields in a section. */
+/** Returns a configuration, as the user wrote it, with other fields in a section. */
 export function withFields(value: unknown, section: string, fields: object): object {
   return { ...(value as object), [section]: { ...(fieldOf(value, section) as object), ...fields } };
 }
 
-/** A field of a written configuration; undefined if it is absent or `value` is not a mapping. */
+/** Returns a field of a configuration as the user wrote it; undefined if absent, or if `value` is not a mapping. */
 export function fieldOf(value: unknown, key: string): unknown {
   return isMapping(value) ? ownField(value, key) : undefined;
 }

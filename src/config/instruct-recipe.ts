@@ -12,7 +12,7 @@ import { bytesPerTokenOf } from './text-recipe.js';
 const LEAST_STEPS = 200;
 const EPOCHS = 3;
 const VALIDATION_SHARE = 0.1;
-/** Fewest sequences that can decide when to stop, even where they take more than their share of the time. */
+/** Minimum number of sequences that can decide when to stop, even if they exceed their share of the time. */
 const LEAST_VALIDATION = 64;
 /** Fraction of the learning rate that the weights were trained with, so that they keep what they know. */
 const RATE = 1 / 3;
@@ -75,7 +75,7 @@ export function sampleDomainOf([first = '']: readonly string[]): string {
   return DOMAIN_NAME.test(name) && !DOMAINS.includes(name) ? name : 'qa';
 }
 
-/** Uses one worker per processor, with equal shares of the sequences and experts. */
+/** Returns the number of workers: one per processor, with equal shares of the sequences and experts. */
 function workersFor(globalBatch: number, numExperts: number): number {
   let workers = floorTo2(Math.min(availableParallelism(), globalBatch));
   while (numExperts % workers !== 0) workers /= 2;

@@ -29,7 +29,7 @@ const ropeScaling = z.discriminatedUnion(
   'must have the type linear or llama3',
 );
 
-/** Limit on layers: every layer's parameters are listed before a run, which would take seconds for more of them. */
+/** Limit on layers: every layer's parameters are listed before a run, which would take seconds for more layers. */
 export const MAX_LAYERS = 10_000;
 
 export const modelSchema = z.strictObject({
@@ -118,7 +118,7 @@ export const OF_MIXTRAL = [
   'tiedEmbedding',
 ] as const;
 
-/** The fields of family mixtral, with the values that null stands for. */
+/** Returns the fields of family mixtral, with the values that null stands for. */
 export function mixtralFields(model: Pick<ModelFields, 'dModel' | 'numHeads' | (typeof OF_MIXTRAL)[number]>) {
   return {
     numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,

@@ -10,13 +10,13 @@ interface NamedPlacement {
   readonly problems: readonly Problem[];
 }
 
-/** Enough for 30,000 experts over all layers, and little enough for the configuration to be read again. */
+/** Enough for 30,000 experts over all layers, and so few that the configuration can be read again. */
 const MOST_CHARACTERS = 150_000;
 const MAX_BYTES = 2 ** 20;
 
 /**
- * Where `moe.placement` is the path of a file, replaces it by the file's contents, since other machines and
- * resumed runs do not have the file.
+ * If `moe.placement` is the path of a file, replaces the path by the file's contents, since other machines and resumed
+ * runs do not have the file.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */

@@ -12,7 +12,7 @@ interface NamedRouter {
 }
 
 /**
- * Where `moe.router` is a file or a package: makes its path absolute, adds the hash of its bytes and checks
+ * If `moe.router` is a file or a package, makes its path absolute, adds the hash of its bytes and checks
  * `moe.routerOptions` against the router's own fields.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
@@ -57,7 +57,7 @@ export function nameRouter(value: unknown, source: ConfigSource, base: string): 
     };
   } catch (error) {
     const { message } = asTrainerError(error);
-    // A built-in router replaces it, so that one mistake gives only one message.
+    // A built-in router stands in for the faulty one, so that one mistake gives only one message.
     const rest = filled({ router: 'hash', routerOptions: {} });
     return { value: rest, problems: [{ path: ['moe', 'router'], message }], issues: [] };
   }

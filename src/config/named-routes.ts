@@ -18,7 +18,7 @@ interface NamedRoutes {
 }
 
 /**
- * Where `train.routes` is a folder: makes its path absolute and adds the hash of the recorded routes.
+ * If `train.routes` is a folder, makes its path absolute and adds the hash of the recorded routes.
  *
  * @param base folder of the configuration file; a path given by an option is relative to the working folder
  */
@@ -42,7 +42,7 @@ export function isRule(routes: string): routes is (typeof CHOICE_RULES)[number] 
   return (CHOICE_RULES as readonly string[]).includes(routes);
 }
 
-/** The folder of recorded routes that `train.routes` names; null if it names a rule. */
+/** Returns the folder of recorded routes that `train.routes` names; null if it names a rule. */
 export function placeOfRoutes(routes: string): string | null {
   return isRule(routes) ? null : (NAME.exec(routes)?.[1] ?? routes);
 }

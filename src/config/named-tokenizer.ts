@@ -13,7 +13,7 @@ interface NamedTokenizer {
 const ANY_VOCAB_SIZE = 257;
 
 /**
- * Where `data.tokenizer` is a file or its folder: makes its path absolute and fills in `data.endOfText`, and
+ * If `data.tokenizer` is a file or its folder, makes its path absolute and fills in `data.endOfText`, and
  * `model.vocabSize` if it is left out, is `auto`, or belongs to a tokenizer that an override replaces.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder

@@ -8,13 +8,13 @@ function nearest(word: string, candidates: readonly string[]): string | undefine
   return best?.candidate;
 }
 
-/** A suggestion for the end of a message; empty if no candidate is similar. */
+/** Returns a suggestion for the end of a message; empty if no candidate is similar. */
 export function didYouMean(word: string, candidates: readonly string[]): string {
   const meant = nearest(word, candidates);
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
-/** Number of inserted, removed, changed and swapped characters between the words (optimal string alignment). */
+/** Counts inserted, removed, changed and swapped characters between the words (optimal string alignment). */
 function distanceOf(a: string, b: string): number {
   // A value from a file may have any length, far beyond that of any name.
   if (Math.abs(a.length - b.length) > b.length) return Number.POSITIVE_INFINITY;

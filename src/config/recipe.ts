@@ -22,7 +22,7 @@ export interface Recipe {
   readonly bytes: number;
 }
 
-/** @throws TrainerError `BAD_INPUT` */
+/** @throws TrainerError `BAD_INPUT` if a pattern is empty */
 export function assertPatterns(option: Recipe['option'], patterns: readonly string[]): void {
   if (patterns.includes('')) throw new TrainerError('BAD_INPUT', `${option}: a pattern is empty`);
 }
@@ -44,7 +44,7 @@ export function resolveRecipe(
   if (weights === null) return resolveConfig(yaml, label, overrides);
   const { model, moe } = weights;
   const own = resolveConfig(yaml, label);
-  // Pretrained weights take a lower learning rate than new ones, or they forget what they know.
+  // Pretrained weights need a lower learning rate than new weights, or they forget what they know.
   const slower = (rate: 'learningRate' | 'endLearningRate') => Math.min(own.train[rate], weights.train[rate]);
   const train = {
     ...own.train,
@@ -55,7 +55,7 @@ export function resolveRecipe(
 }
 
 /**
- * The recipe with overrides, as a configuration file to edit.
+ * Returns the recipe with overrides, as a configuration file to edit.
  *
  * @throws TrainerError `BAD_CONFIG` if they do not fit
  */
@@ -67,10 +67,10 @@ export function recipeFile(recipe: Recipe, overrides: ConfigOverrides): string {
   return `# Made by ${option} for ${formatNumberOf(numFiles, 'file')} with ${formatSize(bytes)} of ${of}\n${yamlOf(value)}`;
 }
 
-/** Fields of `train:` that follow from the number of steps. */
+/** Returns the fields of `train:` that follow from the number of steps. */
 export function paceOf(steps: number, globalBatch: number, leastValidation = 0) {
   const validateEvery = Math.min(500, Math.ceil(steps / 16));
-  // The most sequences that keep validations within their share of the time. Nearly always this exceeds the
+  // Maximum number of sequences that keeps validations within their share of the time. It nearly always exceeds the
   // held-out text, which is then read completely, so that two validations differ by the model alone.
   const batches = Math.floor((VALIDATION_SHARE_OF_TIME * validateEvery) / FORWARD_SHARE_OF_STEP);
   return {
@@ -91,12 +91,12 @@ export function runNameOf(domain: string): string {
   return name === '' ? 'text' : name;
 }
 
-/** 1234 -> 1200 */
+/** Rounds to two significant digits: 1234 -> 1200. */
 export function roundTo2(value: number): number {
   return Number(value.toPrecision(2));
 }
 
-/** The greatest power of two that is at most `value`; powers of two divide batches and experts evenly. */
+/** Returns the greatest power of two that is at most `value`; powers of two divide batches and experts evenly. */
 export function floorTo2(value: number): number {
   return 2 ** Math.floor(Math.log2(value));
 }

@@ -11,7 +11,7 @@ export interface FieldReference {
   readonly isRequired: boolean;
 }
 
-/** The JSON schema (draft 2020-12) of a configuration as it is written. */
+/** Returns the JSON schema (draft 2020-12) of a configuration as a user writes it. */
 export function editorSchema(): JsonSchema {
   const schema = z.toJSONSchema(runSchema, {
     io: 'input',
@@ -43,7 +43,7 @@ export function editorSchema(): JsonSchema {
   return schema;
 }
 
-/** Sections and fields in the order of the schema, each section before its fields. */
+/** Lists sections and fields in the order of the schema, each section before its fields. */
 export function configFields(schema = editorSchema(), path: readonly string[] = []): FieldReference[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
     const field = value as JsonSchema;

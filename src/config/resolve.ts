@@ -17,7 +17,7 @@ import { type RunConfig, runSchema } from './schema.js';
 
 const RECIPES_DIR = fileURLToPath(new URL('../../configs', import.meta.url));
 
-/** Names of the recipes in configs/. */
+/** Returns the names of the recipes in configs/. */
 export function recipeNames(): string[] {
   return readdirSync(RECIPES_DIR)
     .filter((file) => file.endsWith('.yaml'))
@@ -50,7 +50,7 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
   return resolveConfig(text, path.relative(process.cwd(), file) || file, overrides);
 }
 
-/** Like `loadConfig`, from a text; `label` names the file in messages, and relative paths start at its folder. */
+/** Works as `loadConfig`, from a text; `label` names the file in messages, and relative paths start at its folder. */
 export function resolveConfig(text: string, label: string, overrides: ConfigOverrides = {}): RunConfig {
   const source = readSource(text, label, overrides);
   const base = path.dirname(path.resolve(label));

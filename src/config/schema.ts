@@ -166,19 +166,19 @@ export const runSchema = z.strictObject({
 /** A validated run configuration with every default filled in: below the command line no field is optional. */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
 
-/** Indices of the sparse layers among all layers of the model. */
+/** Returns the indices of the sparse layers among all layers of the model. */
 export function sparseLayersOf(
   model: Pick<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>,
 ): number[] {
   return Array.from({ length: model.numSparseLayers }, (_, i) => model.numDenseLayers + i);
 }
 
-/** Hidden size of an expert. */
+/** Returns the hidden size of an expert. */
 export function expertWidthOf({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): number {
   return moe.dFeedForward ?? model.dFeedForward;
 }
 
-/** Bytes of a ring of shared memory. */
+/** Returns the bytes of a ring of shared memory. */
 export function ringBytesOf({
   nodes,
   workersPerNode,

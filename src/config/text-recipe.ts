@@ -7,12 +7,12 @@ import { TrainerError } from '../errors.js';
 import { formatCount } from '../format.js';
 import { assertPatterns, floorTo2, paceOf, type Recipe, roundTo2, runNameOf, yamlOf } from './recipe.js';
 
-/** Less text cannot be split into training and validation text. */
+/** Minimum size: less text cannot be split into training and validation text. */
 const LEAST_BYTES = 6_000;
 const LEAST_STEPS = 100;
 
 interface Size {
-  /** Fewest bytes of text to which this row applies. */
+  /** Minimum number of bytes of text to which this row applies. */
   readonly from: number;
   readonly vocabSize: number;
   /**
@@ -21,8 +21,8 @@ interface Size {
    */
   readonly bytesPerToken: number;
   /**
-   * Number of times that each token is seen. Four times are worth nearly as much as new text, sixteen not
-   * much more (Muennighoff et al. 2023, arXiv 2305.16264).
+   * Number of times that each token is seen. Text seen four times is worth nearly as much as new text; sixteen times
+   * add little (Muennighoff et al. 2023, arXiv 2305.16264).
    */
   readonly epochs: number;
   readonly validationShare: number;
@@ -124,7 +124,7 @@ export function textRecipe(patterns: readonly string[], countedTokens: number | 
   return { option: '--text', yaml: yamlOf(config), numFiles: files.length, bytes };
 }
 
-/** The name of the folder in which the patterns begin, if it can be the name of a domain; else `text`. */
+/** Returns the name of the folder in which the patterns begin, if it can be the name of a domain; else `text`. */
 function domainOf(patterns: readonly string[]): string {
   const [first, ...others] = new Set(
     patterns.map((pattern) => path.basename(path.dirname(path.resolve(`${pattern.split(/[*?[{(!]/)[0]}_`)))),

@@ -1,13 +1,12 @@
 import type { ClusterConfig } from './schema.js';
 
 /**
- * Every deadline of a run, derived from the one setting `cluster.collectiveTimeoutS`, here C. Deadlines that
- * depend on processes, not on the exchange, have a minimum, as a busy machine does not get faster when C is
- * small. All are in ms.
+ * Derives every deadline of a run, from the one setting `cluster.collectiveTimeoutS`, here C. Deadlines that depend on
+ * processes, not on the exchange, have a minimum, as a busy machine does not get faster when C is small. All are in ms.
  *
  * | deadline          | follows           | C = 10 s | what it is for                                             |
  * |-------------------|-------------------|----------|------------------------------------------------------------|
- * | `heartbeatMs`     | C / 20, 0.05..0.5 | 0.5 s    | between two heartbeats of a node, and two looks at them    |
+ * | `heartbeatMs`     | C / 20, 0.05..0.5 | 0.5 s    | between two heartbeats of a node, and two checks of them   |
  * | `stackMs`         | 0.15 C, >= 1 s    | 1.5 s    | for a stuck worker to say where it is                      |
  * | `silentMs`        | 0.3 C, >= 3 s     | 3 s      | silence that makes a node the suspect of another's failure |
  * | `stoppedMs`       | 0.5 C             | 5 s      | a process stopped by SIGSTOP for this long counts as hung  |
@@ -45,7 +44,7 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
 
 export type Timeouts = Readonly<ReturnType<typeof timeoutsOf>>;
 
-/** Deadlines, in ms, of steps at the end of a generation that are short whatever the model or the network. */
+/** Deadlines, in ms, for steps at the end of a generation that take little time with any model or network. */
 export const GRACE = {
   /** Interval at which a coordinator checks whether another process has taken over its run. */
   fenceMs: 500,
@@ -77,7 +76,7 @@ export const GRACE = {
   endMs: 4_800,
   /** Agents that `train` starts itself join within this time. */
   ownAgentsMs: 60_000,
-  /** A check that is this late was delayed by more than other work: the process was suspended. */
+  /** A check that is this late was not merely delayed by other work: the process was suspended. */
   standstillMs: 2_000,
   /** How long nodes that declared this process dead while it was suspended may still report. */
   afterStandstillMs: 10_000,
@@ -85,7 +84,7 @@ export const GRACE = {
   slowStartMs: 10_000,
 } as const;
 
-/** The reason why the deadlines derived from a setting are in the wrong order; null if they are in order. */
+/** Returns the reason why the deadlines derived from a setting are in the wrong order; null if they are in order. */
 export function timeoutProblem(cluster: Pick<ClusterConfig, 'collectiveTimeoutS'>): string | null {
   const timeouts = timeoutsOf(cluster);
   const { heartbeatMs, silentMs, stoppedMs, hangMs, lostMs, collectiveMs, sessionMs, connectMs, startMs } =
@@ -94,7 +93,7 @@ export function timeoutProblem(cluster: Pick<ClusterConfig, 'collectiveTimeoutS'
     ['two heartbeats', 2 * heartbeatMs],
     ['the deadline of a stopped worker', stoppedMs],
     ['the deadline of a stuck worker', hangMs],
-    // One heartbeat interval until it is sent, and one until it is seen.
+    // One heartbeat interval until the report is sent, and one until it is seen.
     ['the report of a stuck worker', hangMs + 2 * heartbeatMs],
     ['the deadline of a collective', collectiveMs],
   ];

@@ -6,20 +6,20 @@ type Precisions = {
   readonly cluster: Pick<RunConfig['cluster'], 'wirePrecision'>;
 };
 
-/** Precision of what ranks exchange; it is equal on all ranks, whatever their processors can do. */
+/** Returns the precision of what ranks exchange, which is equal on all ranks, whatever their processors can do. */
 export function wirePrecisionOf({ train, cluster }: Precisions): WirePrecision {
   if (cluster.wirePrecision !== 'auto') return cluster.wirePrecision;
   return train.precision === 'bfloat16' ? 'bfloat16' : 'float32';
 }
 
-/** Bytes of a token's row that ranks exchange. */
+/** Returns the bytes of a token's row that ranks exchange. */
 export function rowBytesOf(
   config: Precisions & { readonly model: Pick<RunConfig['model'], 'dModel'> },
 ): number {
   return config.model.dModel * wireBytesOf(config);
 }
 
-/** Bytes of a number that ranks exchange: of a token's row, or of a gradient on its way to another node. */
+/** Returns the bytes of a number that ranks exchange: of a token's row, or of a gradient on its way to another node. */
 export function wireBytesOf(config: Precisions): number {
   return wirePrecisionOf(config) === 'float32' ? 4 : 2;
 }

@@ -28,7 +28,7 @@ export class Admission {
     return this.options.term ?? 1;
   }
 
-  /** True if the generation is over because nodes did not join in time, and the others suffice to go on. */
+  /** True if the generation is over because nodes did not join in time, and the other nodes suffice to continue. */
   get hasMissedNodes(): boolean {
     return this.#hasMissedNodes;
   }
@@ -38,7 +38,7 @@ export class Admission {
     if (seen > this.term) this.options.assertLeads?.();
   }
 
-  /** True while another node may take the place of one that is gone. */
+  /** True while another node may take the place of a node that is gone. */
   get canReplace(): boolean {
     return this.options.nodesAreReplaceable && this.lifecycle.state.kind === 'waiting';
   }

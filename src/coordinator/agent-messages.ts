@@ -41,7 +41,7 @@ const faultBounds = z.discriminatedUnion('fault', [
   }),
 ]);
 
-/** @throws TrainerError `BAD_INPUT` if it is not a fault, or names a rank that is not on its node */
+/** @throws TrainerError `BAD_INPUT` if the message is not a fault, or names a rank that is not on its node */
 export function assertFault(fault: wire.Fault, workersPerNode: number): void {
   const failpoint = fault.fault === 'failpoint' ? fault.failpoint : null;
   const isElsewhere = failpoint !== null && Math.floor(failpoint.rank / workersPerNode) !== fault.node;
@@ -161,7 +161,7 @@ function boundsOf(
       layers: z.array(layer).max(model.numSparseLayers),
     }),
     validation: bounds<wire.ValidationReport>({
-      // The first node speaks for the run. Step 0 is the loss before training, of weights of another run
+      // The first node reports for the whole run. Step 0 is the loss before training, of weights of another run
       // (RunIdentity.initFrom).
       step: node === 0 ? z.int().max(numSteps) : z.never(),
       domains: z.array(bounds<wire.DomainLoss>({ domain: z.enum(data.domains) })).max(data.domains.length),
@@ -202,7 +202,7 @@ function assertFits(schema: z.ZodType | undefined, message: object, what: string
   throw badMessage(`${what} that is invalid: ${place}${issue.message}`);
 }
 
-/** Finds the first number that is not finite, since workers report in JSON, which has no others. */
+/** Finds the first number that is not finite, which no worker sends, since JSON cannot express it. */
 function findNotFinite(message: object): Pick<z.core.$ZodIssue, 'path' | 'message'> | undefined {
   for (const [field, value] of Object.entries(message)) {
     if (typeof value === 'number' && !Number.isFinite(value))

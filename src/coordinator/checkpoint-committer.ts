@@ -195,7 +195,7 @@ export class CheckpointCommitter {
   }
 }
 
-/** Error for two ranks whose shared parameters diverged: nothing they computed since is reliable. */
+/** Returns the error for two ranks whose shared parameters diverged: nothing they computed since is reliable. */
 function divergence(first: SaveIntent, { rank, step }: SaveIntent): TrainerError {
   return new TrainerError(
     'COLLECTIVE_MISMATCH',

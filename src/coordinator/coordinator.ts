@@ -190,7 +190,7 @@ export class Coordinator {
   }
 
   /**
-   * Requests a final checkpoint after this step, or after the first one if training has not begun. A run that waits for
+   * Requests a final checkpoint after this step, or after the first one if no step has started. A run that waits for
    * nodes started elsewhere, which may never come, ends at once.
    */
   requestStop(reason: string): void {
@@ -209,7 +209,7 @@ export class Coordinator {
       this.lifecycle.abort(error);
   }
 
-  /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
+  /** @throws TrainerError `BAD_INPUT` if the run allows no faults, or has no such node or rank */
   injectFault(fault: Fault): void {
     const { allowsFaults, identity, logger } = this.options;
     if (allowsFaults !== true)

@@ -17,9 +17,9 @@ export interface FailureJudgeOptions
   readonly members: Membership;
   readonly numNodes: number;
   readonly lastStep: () => number | undefined;
-  /** True once the generation is over, after which a lost node is no failure. */
+  /** Tells whether the generation is over, after which a lost node is no failure. */
   readonly isOver: () => boolean;
-  /** Duration in ms of a recent standstill that may have made nodes give up on this process; else 0. */
+  /** Returns the ms of a recent standstill that may have made nodes give up on this process; else 0. */
   readonly missedMs: () => number;
   /** How long to wait for the reports of other ranks after a first failure; GRACE.evidenceMs by default. */
   readonly evidenceWindowMs?: number | undefined;
@@ -124,7 +124,7 @@ export class FailureJudge {
     };
   }
 
-  /** Returns the node whose agent is lost, or a silent one whose peers saw only a broken stream. */
+  /** Returns the node whose agent is lost, or a silent node whose peers saw only a broken stream. */
   #lostNode(): RootCause | null {
     const [silent] = this.options.members.suspects;
     const lost = this.#lost ?? (silent && { member: silent, end: whySilent(silent) });

@@ -1,7 +1,7 @@
 import type { Timeouts } from '../config/timeouts.js';
 import type { RankView } from '../run/run-listener.js';
 
-/** A rank that will not recover by itself. */
+/** A rank that is judged unable to recover. */
 export interface Hang {
   readonly rank: number;
   readonly node: number;

@@ -46,7 +46,7 @@ export async function leadRun(launch: RunLaunch): Promise<LedOutcome & { readonl
       folder.writeConfig(plan.config);
     }
     keepToken(folder, launch.token);
-    // These precede the record: if one of them fails, there is no run to find.
+    // These listeners are created before the record: if one of them fails, there is no run to find.
     listeners.push(...launch.listeners(run));
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;

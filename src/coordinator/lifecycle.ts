@@ -110,7 +110,7 @@ export class Lifecycle {
         this.#settle(this.#state);
       }
     }
-    // Listeners come last, as one that throws must not keep a run from ending.
+    // Listeners come last, as a listener that throws must not keep a run from ending.
     try {
       for (const listener of listeners) listener.state?.(this.#state);
     } catch (error) {

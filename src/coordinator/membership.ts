@@ -126,12 +126,12 @@ export class Membership {
     return this.all.filter(({ isDone }) => isDone).map(({ node }) => node);
   }
 
-  /** The name of a node's machine or container; null if it is not a member. */
+  /** Returns the name of a node's machine or container; null if it is not a member. */
   hostOf(node: number): string | null {
     return this.#places[node]?.request.host ?? null;
   }
 
-  /** True once every node of the run has this status. */
+  /** Tells whether every node of the run has this status. */
   allAre(status: MemberStatus): boolean {
     return this.#places.every((member) => member?.status === status);
   }
@@ -145,7 +145,7 @@ export class Membership {
     for (const { session } of this.all) session?.send(command);
   }
 
-  /** Members with a session and unfinished work that were silent for `timeoutMs`. */
+  /** Returns the members with a session and unfinished work that were silent for `timeoutMs`. */
   silentFor(timeoutMs: number): Member[] {
     const now = performance.now();
     return this.all.filter(

@@ -27,7 +27,7 @@ export function recoveryAccounts(
       // Without checkpoints nothing else would bound the map.
       if (durations.size > MAX_STEPS) durations.delete(durations.keys().next().value!);
     },
-    /** A restart repeats nothing before a checkpoint, unless the checkpoint proves damaged. */
+    /** Forgets earlier steps: a restart repeats none before a checkpoint, unless that proves damaged. */
     checkpoint({ step }) {
       for (const each of durations.keys()) if (each <= step) durations.delete(each);
     },

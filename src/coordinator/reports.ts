@@ -13,7 +13,7 @@ import type { Membership } from './membership.js';
 import { RankTable } from './rank-table.js';
 import { StragglerWatch } from './straggler-watch.js';
 
-/** Least time between two `recorded` commands. */
+/** Minimum time between two `recorded` commands. */
 const RECORDED_MS = 200;
 /** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
 const REFERENCE_CAPACITY_FACTOR = 1.1;
@@ -39,7 +39,7 @@ export class Reports {
   #lastLoss: number | null | undefined;
   #validatedStep: number;
   #recordedMs = Number.NEGATIVE_INFINITY;
-  /** Validations of steps that some rank has not reported yet. */
+  /** Validations that arrived before all ranks had reported the step. */
   #early: wire.ValidationReport[] = [];
 
   constructor(

@@ -26,7 +26,7 @@ export interface Culprit {
   readonly operation: string | null;
 }
 
-/** Why a run failed and who is to blame; the error's context tells where it was detected. */
+/** Why a run failed and who is to blame; the error's context tells where the failure was detected. */
 export interface RootCause {
   readonly error: TrainerError;
   /** Null if no process of the run is to blame. */
@@ -59,8 +59,8 @@ function priority(code: string): number {
 }
 
 /**
- * Finds the one error that explains a failed run: the first report that no other explains. If there are only time-outs,
- * the rank that reported nothing is the one that hangs.
+ * Finds the one error that explains a failed run: the first report that no other report explains. If there are only
+ * time-outs, the rank that reported nothing is the one that hangs.
  */
 export function rootCause(evidence: FailureEvidence): RootCause {
   // The sort is stable, so the first to arrive wins among equals: clocks of machines differ, and may jump.

@@ -9,7 +9,7 @@ export interface HostedRun {
   readonly leader: Pick<RunLeader, 'abort' | 'requestStop' | 'crash' | 'isOver'>;
   readonly logger: Pick<Logger, 'error'>;
   readonly view: Pick<RunView, 'print'>;
-  /** Reports the failure of a run that can no longer be ended in order; returns the exit code for it. */
+  /** Reports the failure of a run that can no longer be ended in order; returns the exit code. */
   readonly lastWords: (error: TrainerError) => number;
 }
 
@@ -34,7 +34,7 @@ export const COMMAND_HOST: RunHost = {
   },
 };
 
-/** A program that trains keeps its own signal handlers and its exit code: only `signal` stops the run. */
+/** Returns the host for a program that keeps its own signal handlers and exit code: only `signal` stops the run. */
 export function hostedBy(signal: AbortSignal | undefined): RunHost {
   return {
     watch({ leader }) {
@@ -61,8 +61,8 @@ interface HeardSignals {
 }
 
 /**
- * Handles SIGINT and SIGTERM: the first signal asks for a final checkpoint and the end, the second for the
- * end at once. After the run has ended, signals have no effect, as the report follows within seconds.
+ * Handles SIGINT and SIGTERM: the first signal asks for a final checkpoint before the end, the second for an immediate
+ * end. After the run has ended, signals have no effect, as the report follows within seconds.
  *
  * @param signals emitter of the signals; the process by default
  */

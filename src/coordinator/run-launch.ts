@@ -13,9 +13,9 @@ export interface Nodes {
   /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
   start(leader: RunLeader, folder: RunFolder): void;
-  /** Restarts the agents whose pids are not in `present`, if it can; those in `present` rejoin by themselves. */
+  /** Restarts the agents whose pids are not in `present`, if possible; the agents in `present` rejoin unasked. */
   restart(present: readonly number[]): void;
-  /** Waits up to `graceMs` for all agents to leave, then ends those that it can. */
+  /** Waits up to `graceMs` for all agents to leave, then ends the remaining ones where possible. */
   end(leader: RunLeader, graceMs: number): Promise<void>;
 }
 
@@ -33,14 +33,12 @@ export interface RunLaunch {
   /** Server that is already listening. */
   readonly rpc: RpcServer;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
-  /**
-   * Token to keep in the run's folder for agents and commands of this user; null if the user passes it to each of them.
-   */
+  /** Token to keep in the run's folder for this user's agents and commands; null if the user passes it to them. */
   readonly token: string | null;
   readonly nodes: Nodes;
   readonly host: RunHost;
   readonly view: (run: OpenRun) => RunView;
-  /** Creates further listeners, besides the view and those that write the run's folder. */
+  /** Creates further listeners, besides the view and the listeners that write the run's folder. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
   /** Decides for how many seconds this process keeps serving after the run's end. */
   readonly lingerS: (outcome: LedOutcome) => number;

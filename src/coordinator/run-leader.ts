@@ -18,7 +18,7 @@ export class RunLeader {
     return this.#coordinator!;
   }
 
-  /** Advances to the next generation, and repeats to it a stop or an abort that was requested meanwhile. */
+  /** Advances to the next generation, and repeats a stop or an abort that was requested meanwhile. */
   advance(next: Coordinator): void {
     this.#coordinator = next;
     if (this.#fatal !== null) next.lifecycle.abort(this.#fatal);

@@ -11,7 +11,7 @@ export interface OpenRun {
   /** Identity of the first generation under this process. */
   readonly identity: RunIdentity;
   readonly folder: RunFolder;
-  /** Log of all generations; each line names its own. */
+  /** Log of all generations; each line names its generation. */
   readonly logs: LogStore;
   readonly logger: Logger;
   readonly disk: DiskTolerance;
@@ -41,7 +41,7 @@ export type RunOutcome = FailedRun | FinishedRun;
 
 /** Shows a run from its start to its end, to a person or to a log collector. */
 export interface RunView extends RunListener {
-  /** Called once the run has begun: its nodes are started or waited for. */
+  /** Called once the run has started: its nodes are being started or waited for. */
   begun(): void;
   /** Prints a line that belongs to no event, such as the answer to a signal. */
   print(line: string): void;

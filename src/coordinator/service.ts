@@ -190,7 +190,7 @@ function listenerOf(
   };
 }
 
-/** Size of a batch, of which several wait in memory for a slow reader; a longer line has a batch of its own. */
+/** Size of a batch, of which several wait in memory for a slow reader; a longer line is sent as a batch alone. */
 const MAX_BATCH_CHARS = 1 << 16;
 
 function* batchesOf(lines: readonly ResultLine[]): Generator<readonly ResultLine[]> {

@@ -36,7 +36,7 @@ export class SnapshotTable {
   newest(numNodes: number, checkpointStep: number): SnapshotRef | null {
     const isComplete = ({ nodes }: Entry) =>
       Array.from({ length: numNodes }, (_, node) => node).every(
-        // A node's state is held by itself and by its predecessor.
+        // A node's state is held by the node itself and by its predecessor.
         (node) => nodes.has(node) || nodes.has((node + numNodes - 1) % numNodes),
       );
     const [newest] = this.#entries.filter(isComplete).sort((a, b) => b.step - a.step);
@@ -45,7 +45,7 @@ export class SnapshotTable {
   }
 
   /**
-   * Chooses the newest snapshot that the remaining nodes hold completely. The others are forgotten, as the
+   * Chooses the newest snapshot that the remaining nodes hold completely. All other snapshots are forgotten, as the
    * nodes discard them, too.
    *
    * @param left nodes that remain; for the other parameters see `newest`

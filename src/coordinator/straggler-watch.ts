@@ -5,7 +5,7 @@ import type { OwnTime, RankSpeeds } from '../run/rank-speeds.js';
 const WINDOW_STEPS = 20;
 /** The longest steps of a window are excluded: an occasional pause is not slowness. */
 const NUM_PAUSES = 2;
-/** A rank is slow once its time reaches SLOW_RATIO times that of the others, until it falls below WELL_RATIO times. */
+/** A rank is slow from SLOW_RATIO times the time of the others on, until it falls below WELL_RATIO times. */
 const SLOW_RATIO = 2;
 const WELL_RATIO = 1.5;
 

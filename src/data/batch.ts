@@ -28,7 +28,7 @@ export interface PackedTokens {
   readonly numCounted: number;
 }
 
-/** Targets of each sequence that count in the loss. */
+/** Counts the targets of each sequence that count in the loss. */
 export function countedTargets({ numSequences, seqLen, packed }: Batch): Int32Array {
   return Int32Array.from({ length: numSequences }, (_, row) =>
     packed === undefined
@@ -44,7 +44,7 @@ export function countedTargets({ numSequences, seqLen, packed }: Batch): Int32Ar
 export interface ValidationBatch extends Batch {
   /** [B]; 1, or 0 for padding */
   readonly valid: Uint8Array;
-  /** [B]; index of each sequence among those of a validation */
+  /** [B]; index of each sequence among all sequences of a validation */
   readonly sequences: Int32Array;
   /** [B]; tokens of each sequence, or of its packed samples, in the validation text of its domain */
   readonly ranges: readonly (readonly TokenRange[])[];

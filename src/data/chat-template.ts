@@ -14,7 +14,7 @@ const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
 /** A pattern that matches nowhere, not even the empty text. */
 const NOTHING = '(?!)';
-/** Time limit for parsing a template, and for rendering with it: a template from a stranger may never end. */
+/** Time limit for parsing a template, and for rendering with it: a template from a stranger might never end. */
 const MAX_MS = 3_000;
 /** Limit on the length of a template; the longest known ones have some ten thousand characters. */
 const MAX_TEMPLATE_CHARS = 2 ** 18;
@@ -100,7 +100,7 @@ export function encodeByTemplate(
   { file, template, tokens }: ChatTemplate,
   { specialTokens, encode }: Pick<Tokenizer, 'specialTokens' | 'encode'>,
 ): readonly number[] {
-  // Where a name begins with another one, the longer is meant.
+  // If a name begins with another name, the longer one is meant.
   const specials = [...specialTokens].sort((a, b) => b.content.length - a.content.length);
   const known = new Map(specials.map((special) => [special.content, special]));
   const parts = renderInParts(messages, [...known.keys()], { file, template, tokens });
@@ -121,7 +121,7 @@ function renderInParts(
   specials: readonly string[],
   { file, template, tokens }: Omit<ChatTemplate, 'ends'>,
 ): readonly string[] {
-  // Transformers passes these variables, too, as null where there is nothing to pass.
+  // Transformers also passes these variables, with null for an absent value.
   const given = { ...tokens, tools: null, documents: null, add_generation_prompt: true };
   try {
     return inTime(() => {
@@ -165,7 +165,7 @@ function readText(file: string): string {
   return readRegularFile(file, MAX_BYTES).toString('utf8');
 }
 
-/** An error on one line, without control characters, through which a template could control the terminal. */
+/** Returns an error on one line, without control characters, through which a template could control the terminal. */
 function bad(what: string, cause?: unknown): TrainerError {
   const said = cause === undefined ? '' : (cause as Error).message.slice(0, MAX_SAID_CHARS);
   const why = cause === undefined ? '' : ` (${said.replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')})`;

@@ -87,12 +87,12 @@ export interface Dataset {
   close(): void;
 }
 
-/** Number of training tokens of all domains, without near-duplicates. */
+/** Returns the number of training tokens of all domains, without near-duplicates. */
 export function tokensToTrainOn({ domains }: Pick<Dataset, 'domains'>): number {
   return domains.reduce((sum, { train }) => sum + train.ids.length, 0);
 }
 
-/** Token ids are stored as little-endian integers of this many bytes. */
+/** Returns the size of a stored token id, a little-endian integer. */
 export function bytesPerToken(vocabSize: number): 2 | 4 {
   return vocabSize <= 2 ** 16 ? 2 : 4;
 }
@@ -101,7 +101,7 @@ export function tokenFile(domain: string, split: Split): string {
   return `${domain}.${split}.tokens`;
 }
 
-/** Name of the file with the marks of question-answer samples, one byte per token. */
+/** Returns the name of the file with the marks of question-answer samples, one byte per token. */
 export function marksFile(domain: string, split: Split): string {
   return `${domain}.${split}.marks`;
 }
@@ -169,7 +169,7 @@ export function openDataset(dir: string, { verify = true } = {}): Dataset {
   };
 }
 
-/** The token ids in an open file. */
+/** Returns the token ids in an open file. */
 function storedIds(fd: number, file: string, vocabSize: number): TokenIds {
   const size = bytesPerToken(vocabSize);
   const length = fstatSync(fd).size / size;

@@ -4,7 +4,7 @@ import type { TokenRange } from './sequences.js';
 
 const CHUNK = 2 ** 20;
 
-/** Offsets just after each end-of-text token, ascending: document i has the tokens from end i - 1 to end i. */
+/** Returns the offsets after each end-of-text token, ascending: document i lies between ends i - 1 and i. */
 export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
   const ends: number[] = [];
   for (let begin = 0; begin < ids.length; begin += CHUNK) {
@@ -16,7 +16,7 @@ export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
 }
 
 /**
- * Index of the document at each position of a sequence; padding after packed samples counts to the last document.
+ * Returns the document's index at each position of a sequence; padding counts to the last packed sample's document.
  *
  * @param ends ends of the documents of the sequence's text (documentEnds)
  * @param row index of the sequence in the batch
@@ -36,7 +36,7 @@ export function documentsOf(
   });
 }
 
-/** Number of values in an ascending list that are at most `value`. */
+/** Returns the number of values in an ascending list that are at most `value`. */
 function indexAbove(rising: Float64Array, value: number): number {
   let low = 0;
   let high = rising.length;

@@ -32,7 +32,7 @@ export function domainMixture(weights: readonly number[]): DomainMixture {
   };
 }
 
-/** Integers in proportion to the weights that sum to the period (largest remainders); each at least 1. */
+/** Returns integers that sum to PERIOD, in proportion to the weights (largest remainders), each at least 1. */
 function quotasOf(weights: readonly number[]): number[] {
   const total = weights.reduce((a, b) => a + b, 0);
   const exact = weights.map((weight) => (weight / total) * PERIOD);
@@ -47,7 +47,7 @@ function quotasOf(weights: readonly number[]): number[] {
   return quotas;
 }
 
-/** The domain that is owed a slot and whose next slot is due first (Tijdeman's chairman assignment). */
+/** Returns the domain that is owed a slot and whose next slot is due first (Tijdeman's chairman assignment). */
 function mostUrgent(quotas: readonly number[], counts: readonly number[], slot: number): number {
   const slack = quotas.length > 1 ? 1 / (2 * quotas.length - 2) : 0;
   let best = -1;

@@ -30,16 +30,16 @@ export interface LoaderOptions {
 export interface Loader {
   /** How question-answer samples were packed, by domain and split; empty for text. */
   readonly packings: readonly DomainPacking[];
-  /** This rank's share of the training batch of a step, counted from 0. */
+  /** Returns this rank's share of the training batch of a step, counted from 0. */
   batchForStep(step: number): Batch;
-  /** The training batch of a step of all ranks, in the order of the run's sequences. */
+  /** Returns the training batch of a step of all ranks, in the order of the run's sequences. */
   globalBatchForStep(step: number): Batch;
-  /** Domain id of each sequence of the training batch of a step of all ranks. */
+  /** Returns the domain id of each sequence of the training batch of a step of all ranks. */
   domainsForStep(step: number): Int32Array;
   /** Returns the tokens of this rank's sequences, or of each of their packed samples, in the training text. */
   placesForStep(step: number): SequencePlace[];
   /**
-   * The same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its
+   * Returns the same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its
    * validation text. Batches have the size of training batches; the last one is padded (see ValidationBatch).
    */
   validationBatches(numSequences: number): ValidationBatch[];
@@ -69,7 +69,7 @@ interface Window {
 }
 
 /**
- * Each epoch of a domain is a seeded permutation of its sequences.
+ * Creates a loader, in which each epoch of a domain is a seeded permutation of its sequences.
  *
  * @throws TrainerError `BAD_CONFIG` if the batch cannot be split evenly, the weights do not fit the domains,
  *   or a domain has no whole sequence
@@ -137,7 +137,7 @@ export function createLoader(options: LoaderOptions): Loader {
   };
 }
 
-/** Indices in the global batch of this rank's sequences, ascending. */
+/** Returns the indices in the global batch of this rank's sequences, ascending. */
 function placesOf(
   global: readonly Window[],
   { rank, worldSize, homeRanksOfDomain }: LoaderOptions,
@@ -152,7 +152,7 @@ function placesOf(
   return [...global.keys()].filter((place) => rankOfSequence[place] === rank);
 }
 
-/** The g-th sequence of the run. Caches the permutation of one epoch per domain. */
+/** Returns the g-th sequence of the run. Caches the permutation of one epoch per domain. */
 function trainingWindows(
   { dataset, seed }: LoaderOptions,
   sequences: readonly Sequences[],

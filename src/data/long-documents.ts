@@ -4,7 +4,7 @@ import { z } from 'zod';
 export const longDocumentSchema = z.strictObject({
   /** File of the document. */
   file: z.string(),
-  /** UTF-8 bytes of its text. */
+  /** UTF-8 bytes of the document's text. */
   bytes: z.number().int().min(0),
   /** Beginning of the document, on one line. */
   start: z.string(),
@@ -26,7 +26,7 @@ export function longDocument(file: string, text: string, isFile: boolean): LongD
   return { file, bytes: Buffer.byteLength(text), start, isFile };
 }
 
-/** Keeps the longest documents, longest first, joining those that are read in parts. */
+/** Keeps the longest documents, longest first, joining documents that are read in parts. */
 export class LongDocuments {
   readonly #files = new Map<string, LongDocument>();
   #others: LongDocument[] = [];

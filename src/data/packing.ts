@@ -1,6 +1,6 @@
 import { MARK } from './template.js';
 
-/** Tokens [begin, end) of a split: a sample, or the last part of one that is longer than a sequence. */
+/** Tokens [begin, end) of a split: a sample, or the last part of a sample that is longer than a sequence. */
 export interface PackedSample {
   readonly begin: number;
   readonly end: number;
@@ -18,7 +18,7 @@ export interface Packing {
   readonly numLeftOut: number;
 }
 
-/** Number of positions of a sample: one for each token but the last, which is only a target. */
+/** Returns the number of positions of a sample: one for each token but the last, which is only a target. */
 export function positionsOf({ begin, end }: PackedSample): number {
   return end - begin - 1;
 }
@@ -67,7 +67,7 @@ function samplesIn(marks: Uint8Array): PackedSample[] {
   return samples;
 }
 
-/** The last part of a sample that fits a sequence; null if it has less than the last answer and a token before it. */
+/** Returns the last part of a sample that fits a sequence; null if that lacks the last answer or a token before it. */
 function fitted(sample: PackedSample, marks: Uint8Array, seqLen: number): PackedSample | null {
   if (positionsOf(sample) <= seqLen) return sample;
   const begin = sample.end - 1 - seqLen;

@@ -24,7 +24,7 @@ export interface Sequences {
   readonly packing: Packing | null;
   /** Returns the ranges of tokens that make up a sequence. */
   rangesOf(index: number): readonly TokenRange[];
-  /** Targets of a sequence that count in the loss. */
+  /** Returns the number of targets of a sequence that count in the loss. */
   countedIn(index: number): number;
   /** Writes a sequence to the elements from `at` on. */
   fill(index: number, rows: SequenceRows, at: number): void;
@@ -37,7 +37,7 @@ export function sequencesOf(split: TokenSplit, endOfText: number, seqLen: number
 }
 
 /**
- * Windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is predicted exactly once.
+ * Cuts windows of seqLen + 1 tokens every seqLen tokens, so that every token but the first is predicted exactly once.
  */
 function textSequences({ ids }: TokenSplit, seqLen: number): Sequences {
   return {
@@ -56,7 +56,7 @@ function textSequences({ ids }: TokenSplit, seqLen: number): Sequences {
   };
 }
 
-/** Samples side by side; the rest of a sequence is a segment of end-of-text tokens, none of which counts. */
+/** Packs samples side by side; the rest of a sequence is a segment of end-of-text tokens, none of which counts. */
 function packedSequences(
   { ids }: TokenSplit,
   marks: Uint8Array,

@@ -12,8 +12,8 @@ export function permutation(n: number, key: string): (index: number) => number {
 }
 
 /**
- * A Feistel network over the least even number of bits that hold n; results outside the range are fed back until they
- * are inside (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"), about 4 times at most.
+ * Builds a Feistel network over the least even number of bits that hold n; results outside the range are fed back
+ * (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"), about 4 times at most.
  */
 function cipherPermutation(n: number, key: string): (index: number) => number {
   const halfBits = Math.ceil(Math.log2(n) / 2);
@@ -36,7 +36,7 @@ function cipherPermutation(n: number, key: string): (index: number) => number {
   };
 }
 
-/** A permutation of 0 .. n-1 that depends only on `n` and `key` (Fisher-Yates, seeded by the key's hash). */
+/** Returns a permutation of 0 .. n-1 that depends only on `n` and `key` (Fisher-Yates, seeded by the key's hash). */
 function seededPermutation(n: number, key: string): Uint32Array {
   const random = sfc32(key);
   const order = Uint32Array.from({ length: n }, (_, i) => i);
@@ -49,7 +49,7 @@ function seededPermutation(n: number, key: string): Uint32Array {
   return order;
 }
 
-/** Doty-Humphrey's small fast counting generator: 128 bits of state, 32-bit outputs. */
+/** Creates Doty-Humphrey's small fast counting generator: 128 bits of state, 32-bit outputs. */
 function sfc32(key: string): () => number {
   const seed = createHash('sha256').update(key).digest();
   let [a, b, c, d] = [0, 4, 8, 12].map((offset) => seed.readInt32LE(offset)) as [

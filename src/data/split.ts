@@ -10,12 +10,12 @@ export type Split = 'train' | 'validation';
 
 export const SPLITS: readonly Split[] = ['train', 'validation'];
 
-/** Draws are multiples of this. */
+/** Every draw is a multiple of this number. */
 const DRAW_STEP = 2 ** -32;
 
 /**
- * The share below which a draw sends a document to validation: the requested one, adjusted as little as necessary to
- * give each split a document if there are two or more, as chance may leave one split of a few documents empty.
+ * Returns the share below which a draw sends a document to validation: the requested one, adjusted only as far as
+ * needed to give each split a document if there are two or more, as chance may leave a split empty.
  */
 export function splitShare(draws: Iterable<number>, share: number): number {
   let count = 0;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 
-/** Schema of the texts before and after a turn. */
+/** Returns the schema of the texts before and after a turn. */
 function turn(what: string, prefix: string, suffix: string) {
   return z
     .strictObject({
@@ -35,7 +35,7 @@ type Readonlys<T> = T extends object ? { readonly [K in keyof T]: Readonlys<T[K]
 export type Template = Readonlys<z.output<typeof templateSchema>>;
 export type Instruct = Readonlys<z.output<typeof instructSchema>>;
 
-/** The template of a domain; null for a domain of plain text. */
+/** Returns the template of a domain; null for a domain of plain text. */
 export function templateOf(
   {
     domains,
@@ -62,15 +62,15 @@ export const MARK = { context: 0, answer: 1, begin: 2 } as const;
 
 /** A conversation as tokens. */
 export interface EncodedMessages {
-  /** Begins with the end-of-text token, which every text follows in training. */
+  /** Token ids; the first is the end-of-text token, which every text follows in training. */
   readonly ids: readonly number[];
   /** A `MARK` for each token. */
   readonly marks: readonly number[];
 }
 
 /**
- * Tokens of a conversation. An answer and the text before it are encoded separately, as in generation. If the
- * last turn is not an answer, the text ends where an answer would begin.
+ * Returns the tokens of a conversation. An answer and the text before it are encoded separately, as in generation. If
+ * the last turn is not an answer, the text ends where an answer would begin.
  */
 export function encodeMessages(
   messages: readonly Message[],

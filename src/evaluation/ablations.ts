@@ -2,13 +2,13 @@ import type { LossOptions } from '../model/language-model.js';
 import type { DecisionChange } from '../model/moe-layer.js';
 import type { RoutingDecision } from '../routing/index.js';
 
-/** A change to a model whose loss tells how far the model depends on the changed part. */
+/** A change to a model; the loss with the change tells how far the model depends on the changed part. */
 export interface Ablation {
   readonly name: string;
   readonly options: Pick<LossOptions, 'gateControl' | 'change'>;
 }
 
-/** Ablations of the gate: its scores set to zero, and replaced by those of other tokens. */
+/** Returns the ablations of the gate: its scores set to zero, or replaced by the scores of other tokens. */
 export function gateAblations(): Ablation[] {
   return [
     { name: 'gate scores zero', options: { gateControl: 'zero' } },
@@ -17,8 +17,8 @@ export function gateAblations(): Ablation[] {
 }
 
 /**
- * Ablations of the experts: each expert of each sparse layer left out, and each pair of neighbours in a group
- * exchanged.
+ * Returns the ablations of the experts: each expert of each sparse layer left out, and each pair of neighbours in a
+ * group exchanged.
  *
  * @param groups the experts of each group, by global id
  */

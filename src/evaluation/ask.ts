@@ -4,7 +4,7 @@ import type { AskedTask } from './load-task.js';
 import type { Scoring } from './prompt.js';
 import { type Asked, metricsOf, type Requests, requestsOf } from './requests.js';
 
-/** Scores that a model gives to the options of a question, in one scoring. */
+/** Scores that a model gives to the options of a question under one `Scoring`. */
 export interface Answer extends Asked, Pick<Requests, 'context' | 'continuations' | 'wasCut'> {
   /** Log-likelihood of each option. */
   readonly logLikelihoods: readonly LogLikelihood[];

@@ -22,7 +22,7 @@ export interface ClozeItem {
   /** Index of the first token of the context in the domain's validation text. */
   readonly begin: number;
   readonly contextIds: readonly number[];
-  /** All of the same length. */
+  /** Token ids of each continuation; all have the same length. */
   readonly continuations: readonly (readonly number[])[];
   /** Index of the true continuation. */
   readonly answer: number;
@@ -32,20 +32,20 @@ export interface ClozeAnswer extends ClozeItem {
   readonly logLikelihoods: readonly LogLikelihood[];
   /** Log-likelihood of each option without a context. */
   readonly unconditional: readonly LogLikelihood[];
-  /** 1, else 0, if the true continuation is the likeliest, and if the context raises its likelihood the most. */
+  /** 1 if the true continuation is the likeliest, and if the context raises its likelihood the most; else 0. */
   readonly metrics: { readonly acc: number; readonly acc_mutual_info: number };
 }
 
 type Place = Pick<ClozeItem, 'begin' | 'contextIds'> & { readonly continuation: readonly number[] };
 
-/** Tokens of a continuation. */
+/** Returns the number of tokens of a continuation. */
 export function continuationTokens(seqLen: number): number {
   return Math.max(1, Math.min(MAX_CONTINUATION_TOKENS, Math.floor(seqLen / 4)));
 }
 
 /**
- * Up to `count` items of each domain, from windows of its validation text that are drawn with the seed.
- * Context and continuation fill the model's window unless a text begins within it.
+ * Returns up to `count` items of each domain, from windows of its validation text that are drawn with the seed. Context
+ * and continuation fill the model's window unless a text begins within it.
  *
  * @throws TrainerError `BAD_INPUT` if a domain does not have enough text
  */

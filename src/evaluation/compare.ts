@@ -14,10 +14,10 @@ export interface ComparedMetric {
   /** b - a, and its 95 % interval by a paired bootstrap. */
   readonly difference: number;
   readonly interval: Interval;
-  /** Questions that only one of the models answered correctly. */
+  /** Number of questions that only one of the models answered correctly. */
   readonly onlyA: number;
   readonly onlyB: number;
-  /** McNemar's exact test. */
+  /** Probability of McNemar's exact test. */
   readonly pValue: number;
 }
 

@@ -14,15 +14,15 @@ interface Gram {
 }
 
 /**
- * Finds questions that share 13 words in a row, ignoring case and punctuation, with the training text. A
- * question's words are those of its text and its options.
+ * Finds questions that share 13 words in a row, ignoring case and punctuation, with the training text. A question's
+ * words are the words of its text and its options.
  */
 export class ContaminationCheck {
   readonly #wordIds = new Map<string, number>();
   readonly #grams = new Map<number, Gram[]>();
   readonly #found = new Set<Question>();
   readonly #short = new Set<Question>();
-  /** Ids of the words read last, at most 13; starts again after a word that no question has. */
+  /** Ids of the words read last, at most 13; the list starts again after a word that no question has. */
   #last: number[] = [];
 
   constructor(questions: readonly Question[]) {
@@ -92,7 +92,7 @@ function hashOf(ids: readonly number[]): number {
   return hash;
 }
 
-/** The training text of a dataset, in pieces of whole documents. */
+/** Yields the training text of a dataset, in pieces of whole documents. */
 export function* trainingText({ domains, endOfText }: Dataset, tokenizer: Tokenizer): Generator<string> {
   for (const { train } of domains) {
     let begin = 0;
@@ -100,7 +100,7 @@ export function* trainingText({ domains, endOfText }: Dataset, tokenizer: Tokeni
       const ids = train.ids.slice(begin, begin + SLICE_TOKENS);
       const lastEnd = ids.lastIndexOf(endOfText) + 1;
       const piece = lastEnd > 0 ? ids.subarray(0, lastEnd) : ids;
-      // Shows the name of the end-of-text token between documents.
+      // With `true`, the text has the name of the end-of-text token between documents.
       yield tokenizer.decode(piece, true);
       begin += piece.length;
     }

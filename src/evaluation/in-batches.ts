@@ -8,7 +8,7 @@ export interface Watch {
 }
 
 /**
- * Works on batches of items, `scorer.atOnce` of them concurrently, which does not change the batches.
+ * Works on batches of items, `scorer.atOnce` of them concurrently, whatever that number, the batches are the same.
  *
  * @returns the results of the batches, in order
  * @throws the first error of `work`, or the reason of `signal`

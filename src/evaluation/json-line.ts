@@ -4,7 +4,7 @@ import { refusal } from './question.js';
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * The object in a line of JSON; null if it is another value.
+ * Returns the object in a line of JSON; null if it is another value.
  *
  * @param expected description of a valid line, for the error
  * @throws TrainerError `BAD_INPUT` if the line is not JSON
@@ -15,7 +15,7 @@ export function objectIn(place: string, line: string, expected: string): Fields 
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
 
-/** A list of texts, or null. */
+/** Returns the value if it is a list of texts, else null. */
 export function asTexts(value: unknown): readonly string[] | null {
   return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null;
 }

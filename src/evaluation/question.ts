@@ -3,26 +3,26 @@ import { refusal } from '../data/read/span.js';
 export { refusal };
 
 export const LETTERS = 'ABCDEFG';
-/** An answer may be any letter: a question with more options than `LETTERS` is left out, not refused. */
+/** An answer may be any letter: a question with more options than `LETTERS` is left out, and is no error. */
 const ALL_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 /** A question with one right answer. */
 export interface Question {
   /** File and line, or file and id, for messages. */
   readonly place: string;
-  /** Index among all questions of the file, including those that are left out. */
+  /** Index among all questions of the file, including questions that are left out. */
   readonly docId: number;
   /** The question as it stands in the file. */
   readonly doc: Readonly<Record<string, unknown>>;
   readonly text: string;
-  /** 2 to 7. */
+  /** The options, 2 to 7. */
   readonly choices: readonly string[];
   /** Index of the right choice. */
   readonly answer: number;
   readonly subject: string;
 }
 
-/** A question as it stands in a file, which may not have exactly one right answer. */
+/** A question as it stands in a file; it may have no right answer or several. */
 export interface Entry extends Omit<Question, 'docId' | 'answer'> {
   /** Indices of the right choices. */
   readonly answers: readonly number[];
@@ -52,7 +52,7 @@ export function askable(file: string, entries: readonly Entry[]): Questions {
   return { questions, leftOut };
 }
 
-/** "3 with several right answers, 1 without an answer" */
+/** Describes what was left out: "3 with several right answers, 1 without an answer". */
 export function describeLeftOut(leftOut: Questions['leftOut']): string {
   return Object.entries(leftOut)
     .map(([reason, count]) => `${count} ${reason}`)

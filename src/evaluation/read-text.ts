@@ -3,7 +3,7 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { isOfKernel, kindOf } from '@locmoe/run-format/regular-file';
 import { refusal } from './question.js';
 
-/** Files of questions or answers are smaller than this. */
+/** Limit on the size of a file of questions or answers. */
 const MAX_FILE_BYTES = 256 << 20;
 const NEWLINE = 10;
 

@@ -21,7 +21,7 @@ export interface Requests extends Prompt {
   readonly wasCut: boolean;
 }
 
-/** Null if an option alone is longer than the model's window. */
+/** Returns null if an option alone is longer than the model's window. */
 export function requestsOf(
   { task, question, scoring }: Asked,
   { tokenizer, config: { model } }: Pick<Scorer, 'tokenizer' | 'config'>,
@@ -45,7 +45,7 @@ export function requestsOf(
 }
 
 /**
- * 1 if the right option comes first, else 0, by lm-evaluation-harness' measures.
+ * Computes lm-evaluation-harness' measures: 1 if the right option comes first, else 0.
  *
  * @param unconditional empty where options are scored by letter
  */

@@ -14,7 +14,7 @@ export interface LayerTraffic {
 /** How the ranks of a run exchange rows, which decides the rows that the choices of a token become. */
 export type Exchange = Omit<SentRows, 'sent' | 'share'>;
 
-/** Traffic that the ranks of one step measured. @param sentOfRank rows sent, by rank */
+/** Sums the traffic that the ranks of one step measured, given the rows sent by each rank. */
 export function measuredTraffic(sentOfRank: readonly SentRows[]): LayerTraffic[] {
   const worldSize = sentOfRank.length;
   return inOrder(

@@ -24,7 +24,7 @@ export interface SampleParts {
   readonly more: Readonly<Record<string, unknown>>;
 }
 
-/** A line of a samples file, with the names and hashes of lm-evaluation-harness. */
+/** Returns a line of a samples file, with the names and hashes of lm-evaluation-harness. */
 export function sampleLine(parts: SampleParts): string {
   const { docId, doc, answer, filter, requests, logLikelihoods, metrics, more } = parts;
   // The harness writes numbers as texts here, and booleans as Python does.
@@ -55,13 +55,13 @@ function sha256(text: string): string {
 }
 
 /**
- * Checks before a long evaluation whether a samples file can be written.
+ * Checks before a long evaluation that a samples file can be written.
  *
- * @throws TrainerError `NO_RESOURCE`
+ * @throws TrainerError `NO_RESOURCE` if it cannot be written
  */
 export function checkPlace(file: string): void {
   try {
-    // The new file replaces what is there: a device or a pipe would be lost.
+    // The new file replaces an existing one, and a device or a pipe would be lost.
     if (statSync(file, { throwIfNoEntry: false })?.isFile() === false)
       throw new Error('it is no regular file');
     accessSync(path.dirname(path.resolve(file)), constants.W_OK);

@@ -10,8 +10,8 @@ export interface Score {
 }
 
 /**
- * Mean over all values. Its standard error comes from the sample variance within each group, pooled by size,
- * as lm-evaluation-harness computes it for groups of tasks.
+ * Returns the mean over all values. Its standard error comes from the sample variance within each group, pooled by
+ * size, as lm-evaluation-harness computes it for groups of tasks.
  *
  * @param groups values by group; no group is empty
  */
@@ -31,7 +31,7 @@ export function total(values: readonly number[]): number {
 }
 
 /**
- * McNemar's exact test of paired answers: the probability of a split at least this uneven of the questions
+ * Does McNemar's exact test of paired answers: returns the probability of a split at least this uneven of the questions
  * that only one model answers correctly, if both models are equally good.
  */
 export function mcNemar(onlyA: number, onlyB: number): number {
@@ -50,8 +50,8 @@ const RESAMPLES = 10_000;
 const TAIL = 0.025;
 
 /**
- * 95 % intervals of mean differences by a paired bootstrap: questions are drawn with replacement, 10,000
- * times, the same ones for every row.
+ * Returns 95 % intervals of mean differences by a paired bootstrap: questions are drawn with replacement, 10,000 times,
+ * the same ones for every row.
  *
  * @param rows differences by question; all of the same length
  */
@@ -72,7 +72,7 @@ export function bootstrapIntervals(rows: readonly (readonly number[])[], seed: n
   });
 }
 
-/** Index of the greatest value, the first of those that tie. */
+/** Returns the index of the greatest value; on a tie, the first one. */
 export function indexOfMost(values: readonly number[]): number {
   return values.indexOf(Math.max(...values));
 }

@@ -39,7 +39,7 @@ export function summaryOf(answers: readonly Answer[]): GroupSummary {
   return { n: questions.size, baselines: baselinesOf([...questions]), scorings };
 }
 
-/** A summary of each subject, in order of first appearance. */
+/** Returns a summary of each subject, in order of first appearance. */
 export function subjectSummaries(answers: readonly Answer[]): NamedSummary[] {
   const bySubject = groupBy(answers, ({ question }) => question.subject);
   return [...bySubject].map(([name, of]) => ({ name, ...summaryOf(of) }));
@@ -51,7 +51,7 @@ export interface Baselines {
   readonly chance: number;
   /** The letter that is most often right, and the score of always taking it. */
   readonly majority: { readonly letter: string; readonly score: number };
-  /** The score of always taking the longest option, the first of those that tie. */
+  /** The score of always taking the longest option; on a tie, the first one. */
   readonly firstLongest: number;
 }
 

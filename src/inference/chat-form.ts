@@ -19,7 +19,7 @@ export interface Reading {
 export type ChatForm = (messages: readonly Message[], tokenizer: Tokenizer) => Reading;
 
 /**
- * The form of a domain that was fine-tuned with answers, or of a HuggingFace folder with a chat template; else null.
+ * Returns the form of a domain fine-tuned with answers, or of a HuggingFace folder with a chat template; else null.
  *
  * @throws TrainerError `BAD_INPUT` if a template is broken
  */
@@ -38,7 +38,7 @@ export function chatFormOf({ manifest, tokenizerFile }: Checkpoint, domain: numb
   });
 }
 
-/** The end of a turn is often a token of its own, which only one of the template's files names. */
+/** Returns the tokens that end an answer; the end of a turn is often a token that only one file names. */
 function endsOf({ ends, tokens }: ChatTemplate, { specialTokens }: Tokenizer): ReadonlySet<number> {
   const named = specialTokens.filter(({ content }) => content === tokens.eos_token);
   return new Set([...ends, ...named.map(({ id }) => id)]);

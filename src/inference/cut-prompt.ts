@@ -1,6 +1,6 @@
 import { formatCount } from '../format.js';
 
-/** The warning about a prompt that is longer than the model's window; null for any other. */
+/** Returns the warning about a prompt that is longer than the model's window; null for any other. */
 export function cutPrompt(numTokens: number, seqLen: number): string | null {
   if (numTokens <= seqLen) return null;
   return (

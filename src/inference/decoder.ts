@@ -10,7 +10,7 @@ import { type RowLayer, type RowNorm, rowLayers } from './row-layers.js';
 // Shapes: B sequences, S positions, d hidden size, V vocabulary, C positions that a cache has room for.
 
 export interface Prompt {
-  /** At least one token. */
+  /** Tokens of the prompt, at least one. */
   readonly tokenIds: readonly number[];
   /** Domain id: position in data.domains. */
   readonly domain: number;
@@ -43,8 +43,8 @@ interface Growing extends Decoding {
 }
 
 /**
- * Generates with a cache of keys and values: a new token passes through the layers alone, as one row, and
- * attends to what earlier tokens left. The prompt is read by `LanguageModel.hidden` in one pass.
+ * Generates with a cache of keys and values: a new token passes through the layers alone, as one row, and attends to
+ * the cached keys of earlier tokens. The prompt is read by `LanguageModel.hidden` in one pass.
  *
  * Positions are relative to the window. Beyond model.seqLen tokens the window slides: all positions change,
  * and every token takes a pass over the whole window.
@@ -81,7 +81,7 @@ export class Decoder {
   /**
    * Reads prompts in one pass. Of a prompt that is longer than the model's window, only the end is read.
    *
-   * @throws TrainerError `BAD_INPUT` if a prompt is empty or has an id outside of the vocabulary
+   * @throws TrainerError `BAD_INPUT` if a prompt is empty or has an id that is not in the vocabulary
    */
   begin(prompts: readonly Prompt[]): Begun[] {
     const { seqLen } = this.model.config.model;
@@ -132,7 +132,7 @@ export class Decoder {
   }
 
   /**
-   * Logits (length V) of the token that follows each hidden state.
+   * Returns the logits (length V) of the token that follows each hidden state.
    *
    * @param hiddenTD row-major [T, d]
    */
@@ -176,7 +176,7 @@ export class Decoder {
   }
 
   /**
-   * One pass over the window of each sequence, which fills its caches.
+   * Does a forward pass over the window of each sequence, which fills its caches.
    *
    * @param firstRead start of the new tokens in each window; negative to count from the end, as in `slice`
    * @returns hidden states of each window, [S, d]

@@ -44,9 +44,8 @@ export function openInference(trained: Checkpoint): Inference {
 }
 
 /**
- * Experts of a model that was trained with them in a file are read from the checkpoint on demand, as they may
- * not fit into memory; as many are kept as in training. Null if all experts are loaded, as those with
- * low-rank pairs to merge must be.
+ * Returns the slots for experts that were kept in a file in training: they are read from the checkpoint on demand, as
+ * memory might not hold all of them. Null if all experts are loaded, as experts with low-rank pairs to merge must be.
  */
 function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
   const { config } = checkpoint.manifest;
@@ -57,7 +56,7 @@ function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
 }
 
 /**
- * Loss of each domain, in nats per token, over the validation batches of a loader with one rank.
+ * Computes the loss of each domain, in nats per token, over the validation batches of a loader with one rank.
  *
  * @throws TrainerError `NOT_FINITE` if one is NaN or infinite
  */

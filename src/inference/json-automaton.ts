@@ -81,7 +81,7 @@ const NUMBERS: Readonly<Partial<Record<Place, readonly (readonly [RegExp, Place]
   'exponent digits': [[/\d/, 'exponent digits']],
 };
 
-/** Continuation bytes after the first byte of a character, as pairs of least and greatest (Unicode, table 3-7). */
+/** Returns the bounds of the bytes after the first byte of a character, as pairs of bytes (Unicode, table 3-7). */
 function continuation(first: number): string | null {
   const any = '\x80\xbf';
   if (first < 0xc2 || first > 0xf4) return null;
@@ -148,7 +148,7 @@ export function nextJson(state: JsonState, byte: number): JsonState | null {
   return literal === undefined ? null : to('literal', { rest: literal });
 }
 
-/** Fewest bytes that a place needs, besides those for open brackets, `rest` and `hex`. */
+/** Minimum number of bytes that a place needs, besides those for open brackets, `rest` and `hex`. */
 const NEEDS: Readonly<Partial<Record<Place, number>>> = {
   start: 2,
   value: 1,
@@ -162,7 +162,7 @@ const NEEDS: Readonly<Partial<Record<Place, number>>> = {
 };
 const IN_STRING: ReadonlySet<Place> = new Set(['string', 'escape', 'hex']);
 
-/** Fewest bytes to the end of the object. In every state, some byte that `nextJson` accepts reduces them by one. */
+/** Returns the minimum number of bytes to the object's end; `nextJson` always accepts a byte that lowers it by one. */
 export function bytesToEnd({ place, open, isKey, rest, hex }: JsonState): number {
   // A key is followed by a colon and a value.
   const string = IN_STRING.has(place) ? (isKey ? 3 : 1) : 0;

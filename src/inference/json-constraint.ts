@@ -27,14 +27,14 @@ export class JsonConstraint {
     vocabularies.set(tokenizer, this.#vocabulary);
   }
 
-  /** Fewest tokens that the text still needs; 0 once the object is complete. */
+  /** Minimum number of tokens that the text still needs; 0 once the object is complete. */
   get numNeeded(): number {
     return bytesToEnd(this.#state);
   }
 
   /**
-   * Returns logits with minus infinity for the tokens that may not come next. At least one token remains:
-   * from every state some token of one byte leads nearer to the end.
+   * Returns logits with minus infinity for the tokens that must not come next. At least one token remains: from every
+   * state some token of one byte leads nearer to the end.
    *
    * @param numLeft tokens that may still be drawn, this one included; at least `numNeeded`
    */

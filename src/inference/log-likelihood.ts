@@ -44,8 +44,8 @@ export function encodePair(
 }
 
 /**
- * Log-likelihoods of texts, several in one pass. Texts that differ in their last token alone, such as answers of
- * one letter, share a sequence.
+ * Computes log-likelihoods of texts, several in one forward pass. Texts that differ in their last token alone, such as
+ * answers of one letter, share a sequence.
  *
  * @throws TrainerError `NOT_FINITE` if a log-likelihood is NaN
  */
@@ -128,7 +128,7 @@ function scoreSequence(
 }
 
 /**
- * log sum exp, in double precision.
+ * Computes log sum exp in double precision.
  *
  * @param max the greatest logit
  */
@@ -138,7 +138,7 @@ export function logSumExp(logits: Float32Array, max = maxOf(logits)): number {
   return max + Math.log(sum);
 }
 
-/** The greatest value; NaN if any value is. */
+/** Returns the greatest value; NaN if any value is. */
 function maxOf(values: Float32Array): number {
   let max = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]!);

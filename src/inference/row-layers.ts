@@ -39,7 +39,7 @@ export interface RowLayer {
   };
 }
 
-/** The layers of the model, from the bottom; the query layer is the last. */
+/** Returns the layers of the model, from the bottom; the query layer is the last. */
 export function rowLayers(model: LanguageModel): RowLayer[] {
   const { numDenseLayers, queryLayer } = model.config.model;
   const { norm, projection } = model.family;
@@ -77,7 +77,7 @@ export function rowLayers(model: LanguageModel): RowLayer[] {
   ];
 }
 
-/** The attention of query-layer.ts. The queries depend on the position alone. */
+/** Returns the attention of query-layer.ts, whose queries depend on the position alone. */
 function queryAttention(model: LanguageModel): RowLayer['attention'] {
   const { parameters, config } = model;
   const { seqLen, dModel: d } = config.model;
@@ -102,7 +102,7 @@ function queryAttention(model: LanguageModel): RowLayer['attention'] {
   };
 }
 
-/** `feedForward` of ops/ on rows of the host: [B, d] -> [B, d]. */
+/** Computes `feedForward` of ops/ for rows on the host: [B, d] -> [B, d]. */
 function feedForward(
   { parameters, family }: LanguageModel,
   prefix: string,
@@ -116,13 +116,13 @@ function feedForward(
   return kernels().hostRowsProduct(secondBF ?? firstBF!, numRows, wOut);
 }
 
-/** Value of the shared experts' gate for each row, 0 to 1: [B, d] -> [B]. */
+/** Computes the value of the shared experts' gate for each row, 0 to 1: [B, d] -> [B]. */
 function openings({ parameters }: LanguageModel, prefix: string, xBD: Float32Array, numRows: number) {
   const logitsB = kernels().hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.shared.gate`));
   return logitsB.map((logit) => 1 / (1 + Math.exp(-logit)));
 }
 
-/** Weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */
+/** Computes the weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */
 function expertsOf(
   model: LanguageModel,
   moe: MoeLayer,

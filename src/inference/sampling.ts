@@ -9,7 +9,7 @@ export interface Sampling {
   /** Draws from the k likeliest tokens; null for all. */
   readonly topK: number | null;
   /**
-   * Draws from the fewest likeliest tokens whose probabilities sum to p (nucleus sampling, arXiv 1904.09751,
+   * Draws from the smallest set of likeliest tokens whose probabilities sum to p (nucleus sampling, arXiv 1904.09751,
    * eq. 2), among the top k; 1 for all.
    */
   readonly topP: number;
@@ -65,7 +65,7 @@ export function sample(
 /** Up to this many elements, a sorted list is maintained by insertion. */
 const FEW = 64;
 
-/** The k tokens of the greatest scores, best first; ties go to the lower id. */
+/** Returns the k tokens of the greatest scores, best first; ties go to the lower id. */
 export function likeliest(scores: Float32Array, k: number): Int32Array {
   if (k > FEW)
     return Int32Array.from(scores.keys())

@@ -12,7 +12,7 @@ export interface TextDrawOptions {
   readonly seed: number;
   /** Index among several texts for this prompt; `locmoe generate` draws the text of index 0. */
   readonly index?: number;
-  /** At least one. */
+  /** Maximum number of tokens to draw; at least one. */
   readonly maxTokens: number;
   readonly stops: readonly string[];
   /** Tokens that end the text, besides the end-of-text token. */

@@ -47,7 +47,7 @@ export class TextStream {
     return known.slice(0, certain);
   }
 
-  /** Length of the longest suffix of the text that begins a stop text. */
+  /** Returns the length of the longest suffix of the text that begins a stop text. */
   #undecided(text: string): number {
     const longest = (stop: string) => {
       for (let length = Math.min(stop.length - 1, text.length); length > 0; length--)

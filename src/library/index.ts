@@ -1,7 +1,6 @@
 /**
  * The public names of locmoe. Importing them loads neither TensorFlow nor gRPC; each function loads what it needs.
- * `locmoe/routing` has the operations for routers of one's own. Everything below `locmoe/internal` changes
- * without notice.
+ * `locmoe/routing` has the operations for custom routers. Everything below `locmoe/internal` changes without notice.
  *
  * @module locmoe
  */
@@ -22,7 +21,7 @@ export { type PreparedDomain, type PreparedText, type PrepareOptions, prepareTex
 export { type Training, train } from './train.js';
 export type { TrainingEvent, TrainingResult, TrainOptions } from './training.js';
 
-// Names for extensions: the types of a router of one's own (`moe.router: ./my-router.mjs`).
+// Names for extensions: the types of a custom router (`moe.router: ./my-router.mjs`).
 
 export { defineRouter, type RouterPolicy, type RouterPrice } from '../routing/policy.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from '../routing/router.js';

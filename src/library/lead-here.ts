@@ -37,7 +37,7 @@ export async function leadHere(
     say: (text) => tell({ type: 'message', text }),
     progress: () => undefined,
     warn: (text) => tell({ type: 'warning', text }),
-    // With a signal of its own, the preparation does not listen for those of this process.
+    // Given an AbortSignal, the preparation does not listen for the signals of this process.
     signal: signal ?? new AbortController().signal,
   });
   try {

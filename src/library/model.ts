@@ -6,7 +6,9 @@ import type { DomainLoss } from '../rpc/generated/messages.js';
 
 /** How to continue a text. */
 export interface GenerateOptions extends Partial<Sampling> {
-  /** Domain of the text, one of `model.config.data.domains`: it decides which experts may be used. Needed where there are several. */
+  /**
+   * Domain of the text, which decides the experts: one of `model.config.data.domains`, required if there are several.
+   */
   readonly domain?: string;
   /** Tokens to add at most; 100 by default. */
   readonly maxTokens?: number;
@@ -19,7 +21,7 @@ export interface GenerateOptions extends Partial<Sampling> {
 }
 
 export interface EvaluateOptions {
-  /** Sequences of each domain; by default those that the training validates with. */
+  /** Sequences of each domain; by default the training run's validation sequences. */
   readonly sequences?: number;
   /** Folder of prepared datasets; `data` by default. */
   readonly dataDir?: string;
@@ -49,7 +51,7 @@ export interface Model {
     options?: GenerateOptions,
   ): AsyncGenerator<string, void, void>;
   /**
-   * Computes the loss of each domain on the validation text of the training, in nats per token.
+   * Computes the loss of each domain on the validation text of the training run, in nats per token.
    *
    * @throws TrainerError `BAD_CHECKPOINT` if the text has another tokenizer now, `NOT_FINITE` if a loss is NaN or infinite
    * @example

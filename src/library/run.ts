@@ -1,21 +1,21 @@
 import type { MetricsRecordOf, PastFailure, RunFolder, RunRecord } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 
-/** A run on disk. Each call reads the files again, so that a run which still trains has more to say at the next one. */
+/** A run on disk. Each call reads the files again, so that a run that still trains may return more at the next call. */
 export interface Run {
   readonly runId: string;
   readonly directory: string;
-  /** Its state, address, process and versions (`run.json`), as read by `openRun`. */
+  /** State, address, process and versions of the run (`run.json`), as read by `openRun`. */
   readonly record: RunRecord;
-  /** Configuration that it trained with last; null if there is none that can be read. */
+  /** Returns the configuration of the last training; null if none can be read. */
   config(): RunConfig | null;
-  /** Step folders of its checkpoints, newest first. */
+  /** Returns the step folders of the checkpoints, newest first. */
   checkpoints(): string[];
-  /** Steps of all ranks together, oldest first. */
+  /** Returns the steps, each for all ranks together, oldest first. */
   steps(): MetricsRecordOf<'step'>[];
-  /** Validations, oldest first: losses in nats per token, by domain. */
+  /** Returns the validations, oldest first: losses in nats per token, by domain. */
   validations(): MetricsRecordOf<'validation'>[];
-  /** Failures of its generations, newest first. */
+  /** Returns the failures of the generations, newest first. */
   failures(): PastFailure[];
 }
 

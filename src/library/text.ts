@@ -17,19 +17,19 @@ export interface PreparedDomain {
   readonly unigramEntropy: number;
 }
 
-/** Token ids of a text on disk, for any training with the same settings of `data`. */
+/** Token ids of a text on disk, for any training run with the same settings of `data`. */
 export interface PreparedText {
   readonly directory: string;
-  /** Path of its tokenizer.json (HuggingFace format). */
+  /** Path of the dataset's tokenizer.json (HuggingFace format). */
   readonly tokenizerFile: string;
   readonly domains: readonly PreparedDomain[];
-  /** Configuration to train on it with; for `text` a recipe of its size. */
+  /** Configuration for a training run on this text; for `text`, a recipe of its size. */
   readonly config: RunConfig;
 }
 
 /**
- * Reads, deduplicates and tokenizes the text of a configuration, or files of one's own, as `train` would before its first
- * step. A dataset that is there already is checked and reused.
+ * Reads, deduplicates and tokenizes the text of a configuration, or the caller's files, as `train` would before its
+ * first step. An existing dataset is checked and reused.
  *
  * @throws TrainerError `BAD_CONFIG`, `BAD_INPUT` or `NO_RESOURCE`; the reason of `signal`
  * @example
@@ -40,7 +40,7 @@ export interface PreparedText {
  */
 export async function prepareText(options: PrepareOptions): Promise<PreparedText> {
   const { config, text, set = {}, dataDir = 'data', onProgress = () => undefined } = options;
-  // With a signal of its own, the preparation does not listen for those of this process.
+  // Given an AbortSignal, the preparation does not listen for the signals of this process.
   const { signal = new AbortController().signal } = options;
   signal.throwIfAborted();
   const { prepareData, prepareText: prepareFiles } = await import('../cli/prepare-text.js');

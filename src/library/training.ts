@@ -2,7 +2,7 @@ import type { CheckpointReport, FailureReport, GlobalStep } from '@locmoe/run-fo
 import type { DomainLoss } from '../rpc/generated/messages.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 
-/** Options of a training. One of `config`, `text`, `resume` and `init` says what is trained. */
+/** Options of a training run. One of `config`, `text`, `resume` and `init` says what is trained. */
 export interface TrainOptions {
   /** Name of a recipe (`recipeNames`), or path of a configuration file in YAML or JSON. */
   readonly config?: string;
@@ -16,7 +16,7 @@ export interface TrainOptions {
   readonly nodes?: number;
   /** Worker processes of each node (`cluster.workersPerNode`). */
   readonly workersPerNode?: number;
-  /** Run folder, step folder or run id to go on from; its configuration holds unless `config` or `set` changes it. */
+  /** Run folder, step folder or run id to resume; its configuration applies unless `config` or `set` changes it. */
   readonly resume?: string;
   /** Starts a new run from the checkpoint of `resume`, and leaves the run of that checkpoint unchanged. */
   readonly fork?: boolean;
@@ -26,28 +26,28 @@ export interface TrainOptions {
   readonly runsDir?: string;
   /** Folder of prepared datasets; `data` by default. */
   readonly dataDir?: string;
-  /** Stops the training after a final checkpoint; before the first step, ends it without one, and `result` rejects. */
+  /** Stops the run after a final checkpoint; before the first step, ends it without one, and `result` rejects. */
   readonly signal?: AbortSignal;
 }
 
-/** Something that happened in a training. Steps count from 1, losses are in nats per token. */
+/** Something that happened in a training run. Steps count from 1, losses are in nats per token. */
 export type TrainingEvent =
   /** A line for people: the text that is being prepared, or a description of the recipe. */
   | { readonly type: 'message' | 'warning'; readonly text: string }
   /** The run has its folder, and its processes are starting. `steps` is the last step's number. */
   | { readonly type: 'started'; readonly runId: string; readonly directory: string; readonly steps: number }
-  /** All ranks have done a step. Its losses and norms are null if it was skipped because something in it was not finite. */
+  /** All ranks have done a step. Losses and norms are null if it was skipped, as something was not finite. */
   | ({ readonly type: 'step' } & GlobalStep & Pick<RunSnapshot, 'steps' | 'tokensPerS' | 'secondsLeft'>)
   /** Losses on the validation text, by domain. */
   | { readonly type: 'validation'; readonly step: number; readonly domains: readonly DomainLoss[] }
   /** A checkpoint is complete on disk. */
   | ({ readonly type: 'checkpoint' } & CheckpointReport)
-  /** A generation failed, and the run restarts by itself. */
+  /** A generation failed, and the run restarts automatically. */
   | { readonly type: 'failure'; readonly failure: FailureReport; readonly restartsLeft: number }
   /** The run has started again. */
   | ({ readonly type: 'restart' } & GenerationView);
 
-/** The end of a training that did not fail. */
+/** The end of a training run that did not fail. */
 export interface TrainingResult {
   readonly runId: string;
   /** The run's folder, for `openRun`, `loadModel` and `resume`. */
@@ -58,7 +58,7 @@ export interface TrainingResult {
   readonly validation: readonly DomainLoss[];
   /** Folder of the last checkpoint; null if none was saved. */
   readonly checkpoint: string | null;
-  /** Why it stopped before its last step; null if it did not. */
+  /** Why the run stopped before its last step; null if it did not. */
   readonly stopped: string | null;
 }
 

@@ -2,7 +2,7 @@ import type { Communicator } from '../collectives/communicator.js';
 import { onGradient } from '../ops/autograd.js';
 import type { tf } from '../ops/tensorflow.js';
 
-/** Returns x. When the gradient of x is complete, calls `before`, then starts the backward span of `part`. */
+/** Returns x; when the gradient of x is complete, calls `before`, then starts the backward span of `part`. */
 export function backwardSpan(
   { spans }: Pick<Communicator, 'spans'>,
   x: tf.Tensor2D,

@@ -8,7 +8,7 @@ import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js
 import type { Family } from './family.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './transformer-block.js';
 
-/** `dFeedForward` is the hidden size of an expert. */
+/** Sizes of a sparse layer; `dFeedForward` is the hidden size of an expert. */
 export interface SparseSize extends FeedForwardSize {
   /** Experts that every token passes through. */
   readonly sharedExperts: number;
@@ -16,7 +16,7 @@ export interface SparseSize extends FeedForwardSize {
   readonly sharedExpertGate: boolean;
 }
 
-/** Parameter specs of the shared experts: one network, `sharedExperts` times as wide, which computes their sum. */
+/** Returns the specs of the shared experts: one network, `sharedExperts` times as wide, which computes their sum. */
 export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
   const { sharedExperts, sharedExpertGate, dFeedForward, dModel } = size;
   if (sharedExperts === 0) return [];
@@ -27,7 +27,7 @@ export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
 }
 
 /**
- * Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9), times sigmoid(x w) if they
+ * Returns the sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9), times sigmoid(x w) if they
  * have a gate (as in the class Qwen2Moe of transformers): [T, d] -> [T, d].
  */
 export function sharedExperts(
@@ -41,7 +41,7 @@ export function sharedExperts(
   return tf.mul(yTD, tf.sigmoid(exactMatMul(xTD, matrix(parameters, `${prefix}.shared.gate`))));
 }
 
-/** Parameter specs of the experts with these global ids. */
+/** Returns the parameter specs of the experts with these global ids. */
 export function expertSpecs(
   prefix: string,
   expertIds: readonly number[],
@@ -75,7 +75,7 @@ export function experts(
       busy.map(({ id }) => weightsOf(id)),
       busy.map(({ rows }) => rows),
     );
-  // Experts run one after the other: outside of a recorded gradient, memory may not hold more than one.
+  // Experts run one after the other: without gradient recording, memory might not hold more than one.
   let end = 0;
   const parts = busy.map(({ id, rows }) => {
     end += rows;

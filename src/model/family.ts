@@ -14,7 +14,7 @@ export interface Family {
   readonly projection: Projection;
   /** Names of the matrices of a feed-forward network (dense, shared or of an expert), as in `FeedForwardWeights`. */
   readonly feedForward: readonly string[];
-  /** Whether a learned embedding of each position is added to that of its token. */
+  /** Whether a learned embedding of each position is added to the token's embedding. */
   readonly hasPositions: boolean;
   /** Name of the matrix [V, d] with which logits are computed. */
   readonly head: string;
@@ -54,7 +54,7 @@ export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
   return { ...FAMILIES[model.family](model), feedForward: FEED_FORWARD_MATRICES[model.family] };
 }
 
-/** Numbers of query heads and of key-value heads, and the size of a head. */
+/** Returns the numbers of query heads and of key-value heads, and the size of a head. */
 export function headsOf(model: RunConfig['model']) {
   const { numKeyValueHeads, headDim } = mixtralFields(model);
   return { numHeads: model.numHeads, numKeyValueHeads, headDim };

@@ -29,10 +29,10 @@ function isNamedBy(name: string, entry: string): boolean {
 }
 
 /**
- * Parameters that are differentiated even if they are frozen. The backward pass ends at the lowest parameter
- * to differentiate, and its collectives must be the same on every rank, so it must pass through each sparse
- * layer of which some rank trains an expert. The final norm is listed because the loss may not depend on the
- * router, which may be all that is trained.
+ * Returns the parameters that are differentiated even if they are frozen. The backward pass ends at the lowest
+ * parameter to differentiate, and its collectives must be the same on every rank, so it must pass through each sparse
+ * layer of which some rank trains an expert. The final norm is listed because the router may be all that is trained,
+ * and the loss might not depend on it.
  */
 export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: FeedForwardSize): string[] {
   const { first, count } = heldExperts(moe);
@@ -85,7 +85,7 @@ function assertPairs({ rank, on }: NonNullable<Freezing['lora']>, specs: readonl
     );
 }
 
-/** Suggests the name that is meant, or lists those that share the longest known prefix with the entry. */
+/** Suggests the name that is meant, or lists the names that share the longest known prefix with the entry. */
 function near(entry: string, names: readonly string[]): string {
   const parts = entry.split('.');
   const known = parts.findIndex(

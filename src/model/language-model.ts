@@ -122,14 +122,12 @@ export class LanguageModel {
     return new Map(this.sparseLayers.flatMap((layer) => [...layer.routerState]));
   }
 
-  /** Experts of this rank with tokens in the micro-batches of this step so far. */
+  /** Experts of this rank that had tokens in this step's micro-batches so far. */
   get touchedExperts(): readonly TouchedExpert[] {
     return this.sparseLayers.flatMap((layer) => layer.touchedExperts);
   }
 
-  /**
-   * Experts of this rank that a step touches with these tokens of all ranks; null if a router cannot tell in advance.
-   */
+  /** Returns this rank's experts that a step with these tokens touches; null if a router cannot tell in advance. */
   foresee(tokens: Tokens): readonly string[] | null {
     const domainsT = domainsOfTokens(tokens);
     const ofLayers = this.sparseLayers.map((layer) => layer.foresee(tokens.tokenIds, domainsT));
@@ -169,7 +167,7 @@ export class LanguageModel {
   }
 
   /**
-   * Logits (length V) of the token after `tokenIds`, a sequence of `domain` no longer than model.seqLen.
+   * Returns the logits (length V) of the token after `tokenIds`, a sequence of `domain` no longer than model.seqLen.
    *
    * @throws TrainerError `BAD_INPUT` if the sequence is empty or too long
    */
@@ -197,7 +195,7 @@ export class LanguageModel {
     this.parameters.dispose();
   }
 
-  /** The hidden state after the final norm, [T, d]; logits are its product with the head. */
+  /** Returns the hidden state after the final norm, [T, d]; logits are its product with the head. */
   hidden(batch: Tokens, options: LossOptions): HiddenOutput {
     const { model } = this.config;
     const { parameters, family } = this;

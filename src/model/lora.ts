@@ -25,7 +25,7 @@ export function withPairs(specs: readonly ParameterSpec[], { lora }: Train): Par
   );
 }
 
-/** x W, or x W + scale (x A) B with a pair: [T, a] -> [T, b]. */
+/** Computes x W, or x W + scale (x A) B with a pair: [T, a] -> [T, b]. */
 export function project(parameters: ParameterSource, name: string, xTA: tf.Tensor2D): tf.Tensor2D {
   const yTB = matMul(xTA, matrix(parameters, name));
   const scale = parameters.pairScale(name);
@@ -37,7 +37,7 @@ export function project(parameters: ParameterSource, name: string, xTA: tf.Tenso
   return consume([yTB, addedTB], residual(yTB, addedTB));
 }
 
-/** W, or W + scale A B with a pair, for networks whose kernels accept only whole matrices: [a, b]. */
+/** Computes W, or W + scale A B with a pair, for networks whose kernels accept only whole matrices: [a, b]. */
 export function adaptedMatrix(parameters: ParameterSource, name: string): tf.Tensor2D {
   const wAB = matrix(parameters, name);
   const scale = parameters.pairScale(name);

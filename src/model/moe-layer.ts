@@ -67,7 +67,7 @@ export interface LayerStatistics extends Locality, TokenAccount {
 }
 
 export interface MoeOutput {
-  /** Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts, [T, d]. */
+  /** Weighted sum of expert outputs, zero for dropped tokens, plus the output of the shared experts, [T, d]. */
   readonly yTD: tf.Tensor2D;
   readonly auxiliaryLoss: tf.Scalar | null;
   readonly statistics: LayerStatistics;
@@ -153,7 +153,7 @@ export class MoeLayer {
     };
   }
 
-  /** Output of the shared experts, [T, d]; null if there are none. */
+  /** Returns the output of the shared experts, [T, d]; null if there are none. */
   #shared(parameters: ParameterSource, { xTD, training, onBackward }: MoeInput): tf.Tensor2D | null {
     const { communicator, layer, size } = this.options;
     const { spans } = communicator;
@@ -165,7 +165,7 @@ export class MoeLayer {
     return consume([yTD], backwardSpan(communicator, yTD, 'feed-forward', layer, onBackward));
   }
 
-  /** The router's decision alone. A collective, like `Router.route`. */
+  /** Returns the router's decision alone; a collective, like `Router.route`. */
   route(parameters: ParameterSource, input: Omit<RouterInput, 'parameters'>): RoutingDecision {
     const { router } = this.options;
     const decision = router.route({
@@ -178,9 +178,7 @@ export class MoeLayer {
     return decision;
   }
 
-  /**
-   * Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell in advance.
-   */
+  /** Returns this rank's experts that a step with these tokens touches; null if the router cannot tell in advance. */
   foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
     const chosen = this.options.router.foresee?.(tokenIdsT, domainsT);
     if (chosen === undefined) return null;

@@ -10,7 +10,7 @@ export interface Norm {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Normalises rows: [T, d] -> [T, d]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D;
-  /** `run` for rows on the host, row-major. */
+  /** Returns `run` for rows on the host, row-major. */
   onHost(parameters: ParameterStore, prefix: string): (xTD: Float32Array) => Float32Array;
 }
 
@@ -28,7 +28,7 @@ export const layerNorms: Norm = {
   },
 };
 
-/** RMS norm with a gain. Its rows may be single heads of wider rows. */
+/** Creates an RMS norm with a gain, whose rows may be single heads of wider rows. */
 export const rmsNorms = (epsilon: number): Norm => ({
   specs: (prefix, dModel) => [vectorSpec(`${prefix}.gain`, dModel, 1)],
   run: (parameters, prefix, xTD) => rmsNorm(xTD, parameters.get(`${prefix}.gain`), epsilon),

@@ -14,7 +14,7 @@ export interface ParameterCounts {
   readonly expertsOfRank: number;
   /** Parameters of the whole model, each expert counted once. */
   readonly model: number;
-  /** Those of `shared` and `expertsOfRank` that are not frozen; only these have gradients and moments. */
+  /** Parameters of `shared` and `expertsOfRank` that are not frozen; only these have gradients and moments. */
   readonly trained: { readonly shared: number; readonly expertsOfRank: number };
 }
 
@@ -23,7 +23,7 @@ export function parametersOfExpert(config: RunConfig): number {
   return numParametersOf(withPairs(expertSpecs('', [0], sparseSizeOf(config)), config.train));
 }
 
-/** Number of expert parameters that a rank has in memory at a time. */
+/** Returns the number of expert parameters that a rank has in memory at a time. */
 export function expertsInMemory(
   { moe }: RunConfig,
   { expertsOfRank }: Pick<ParameterCounts, 'expertsOfRank'>,
@@ -35,7 +35,7 @@ export function expertsInMemory(
 /** Bytes of a value, a gradient and two moments. */
 const BYTES_OF_PARAMETER = 16;
 
-/** Number of experts whose weights a rank holds. */
+/** Returns the number of experts whose weights a rank holds. */
 export function expertsPerRank({ moe, cluster }: RunConfig): number {
   return Math.max(1, heldExperts(moe).count / (cluster.nodes * cluster.workersPerNode));
 }
@@ -43,7 +43,7 @@ export function expertsPerRank({ moe, cluster }: RunConfig): number {
 export function parameterCounts(config: RunConfig): ParameterCounts {
   const ofExperts = config.model.numSparseLayers * parametersOfExpert(config);
   const shared = numParametersOf(allSpecs(config, 0));
-  // Counts the first expert of a layer for all experts, as there may be millions.
+  // The first expert of a layer stands for all its experts, as there may be millions.
   const isFrozen = isFrozenBy(config.train);
   const trained = allSpecs(config, 1).filter((spec) => !isFrozen(spec));
   const isOfExpert = ({ placement }: ParameterSpec) => placement === 'expert';

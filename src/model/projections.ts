@@ -26,9 +26,9 @@ export interface ProjectionWidths {
 /** Projections of a layer's attention, whose matrices have names with a given prefix. */
 export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
-  /** Queries, keys and values, for `causalAttention`: [T, d] -> [T, C]. */
+  /** Computes queries, keys and values for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
-  /** `run` for rows on the host, row-major, without low-rank pairs (inference has merged them): [B, d] -> [B, C]. */
+  /** Returns `run` for rows on the host, row-major, without low-rank pairs, merged in inference: [B, d] -> [B, C]. */
   onHost(
     parameters: ParameterStore,
     prefix: string,
@@ -58,9 +58,7 @@ interface RotaryOptions {
   readonly headNorm: Norm | null;
 }
 
-/**
- * Three matrices, for queries, keys and values; queries and keys are rotated by their positions, after bias and norm.
- */
+/** Uses three matrices, for queries, keys and values; rotates queries and keys by position, after bias and norm. */
 export function rotaryProjections(options: RotaryOptions): Projection {
   const { numHeads, numKeyValueHeads, frequencies, hasBias, headNorm } = options;
   const size = 2 * frequencies.length;

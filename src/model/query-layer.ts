@@ -30,9 +30,9 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
 }
 
 /**
- * The attention half of PanGu's query layer (arXiv 2303.10845, section 3), the last Transformer layer:
- * queries are a learned embedding of the next position; keys and values come from the layer-normed hidden
- * state. A feed-forward half follows. [T, d] -> [T, d]; consumes x.
+ * Computes the attention half of PanGu's query layer (arXiv 2303.10845, section 3), the last Transformer layer: queries
+ * are a learned embedding of the next position; keys and values come from the layer-normed hidden state. A feed-forward
+ * half follows. [T, d] -> [T, d]; consumes x.
  */
 export function queryAttention(
   parameters: ParameterSource,
@@ -52,7 +52,7 @@ export function queryAttention(
 }
 
 /**
- * The same [S, d] queries for every sequence, or segment: [T, d]. Row p is the query of position p + 1, whose
+ * Returns the same [S, d] queries for every sequence, or segment: [T, d]. Row p is the query of position p + 1, whose
  * token is predicted at position p.
  */
 function queries(

@@ -50,7 +50,7 @@ export function rankMemory(
 }
 
 /**
- * Memory that a rank needs even if its router drops everything: its model, and the activations of its
+ * Returns the memory that a rank needs even if its router drops everything: its model, and the activations of its
  * sequences outside the experts. `rings` and `process` are 0.
  */
 export function leastRankMemory(config: RunConfig): RankMemory {
@@ -59,15 +59,15 @@ export function leastRankMemory(config: RunConfig): RankMemory {
   return { parameters, gradients, moments, activations, rings: 0, process: 0, total };
 }
 
-/** Shared memory that one node needs in /dev/shm. */
+/** Returns the shared memory that one node needs in /dev/shm. */
 export function segmentBytesOfNode({ cluster }: RunConfig): number {
   const { nodes: numNodes, workersPerNode } = cluster;
   return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes: ringBytesOf(cluster) });
 }
 
 /**
- * Activations that the backward pass needs, counted in float32 numbers. Kernels keep the operands of products
- * in their own precision; TensorFlow's kernels also keep the logits and their exponentials.
+ * Returns the size of the activations that the backward pass needs, in float32 numbers. Kernels keep the operands of
+ * products in their own precision; TensorFlow's kernels also keep the logits and their exponentials.
  */
 function activations(config: RunConfig, rows: number): number {
   const { model, moe, train, cluster } = config;
@@ -80,9 +80,9 @@ function activations(config: RunConfig, rows: number): number {
   const { matrices, normed, attended } = projection.widths(dModel);
   const projected = sum(matrices);
   const hidden = feedForward.length - 1;
-  // Kept are the input of the norm and the operands of products: the norm's result, queries, keys and values,
-  // and their weighted sums. The weighted sums and the inputs of heads' norms are also kept in float32. Each
-  // projection has its own narrowed copy of the norm's result.
+  // The pass keeps the norm's input and the operands of products: the norm's result, queries, keys and values, and
+  // their weighted sums. The weighted sums and the inputs of heads' norms are also kept in float32. Each projection has
+  // its own narrowed copy of the norm's result.
   const attention =
     n +
     T * sum(normed) +

@@ -21,7 +21,7 @@ export function sparseSizeOf(config: RunConfig): SparseSize {
 }
 
 /**
- * Specs of a model, with low-rank pairs.
+ * Returns the specs of a model, with low-rank pairs.
  *
  * @param sparse specs of each sparse layer but for its attention half, without pairs
  */
@@ -51,7 +51,7 @@ export function modelSpecs(
 }
 
 /**
- * Specs of the whole model, whichever rank holds the parameters.
+ * Returns the specs of the whole model, whichever rank holds the parameters.
  *
  * @param count number of experts of a layer, all by default
  */

@@ -1,14 +1,14 @@
 /** An expert of this rank that has tokens in a step. */
 export interface TouchedExpert {
-  /** Prefix of its parameters' names, e.g. `layers.3.experts.5`. */
+  /** Prefix of the names of the expert's parameters, e.g. `layers.3.experts.5`. */
   readonly name: string;
   /** Number of updates that the expert has had before. */
   readonly updates: number;
 }
 
 /**
- * The experts of a sparse layer that have tokens in a step, for `train.expertUpdate: touched`. Every rank
- * knows this of all experts, from the counts that the router gathers, so the replicas of an expert agree.
+ * The experts of a sparse layer that have tokens in a step, for `train.expertUpdate: touched`. Every rank knows all
+ * such experts from the counts that the router gathers, so the replicas of an expert agree.
  */
 export class TouchedExperts {
   /** Number of updates of each expert by global id; not a copy: loading a checkpoint writes into it. */

@@ -29,7 +29,7 @@ export function feedForwardSpecs(
   ];
 }
 
-/** The matrices with the prefix `prefix`, with their low-rank pairs added. */
+/** Returns the matrices with the prefix `prefix`, with their low-rank pairs added. */
 export function feedForwardWeights(
   parameters: ParameterSource,
   prefix: string,
@@ -44,7 +44,7 @@ export function feedForwardWeights(
  */
 export type AttentionInspector = (prefix: string, qkvTC: tf.Tensor2D) => void;
 
-/** Causal multi-head self-attention with its input and output projections: [T, d] -> [T, d]. */
+/** Computes causal multi-head self-attention with its input and output projections: [T, d] -> [T, d]. */
 function attention(
   { projection }: Family,
   parameters: ParameterSource,
@@ -59,7 +59,7 @@ function attention(
   return consume([attendedTD], project(parameters, `${prefix}.out`, attendedTD));
 }
 
-/** Parameter specs that dense and sparse layers share: both norms and the attention. */
+/** Returns the parameter specs that dense and sparse layers share: both norms and the attention. */
 export function attentionHalfSpecs(
   prefix: string,
   { dModel, numLayers, family: { norm, projection } }: FeedForwardSize,
@@ -80,7 +80,7 @@ export function denseBlockSpecs(prefix: string, size: FeedForwardSize): Paramete
   return [...attentionHalfSpecs(prefix, size), ...feedForwardSpecs(`${prefix}.ffn`, size)];
 }
 
-/** x + attention(norm(x)): [T, d] -> [T, d]. Consumes x. */
+/** Computes x + attention(norm(x)) and consumes x: [T, d] -> [T, d]. */
 export function attentionHalf(
   family: Family,
   parameters: ParameterSource,
@@ -97,7 +97,7 @@ export function attentionHalf(
   return consume([attendedTD, xTD], residual(xTD, attendedTD));
 }
 
-/** x + feed-forward(norm(x)): [T, d] -> [T, d]. Consumes x. */
+/** Computes x + feed-forward(norm(x)) and consumes x: [T, d] -> [T, d]. */
 export function feedForwardHalf(
   family: Family,
   parameters: ParameterSource,

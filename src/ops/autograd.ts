@@ -2,8 +2,8 @@ import type { FusedForward } from './kernels/kernels.js';
 import { tf } from './tensorflow.js';
 
 /**
- * A differentiable operation with hand-written forward and backward. Intermediates are freed at the end of
- * each, saved tensors and the incoming gradient at the end of the backward. Autograd would keep all of them
+ * Runs a differentiable operation with hand-written forward and backward passes. Intermediates are freed at the end of
+ * each pass, saved tensors and the incoming gradient at the end of the backward pass. Autograd would keep all of them
  * until the end of the step.
  */
 export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Tensor[] = readonly tf.Tensor[]>(
@@ -26,9 +26,9 @@ export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Ten
 }
 
 /**
- * The identity, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is
- * final, i.e. after every use of the result has been differentiated, which is at the same place between the
- * collectives on every rank.
+ * Returns x itself, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is
+ * final, i.e. after every use of the result has been differentiated, which is at the same place between the collectives
+ * on every rank.
  */
 export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Tensor) => void): T {
   return fusedOp([x], () => ({
@@ -53,7 +53,7 @@ export function consume<Result>(inputs: readonly tf.Tensor[], result: Result): R
   return result;
 }
 
-/** Whether a gradient is being recorded, so that operations must keep what their backward pass needs. */
+/** Tells whether a gradient is being recorded, so that operations must keep what their backward pass needs. */
 export function isRecording(): boolean {
   return tf.engine().state.gradientDepth > 0;
 }

@@ -15,7 +15,7 @@ export function narrow(
   return into;
 }
 
-/** The float32 of each bfloat16. */
+/** Returns the float32 of each bfloat16. */
 export function widen(
   values: Uint16Array,
   into: Float32Array = new Float32Array(values.length),

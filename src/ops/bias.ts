@@ -9,7 +9,7 @@ export function addBiasOnHost(xTD: Float32Array, biasD: Float32Array): void {
     for (let i = 0; i < biasD.length; i++) xTD[begin + i]! += biasD[i]!;
 }
 
-/** x + b for every row: [T, d] -> [T, d]. */
+/** Computes x + b for every row: [T, d] -> [T, d]. */
 export function addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): tf.Tensor2D {
   return fusedOp([xTD, biasD], () => {
     const y = kernels().create(xTD.shape);

@@ -6,7 +6,7 @@ import { tf } from './tensorflow.js';
 // Shapes: T rows, d hidden size.
 
 /**
- * The network of `FeedForwardWeights`; it has no biases, so that a dense network can be copied into experts.
+ * Computes the network of `FeedForwardWeights`, without biases, so that a dense network can be copied into experts.
  *
  * @param xTD [T, d], with the same T at every step
  * @returns [T, d]
@@ -16,7 +16,7 @@ export function feedForward(xTD: tf.Tensor2D, weights: FeedForwardWeights): tf.T
 }
 
 /**
- * `feedForward` for several networks, each on its own consecutive rows, whose number varies from step to step.
+ * Computes `feedForward` for several networks, each on its own consecutive rows, whose number varies from step to step.
  *
  * @param xTD [T, d]
  * @param weights weights of each network

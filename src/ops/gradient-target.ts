@@ -12,15 +12,15 @@ export interface GradientTarget {
 const targets = new WeakMap<object, GradientTarget | 'unwanted'>();
 
 /**
- * @param target null if a matrix is used several times, in which case autograd adds its gradients; `unwanted`
- *   if it has no gradient, because no differentiated variable leads to it
+ * @param target null if a matrix is used several times, in which case autograd adds its gradients; `unwanted` if the
+ *   matrix has no gradient, because it depends on no differentiated variable
  */
 export function setGradientTarget(matrix: tf.Tensor, target: GradientTarget | 'unwanted' | null): void {
   if (target === null) targets.delete(matrix.dataId);
   else targets.set(matrix.dataId, target);
 }
 
-/** A kernel may write a gradient there, once, and return a tensor of that memory for it. */
+/** Returns where a kernel may write the gradient, once; its result is then a tensor over that memory. */
 export function gradientTargetOf(matrix: tf.Tensor): GradientTarget | undefined {
   const target = targets.get(matrix.dataId);
   return target === 'unwanted' ? undefined : target;

@@ -4,8 +4,8 @@ import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 
 /**
- * Cosines of each row with the vectors that are one on a block of d / E coordinates and zero elsewhere: the
- * sum of a block of x_t divided by sqrt(d / E) sqrt(|x_t|^2 + least).
+ * Computes the cosines of each row with the vectors that are one on a block of d / E coordinates and zero elsewhere:
+ * the sum of a block of x_t divided by sqrt(d / E) sqrt(|x_t|^2 + least).
  *
  * @param xTD [T, d]
  * @param numGroups E, divides d

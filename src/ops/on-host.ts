@@ -3,7 +3,7 @@ import { CUBIC, SLOPE } from './kernels/tensorflow/gelu.js';
 // Operations on the host, for so few rows that calls of TensorFlow would take longer. Shapes: T rows, C positions for
 // which a cache has room, d hidden size, H heads of queries, K of keys and values, h = d / H size of a head.
 
-/** `gelu`, in place. */
+/** Computes `gelu` in place. */
 export function geluOnHost(values: Float32Array): void {
   for (let i = 0; i < values.length; i++) {
     const x = values[i]!;
@@ -11,7 +11,7 @@ export function geluOnHost(values: Float32Array): void {
   }
 }
 
-/** SiLU of each gate times the value at the same index, written to `values`. */
+/** Multiplies each value by the SiLU of the gate at the same index, in place. */
 export function swigluOnHost(gates: Float32Array, values: Float32Array): void {
   for (let i = 0; i < values.length; i++) values[i]! *= gates[i]! / (1 + Math.exp(-gates[i]!));
 }
@@ -19,7 +19,7 @@ export function swigluOnHost(gates: Float32Array, values: Float32Array): void {
 /** Added to the variance. */
 export const LAYER_NORM_EPSILON = 1e-5;
 
-/** `layerNorm`, row-major: [T, d] -> [T, d]. */
+/** Computes `layerNorm`, row-major: [T, d] -> [T, d]. */
 export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: Float32Array): Float32Array {
   const d = gainD.length;
   const yTD = new Float32Array(xTD.length);
@@ -48,7 +48,7 @@ export interface KeyValueCache {
 export const BLOCK_OF_CACHE = 4;
 
 /**
- * `causalAttention` of the last of `numPositions` positions over a cache that holds all of them.
+ * Computes `causalAttention` of the last of `numPositions` positions over a cache that holds all of them.
  *
  * @param queryD length d
  * @param yD gets the weighted sum of the values, length d
@@ -99,7 +99,7 @@ export function cachedAttention(
   }
 }
 
-/** Softmax of the first `length` numbers, in place; the others become 0. */
+/** Replaces the first `length` numbers by their softmax, the others by 0. */
 function softmaxOnHost(numbers: Float32Array, length: number): void {
   let max = -Infinity;
   for (let i = 0; i < length; i++) max = Math.max(max, numbers[i]!);

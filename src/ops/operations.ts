@@ -8,17 +8,17 @@ export type { AttentionShape, RowScatter };
 // The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or
 // rows, K choices of a token, N chosen rows, d hidden size, V vocabulary, P longest sequence.
 
-/** x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
+/** Computes x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
 export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, false));
 }
 
-/** `matMul` in float32 at any precision, for gates: a choice of experts may depend on small differences. */
+/** Computes `matMul` in float32 at any precision, for gates: a choice of experts may depend on small differences. */
 export function exactMatMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, true));
 }
 
-/** x + y for equal shapes; autograd's own addition would keep its gradient until the end of the step. */
+/** Computes x + y for equal shapes; autograd's own addition would keep its gradient until the end of the step. */
 export function residual(xTD: tf.Tensor2D, yTD: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTD, yTD], () => ({
     value: kernels().add(xTD, yTD),
@@ -28,15 +28,15 @@ export function residual(xTD: tf.Tensor2D, yTD: tf.Tensor2D): tf.Tensor2D {
 }
 
 /**
- * Layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5 inside
- * the root as in PyTorch. [T, d] -> [T, d]
+ * Computes the layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5
+ * inside the root as in PyTorch. [T, d] -> [T, d]
  */
 export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor2D {
   return fusedOp([xTD, gainD, biasD], () => kernels().layerNorm(xTD, gainD, biasD));
 }
 
 /**
- * softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1). The
+ * Computes softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1). The
  * backward pass recomputes the probabilities, as in FlashAttention (arXiv 2205.14135, B.2).
  *
  * @param qkvTC [T, (H + 2 K) h]: H heads of queries, K of keys and K of values
@@ -47,7 +47,7 @@ export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.T
 }
 
 /**
- * Token embedding plus learned position embedding.
+ * Adds token embedding and learned position embedding.
  *
  * @param positionsPD [P, d], P >= S
  * @param tokenIdsT length T, row-major [B, S]
@@ -67,9 +67,9 @@ export function embedding(
 }
 
 /**
- * Cross-entropy of each token under softmax(x E^T), where E is the tied embedding: both matrix products,
- * softmax and loss in one operation. It needs no one-hot matrix of size [T, V], and applies normaliser and
- * loss gradient to the narrow matrices on either side of exp(logits) instead of to exp(logits).
+ * Computes the cross-entropy of each token under softmax(x E^T), where E is the tied embedding: both matrix products,
+ * softmax and loss in one operation. It needs no one-hot matrix of size [T, V], and applies normaliser and loss
+ * gradient to the narrow matrices on either side of exp(logits) instead of to exp(logits).
  *
  * @param targetsT vocabulary ids, length T
  * @returns [T] in nats
@@ -83,7 +83,7 @@ export function tiedCrossEntropy(
 }
 
 /**
- * Rows of x by index; a row may occur several times or never: [T, d] -> [N, d].
+ * Returns the rows of x by index; a row may occur several times or never: [T, d] -> [N, d].
  *
  * @param indicesN length N, each in [0, T)
  */
@@ -93,8 +93,8 @@ export function gatherRows(xTD: tf.Tensor2D, indicesN: Int32Array): tf.Tensor2D 
 }
 
 /**
- * Weighted sum of expert outputs in token order: y_t = sum over the rows of token t of weight * row (LocMoE
- * eq. 1). A token without rows gets zero. [N, d] -> [T, d]
+ * Computes the weighted sum of expert outputs in token order: y_t = sum over the rows of token t of weight * row
+ * (LocMoE eq. 1). A token without rows gets zero. [N, d] -> [T, d]
  *
  * @param weightsTK [T, K]; null for weights of 1
  */
@@ -108,7 +108,7 @@ export function scatterRows(
   return fusedOp(inputs, () => kernels().scatterRows(rowsND, weightsTK, scatter));
 }
 
-/** TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank. */
+/** Returns zeros, as TensorFlow refuses empty indices; connected inputs let every rank run the backward pass. */
 function nothingOf(inputs: readonly tf.Tensor[], shape: [number, number]): tf.Tensor2D {
   return fusedOp(inputs, () => ({
     value: tf.zeros(shape),

@@ -9,7 +9,7 @@ export function readFloats(compute: () => tf.Tensor): Float32Array {
   return read(compute, (tensor) => tensor.dataSync<'float32'>());
 }
 
-/** `readFloats` for int32. */
+/** Does what `readFloats` does, for int32. */
 export function readIntegers(compute: () => tf.Tensor): Int32Array {
   return read(compute, (tensor) => tensor.dataSync<'int32'>());
 }

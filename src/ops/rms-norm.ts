@@ -7,7 +7,7 @@ import type { tf } from './tensorflow.js';
 // 3.8, but distributions ship older versions.
 
 /**
- * `rmsNorm` on rows on the host, row-major: [T, d] -> [T, d].
+ * Computes `rmsNorm` on rows on the host, row-major: [T, d] -> [T, d].
  *
  * @param yTD output
  * @param inverseT output: the inverse root mean square of each row, length T
@@ -31,9 +31,9 @@ export function rmsNormOnHost(
 }
 
 /**
- * Each row divided by its root mean square, times a gain (Zhang and Sennrich, arXiv 1910.07467, eq. 4);
- * epsilon is inside the root as in Llama. [T, d] -> [T, d]. In a wider x, each d coordinates are a row, such
- * as the heads of queries: [T, H d] -> [T, H d].
+ * Returns each row divided by its root mean square, times a gain (Zhang and Sennrich, arXiv 1910.07467, eq. 4); epsilon
+ * is inside the root as in Llama. [T, d] -> [T, d]. In a wider x, each d coordinates are a row, such as the heads of
+ * queries: [T, H d] -> [T, H d].
  */
 export function rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): tf.Tensor2D {
   const d = gainD.size;

@@ -11,7 +11,7 @@ export type RopeScaling =
     };
 
 /**
- * Angles in radians by which each pair of a head's coordinates is rotated from one position to the next:
+ * Returns the angles in radians by which each pair of a head's coordinates is rotated from one position to the next:
  * theta^(-2 i / h), scaled.
  *
  * @param size h, even
@@ -29,9 +29,9 @@ export function rotaryFrequencies(
 }
 
 /**
- * `linear` divides all frequencies (Chen et al., arXiv 2306.15595, eq. 4). `llama3` divides those with at
- * most `lowFreqFactor` turns in `originalSeqLen` tokens, keeps those with at least `highFreqFactor` turns,
- * and interpolates between them, as in Llama 3.1.
+ * Returns the divisor of a frequency. `linear` divides all frequencies (Chen et al., arXiv 2306.15595, eq. 4). `llama3`
+ * divides those with at most `lowFreqFactor` turns in `originalSeqLen` tokens, keeps those with at least
+ * `highFreqFactor` turns, and interpolates between them, as in Llama 3.1.
  */
 function divisorOf(frequency: number, scaling: RopeScaling): number {
   if (scaling.type === 'linear') return scaling.factor;

@@ -4,7 +4,7 @@ import { kernels } from './kernels/choose-kernels.js';
 import { tf } from './tensorflow.js';
 
 /**
- * Each row divided by its length: x_t / sqrt(|x_t|^2 + least).
+ * Returns each row divided by its length: x_t / sqrt(|x_t|^2 + least).
  *
  * @param xTD [T, d]
  * @param least keeps the result finite for a row of zeros
@@ -45,8 +45,8 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
 }
 
 /**
- * |x_t| of each row, [T, 1], without a gradient. Computed on the host, as TensorFlow would first copy the
- * results of other kernels.
+ * Computes |x_t| of each row, [T, 1], without a gradient, on the host, as TensorFlow would first copy the results of
+ * other kernels.
  */
 export function rowNorms(xTD: tf.Tensor2D): tf.Tensor2D {
   const [numRows, dModel] = xTD.shape;

@@ -42,7 +42,7 @@ type Result<Prototype extends string> = Prototype extends `void *${string}`
 
 /**
  * The TypeScript type of a function with this C prototype. Pointers of different typedefs are of different types, and
- * null is taken only where the parameter is `_Nullable`.
+ * null is accepted only for a `_Nullable` parameter.
  */
 export type CFunction<Prototype extends string> = Prototype extends `${string}(${infer List})`
   ? (...args: Arguments<List>) => Result<Prototype>

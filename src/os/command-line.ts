@@ -13,9 +13,9 @@ const LOCAL_BIN = path.join('node_modules', '.bin');
 let starter: readonly string[] | undefined;
 
 /**
- * A command line that starts this program in the working directory, to be pasted into a shell: it begins with
- * `locmoe` if PATH leads to this program by that name, else with the words that started this process. It
- * never makes npx fetch a package from a registry.
+ * Returns a shell command that starts this program in the working directory: it begins with `locmoe` if PATH leads to
+ * this program by that name, else with the words that started this process. It never makes npx fetch a package from a
+ * registry.
  */
 export function locmoeCommand(words: readonly string[]): string {
   starter ??= starterOf(process);
@@ -39,7 +39,7 @@ export function recordedCommand(recorded: string): string | null {
     : locmoeCommand(own);
 }
 
-/** The words that start this program again. */
+/** Returns the words that start this program again. */
 function starterOf({ env, argv, pid }: Pick<NodeJS.Process, 'env' | 'argv' | 'pid'>): readonly string[] {
   // With --no-install npx does not look in its cache, so a package that it fetched is started by its path.
   if (npxOf(pid) !== null && !CLI.includes('/_npx/')) return ['npx', '--no-install', 'locmoe'];
@@ -58,7 +58,7 @@ function isCli(file: string): boolean {
   }
 }
 
-/** The npx that started a process, directly or through its shell; null if there is none in the same process group. */
+/** Returns the npx that started a process, directly or by its shell; null if the process group has none. */
 export function npxOf(pid: number): number | null {
   const { group, parent } = familyOf(pid);
   const above = SHELLS.includes(nameOf(parent)) ? familyOf(parent).parent : parent;

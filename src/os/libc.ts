@@ -47,7 +47,7 @@ export function reserve(fd: number, bytes: number): number {
   return posixFallocateC(fd, 0, bytes);
 }
 
-/** Has the kernel read a part of a file ahead, while the caller goes on; a hint, which may be ignored. */
+/** Makes the kernel read a part of a file ahead, without waiting; a hint, which may be ignored. */
 export function willRead(fd: number, begin: number, bytes: number): void {
   posixFadviseC(fd, begin, bytes, POSIX_FADV_WILLNEED);
 }
@@ -70,7 +70,7 @@ export function mapShared(fd: number, bytes: number): Mapping {
   return { buffer: koffi.view(address, bytes), address };
 }
 
-/** Unmaps. Any later access to the buffer is a segmentation fault. */
+/** Unmaps shared memory; any later access to the buffer is a segmentation fault. */
 export function unmap(mapping: Mapping): void {
   munmapC(mapping.address, mapping.buffer.byteLength);
 }
@@ -108,7 +108,7 @@ export function futexWait(address: bigint, expected: number, timeoutMs: number):
   futexC(SYS_FUTEX, address, FUTEX_WAIT, expected >>> 0, timespec(timeoutMs), null, 0);
 }
 
-/** `futexWait` on another thread, so that the event loop stays free. */
+/** Runs `futexWait` on another thread, so that the event loop stays free. */
 export function futexWaitAsync(address: bigint, expected: number, timeoutMs: number): Promise<void> {
   const timeout = timespec(timeoutMs);
   return new Promise((resolve) => {

@@ -43,10 +43,10 @@ export function makeFolders(directory: string, mode = 0o777): string | undefined
     try {
       mkdirSync(place, { mode });
     } catch (error) {
-      // Another process may have made it meanwhile.
+      // Another process may have made the folder meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !existsSync(place)) throw error;
     }
-  // Throws if a file is in the folder's place, which counts as existing above.
+  // This call throws if a file is in the folder's place, which counts as existing above.
   mkdirSync(directory, { recursive: true });
   return missing[0];
 }
@@ -60,12 +60,12 @@ export function makePrivate(directory: string): boolean {
   try {
     chmodSync(directory, PRIVATE_FOLDER);
   } catch {
-    // The mode below tells whether it worked.
+    // The mode that is read below tells whether the change worked.
   }
   return (statSync(directory).mode & OTHERS) === 0;
 }
 
-/** The error for a folder under the one that an option names, in a user's words. */
+/** Returns the error for a folder under the one that an option names, in a user's words. */
 export function folderProblem(directory: string, option: FolderOption, error: unknown): TrainerError {
   const { code, message } = error as NodeJS.ErrnoException;
   const problem = (text: string) => new TrainerError('NO_RESOURCE', `${option} ${directory}: ${text}`);
@@ -91,7 +91,7 @@ function whatIsInTheWay(directory: string): string {
     : `${place} is not a folder`;
 }
 
-/** True for missing paths, including those below a file. */
+/** Tells whether a path is missing, as any path below a file is. */
 function isMissing(place: string): boolean {
   try {
     lstatSync(place);

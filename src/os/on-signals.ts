@@ -26,7 +26,7 @@ export function onSignals(
   };
 }
 
-/** Whether a signal has asked this command to end; a second one may end it at once. */
+/** Tells whether a signal has asked this command to end; a second one may end it at once. */
 export function wasAskedToEnd(): boolean {
   return wasAsked;
 }
@@ -61,7 +61,7 @@ export async function interruptible<T>(end: string, act: (signal: AbortSignal) =
   }
 }
 
-/** Runs an action that may block the event loop: a signal meanwhile ends the process, as if unheard. */
+/** Runs an action that may block the event loop: a signal meanwhile ends the process, as without a listener. */
 export function endable<T>(act: () => T): T {
   const heard = SIGNALS.map((signal) => [signal, process.rawListeners(signal)] as const);
   for (const [signal] of heard) process.removeAllListeners(signal);
@@ -73,7 +73,7 @@ export function endable<T>(act: () => T): T {
   }
 }
 
-/** Resolves at the first of these signals; the next has its default effect. */
+/** Resolves at the first of these signals; the next signal has its default effect. */
 export function nextSignal(): Promise<void> {
   return new Promise((resolve) => {
     const off = onSignals(() => {

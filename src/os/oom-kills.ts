@@ -20,15 +20,13 @@ const V2: Version = { events: 'memory.events', limit: 'memory.max' };
 const V1: Version = { events: 'memory.oom_control', limit: 'memory.limit_in_bytes' };
 
 /**
- * Counts OOM kills in the memory cgroup of this process and its children; in a root cgroup, which has no
- * counter, those of the whole machine.
+ * Counts OOM kills in the memory cgroup of this process and its children; in a root cgroup, which has no counter, the
+ * kills of the whole machine.
  */
 export class OomKills {
   readonly #counter: string;
   readonly #limits: readonly string[];
-  /**
-   * Counts at the last two calls of `look`: a kill may be counted before the last one and its victim reaped after it.
-   */
+  /** Counts at the last two calls of `look`: a kill may be counted before the last call and its victim reaped later. */
   #before: number;
   #last: number;
 
@@ -39,7 +37,7 @@ export class OomKills {
     this.#before = this.#last = this.#count();
   }
 
-  /** Call at intervals: a kill that was counted before the last two calls does not explain a later death. */
+  /** Reads the count; called at intervals, as a kill counted before the last two calls explains no later death. */
   look(): void {
     this.#before = this.#last;
     this.#last = this.#count();
@@ -50,7 +48,7 @@ export class OomKills {
     return this.#count() > this.#before;
   }
 
-  /** The end of a message about a killed process that held this memory; empty if there was no OOM kill. */
+  /** Returns the end of a message about a killed process that held this memory; empty if there was no OOM kill. */
   explain(held: string): string {
     if (!this.haveRisen) return '';
     return (
@@ -60,7 +58,7 @@ export class OomKills {
     );
   }
 
-  /** Memory limit of the cgroup in bytes: the least one on the path to the root. */
+  /** Memory limit of the cgroup in bytes: the lowest one on the path to the root. */
   get limitBytes(): number {
     return Math.min(totalmem(), ...this.#limits.map((file) => Number(read(file))).filter(Number.isFinite));
   }
@@ -70,7 +68,7 @@ export class OomKills {
   }
 }
 
-/** The folder of the memory cgroup, version 1 preferred; null if it is not visible here. */
+/** Returns the folder of the memory cgroup, version 1 preferred; null if it is not visible here. */
 function findCgroup(lines: string, root: string): { folder: string; version: Version } | null {
   const v1 = /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m.exec(lines)?.[1];
   const v2 = /^0::(.*)$/m.exec(lines)?.[1];

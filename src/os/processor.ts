@@ -9,7 +9,7 @@ export function processorFlags(): ReadonlySet<string> {
   }
 }
 
-/** Whether this processor multiplies bfloat16 in hardware; elsewhere that is emulated, and slow. */
+/** Tells whether this processor multiplies bfloat16 in hardware; elsewhere that is emulated, and slow. */
 export function multipliesBfloat16(): boolean {
   const flags = processorFlags();
   return flags.has('avx512_bf16') || flags.has('amx_bf16');

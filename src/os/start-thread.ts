@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
 /**
- * Starts a thread of this process, which runs a built program, or where sources run, a bundle of its source.
+ * Starts a thread of this process, which runs a built program, or a bundle of its source if this process runs sources.
  *
  * @param program URL of the module, with the ending .js also where the sources run
  */
@@ -17,8 +17,8 @@ const BUNDLER = fileURLToPath(new URL('../../scripts/bundle-program.mjs', import
 const bundles = new Map<string, string>();
 
 /**
- * Path of the file that Node runs for a program. A built one is that file; a source, as tests start them, is bundled first,
- * once in this process.
+ * Returns the path of the file that Node runs for a program. A built program is that file; a source file, as in tests,
+ * is bundled first, once per process.
  *
  * @throws Error if esbuild reports errors, which it has printed
  */

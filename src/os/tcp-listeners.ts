@@ -9,14 +9,14 @@ interface Listener {
 const LISTENS = '0A';
 const NAME = { address: 1, state: 3, uid: 7, inode: 9 } as const;
 
-/** True if something listens at the port, and all that does belongs to this user. */
+/** Tells whether something listens at the port, and all its listeners belong to this user. */
 export function isOwnPort(port: number): boolean {
   const listeners = listenersAt(port);
   return listeners.length > 0 && listeners.every(({ uid }) => uid === process.geteuid?.());
 }
 
 /**
- * Paths of the files that are open in the process of this user that listens at a port.
+ * Returns the paths of the files that are open in this user's process that listens at a port.
  *
  * @returns empty if another user listens there, or nobody does
  */
@@ -30,7 +30,7 @@ export function openFilesBehind(port: number): string[] {
   return [];
 }
 
-/** All addresses count, IPv4 and IPv6: a name such as `localhost` may lead to several. */
+/** Lists listeners at all addresses, IPv4 and IPv6: a name such as `localhost` may lead to several. */
 function listenersAt(port: number): Listener[] {
   const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
@@ -41,7 +41,7 @@ function listenersAt(port: number): Listener[] {
   );
 }
 
-/** Empty without IPv6. */
+/** Returns the lines of a table of the kernel; none if it is missing, as without IPv6. */
 function linesOf(table: string): string[] {
   try {
     return readFileSync(table, 'utf8').split('\n');
@@ -50,7 +50,7 @@ function linesOf(table: string): string[] {
   }
 }
 
-/** Empty for a process of another user, or one that has ended. */
+/** Returns the open files of a process; none if it belongs to another user or has ended. */
 function openFilesOf(pid: string): string[] {
   try {
     if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) return [];

@@ -1,6 +1,6 @@
 const GOLDEN = 0x9e3779b9;
 
-/** MurmurHash3's 32-bit finaliser. */
+/** Applies MurmurHash3's 32-bit finaliser. */
 function mix32(value: number): number {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -27,7 +27,7 @@ export class CounterRandom {
     this.#key1 = key1;
   }
 
-  /** Draw `index`, uniform in (0, 1), 32 bits. */
+  /** Returns draw `index`, uniform in (0, 1), with 32 bits. */
   uniform(index: number): number {
     const word = mix32(
       mix32(Math.imul(index, GOLDEN) ^ this.#key0) + this.#key1 + Math.imul(index, 0x85ebca77),
@@ -45,7 +45,7 @@ export class CounterRandom {
     }
   }
 
-  /** A random permutation of 0 .. length-1 (Fisher-Yates). */
+  /** Returns a random permutation of 0 .. length-1 (Fisher-Yates). */
   permutation(length: number): Int32Array {
     const order = Int32Array.from({ length }, (_, i) => i);
     for (let i = length - 1; i > 0; i--) {

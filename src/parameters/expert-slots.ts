@@ -97,12 +97,12 @@ export class ExpertSlots implements ParameterGroup {
     this.#size = this.experts.get(names[0]!)?.at(-1)?.end ?? 0;
     this.#numSlots = Math.min(names.length, Math.max(1, Math.floor(budgetBytes / this.#bytesOf(1))));
     this.#free = Array.from({ length: this.#numSlots }, (_, i) => this.#numSlots - 1 - i);
-    // Shared, so that the thread that saves them can read them where there is no expert file.
+    // The arrays are shared, so that the thread that saves experts can read them if there is no expert file.
     this.flat = new FlatArrays<StateArrays>(this.#numSlots * this.#size, 4, true);
     [this.values, this.gradients, this.m, this.v] = this.flat.arrays;
   }
 
-  /** True if some experts may not be in memory. */
+  /** True if experts can be outside memory. */
   get isStored(): boolean {
     return this.#storage !== null;
   }
@@ -128,7 +128,7 @@ export class ExpertSlots implements ParameterGroup {
    */
   open(name: string): readonly ParameterRange[] {
     const resident = this.#residents.get(name) ?? this.#bring(name);
-    // Moves the expert to the end, as the most recently used one.
+    // The expert moves to the end, as the most recently used.
     this.#residents.delete(name);
     this.#residents.set(name, resident);
     return resident.ranges;
@@ -145,7 +145,7 @@ export class ExpertSlots implements ParameterGroup {
     this.#changed.add(name);
   }
 
-  /** Whether the last step has left a gradient of the expert. */
+  /** Tells whether the last step has left a gradient of the expert. */
   hasGradient(name: string): boolean {
     return this.#touched.has(name);
   }

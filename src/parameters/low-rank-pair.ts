@@ -4,7 +4,7 @@ import type { ParameterSpec } from './parameter-group.js';
 // Low-rank adaptation (LoRA, Hu et al., arXiv 2106.09685, section 4.1): a pair A [a, R], B [R, b] is trained beside a
 // frozen W [a, b], and W + scale A B is used in place of W. B is zero at first, so that a new pair changes nothing.
 
-/** Names of A and B of a matrix. The part before the last dot still names the matrix's expert. */
+/** Returns the names of A and B of a matrix. The part before the last dot still names the matrix's expert. */
 export function pairOf(matrix: string): { readonly a: string; readonly b: string } {
   return { a: `${matrix}_lora_a`, b: `${matrix}_lora_b` };
 }
@@ -13,7 +13,7 @@ export function isOfPair(parameter: string): boolean {
   return /_lora_[ab]$/.test(parameter);
 }
 
-/** The specs of a matrix and of the pair beside it. */
+/** Returns the specs of a matrix and of the pair beside it. */
 export function specsWithPair(matrix: ParameterSpec, rank: number, pairScale: number): ParameterSpec[] {
   const { name, placement } = matrix;
   const [a, b] = matrix.shape as [number, number];

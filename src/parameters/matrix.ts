@@ -2,14 +2,14 @@ import type * as tf from '@tensorflow/tfjs-node';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /**
- * Standard deviation of initial weights, sqrt(2 / (5 d)) (Nguyen and Salazar, arXiv 1910.05895). GPT-2's 0.02
- * suits its width; at d = 128 it is a third of this, and the model learns more slowly.
+ * Returns the standard deviation of initial weights, sqrt(2 / (5 d)) (Nguyen and Salazar, arXiv 1910.05895). GPT-2's
+ * 0.02 suits its width; at d = 128 it is a third of the value used here, and the model learns more slowly.
  */
 export function initStd(dModel: number): number {
   return Math.sqrt(2 / (5 * dModel));
 }
 
-/** Standard deviation of matrices that write into the residual stream: `initStd` / sqrt(2 layers), as in GPT-2. */
+/** Returns the std of matrices that write into the residual stream: `initStd` / sqrt(2 layers), as in GPT-2. */
 export function residualStd(dModel: number, numLayers: number): number {
   return initStd(dModel) / Math.sqrt(2 * numLayers);
 }
@@ -23,7 +23,7 @@ export function matrixSpec(
   return { name, shape, init: { kind: 'normal', std }, placement, decay: true };
 }
 
-/** Spec of a gain or a bias whose elements are all `value` at first. */
+/** Returns the spec of a gain or a bias whose elements are all `value` at first. */
 export function vectorSpec(name: string, length: number, value: number): ParameterSpec {
   return { name, shape: [length], init: { kind: 'constant', value }, placement: 'shared', decay: false };
 }

@@ -49,7 +49,7 @@ export interface ParameterGroup {
   /** Takes no memory until an optimizer writes to it. */
   readonly m: Float32Array;
   readonly v: Float32Array;
-  /** The four arrays above, in this order, for vector kernels. */
+  /** The four arrays above, in that order, for vector kernels. */
   readonly flat: FlatArrays<StateArrays>;
 }
 

@@ -31,12 +31,12 @@ interface Place {
 /** The interface through which layers read parameters. */
 export interface ParameterSource {
   /**
-   * Outside of a recorded gradient, the elements of an expert's parameter are valid until the next expert is read.
+   * Returns a parameter's tensor. Without gradient recording, an expert's is valid until the next expert is read.
    *
    * @throws TrainerError `INTERNAL` if this rank holds no parameter of that name.
    */
   get(name: string): tf.Tensor;
-  /** Factor of the low-rank pair beside a matrix (low-rank-pair.ts); undefined if it has none. */
+  /** Returns the factor of the low-rank pair beside a matrix (low-rank-pair.ts); undefined if it has none. */
   pairScale(name: string): number | undefined;
   /** Declares that these experts, or their replicas, have tokens in the gradient that is recorded. */
   touch(experts: readonly string[]): void;
@@ -175,14 +175,14 @@ export class ParameterStore implements ParameterSource {
     return { group: this.expert, range: ranges.find((range) => range.name === name)! };
   }
 
-  /** View of a parameter's values in its group's array; call `pushValues` after writing to it. */
+  /** Returns a view of a parameter's values in its group's array; call `pushValues` after writing to it. */
   values(name: string): Float32Array {
     const { group, range } = this.#find(name);
     if (group === this.slots) this.slots.openToChange(expertOf(name));
     return group.values.subarray(range.begin, range.end);
   }
 
-  /** Every parameter of this rank, in the order of `specs`; the arrays are views. */
+  /** Yields every parameter of this rank, in the order of `specs`; the arrays are views. */
   *entries(): Generator<ParameterEntry> {
     const viewOf = (name: string, array: 'values' | 'gradients') => {
       const { group, range } = this.#find(name);
@@ -264,7 +264,7 @@ function addTo(target: Float32Array, begin: number, values: Float32Array): void 
   for (let i = 0; i < values.length; i++) target[begin + i]! += values[i]!;
 }
 
-/** TensorFlow copies the elements at the tensor's first use; they must not change before that. */
+/** Creates a tensor of elements that must not change before its first use, when TensorFlow copies them. */
 function tensorOf(group: ParameterGroup, range: ParameterRange): tf.Tensor {
   return tf.tensor(group.values.subarray(range.begin, range.end), [...range.shape], 'float32');
 }

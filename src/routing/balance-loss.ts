@@ -3,9 +3,9 @@ import { tf } from '../ops/tensorflow.js';
 // Shapes: T tokens of this rank, E experts.
 
 /**
- * Load-balance loss alpha n sum_i f_i P_i (Switch Transformer, arXiv 2101.03961, eq. 4; LocMoE, arXiv 2401.13920, eq.
- * 5). f_i is the share of choices of expert i over all ranks, P_i its mean probability over the tokens of this rank.
- * The loss is linear in P: its mean over ranks is that of the global batch in every layout.
+ * Computes the load-balance loss alpha n sum_i f_i P_i (Switch Transformer, arXiv 2101.03961, eq. 4; LocMoE, arXiv
+ * 2401.13920, eq. 5). f_i is the share of choices of expert i over all ranks, P_i its mean probability over the tokens
+ * of this rank. The loss is linear in P: its mean over ranks is that of the global batch in every layout.
  *
  * @param weight alpha n
  * @param routedByAllRanksE choices per expert summed over all ranks, length E

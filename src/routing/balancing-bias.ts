@@ -14,11 +14,11 @@ export const balancingBiasField = {
 };
 
 /**
- * Balance without an auxiliary loss (arXiv 2408.15664, algorithm 1; DeepSeek-V3, arXiv 2412.19437, section
- * 2.1.2): the choice of experts adds a bias to their scores, which falls by gamma after a step in which the
- * expert had more choices than the mean, before drops, and rises by gamma after one in which it had fewer.
- * The mean is over the experts of the same domains (level 1), since a bias cannot send a token elsewhere. The
- * changes among these have a mean of 0, as a common offset of biases has no effect.
+ * Balance without an auxiliary loss (arXiv 2408.15664, algorithm 1; DeepSeek-V3, arXiv 2412.19437, section 2.1.2): the
+ * choice of experts adds a bias to their scores, which falls by gamma after a step in which the expert had more choices
+ * than the mean, before drops, and rises by gamma after one in which it had fewer. The mean is over the experts of the
+ * same domains (level 1), since a bias cannot send a token elsewhere. The changes among these experts have a mean of 0,
+ * as a common offset of biases has no effect.
  */
 export class BalancingBias {
   /** Bias of each expert, equal on all ranks, length E. */

@@ -49,7 +49,7 @@ export const candidateSelectionRules: readonly MoeRule<SelectingMoe>[] = [
     ),
 ];
 
-/** Experts choose among the candidates of all ranks, as the fields specify; thresholds are updated. */
+/** Lets experts choose among the candidates of all ranks, as the fields specify; updates the thresholds. */
 export function selectInTraining(
   context: RouterContext<SelectingMoe>,
   carried: ExpertChoiceState,
@@ -77,7 +77,7 @@ export function selectInTraining(
   return selectTogether(context, candidates, rule);
 }
 
-/** A token is kept if its score reaches the expert's running threshold, or always with `selection: tcr`. */
+/** Keeps tokens whose score reaches the expert's running threshold; with `selection: tcr`, all tokens. */
 export function selectOutsideTraining(
   context: RouterContext<SelectingMoe>,
   { thresholds }: ExpertChoiceState,
@@ -104,15 +104,15 @@ export function selectOutsideTraining(
   );
 }
 
-/** Share of an expert's capacity filled by affinity; a schedule moves from 0 to 1 (ETR, Theorem 5). */
+/** Returns the share of an expert's capacity filled by affinity; a schedule moves from 0 to 1 (ETR, Theorem 5). */
 function expertShare({ selection, selectionSchedule }: SelectingMoe, progress: number): number {
   if (selection === 'tcr') return 0;
   return selectionSchedule === 'linear' ? Math.min(1, progress) : 1;
 }
 
 /**
- * Scores in (0, 1) by which experts rank candidates at random. Each depends only on the name of the random
- * numbers, the token and the expert, and so not on the layout or on other candidates.
+ * Returns scores in (0, 1) by which experts rank candidates at random. Each score depends only on the name of the
+ * random numbers, the token and the expert, and so not on the layout or on other candidates.
  *
  * @param expertsN expert of each candidate, length N
  * @param tokenOf returns an integer from 0 that identifies a candidate's token

@@ -18,7 +18,7 @@ export const capacityEstimateFields = {
 /**
  * Capacity of one `locmoe` layer, estimated once from the first `capacityBatches` steps (LocMoE, arXiv 2401.13920,
  * Theorem 1; see workingCapacity): the mean delta and the mean size of the largest affinity head, over the choices of
- * all ranks. Delta is the least cosine in an expert's affinity head, averaged over the experts that have tokens.
+ * all ranks. Delta is the smallest cosine in an expert's affinity head, averaged over the experts that have tokens.
  */
 export class CapacityEstimate {
   /** [steps observed, sum of delta, sum of head sizes as shares of the choices]. */
@@ -37,7 +37,7 @@ export class CapacityEstimate {
     return this.moe.capacityFactor !== null && this.#sums[0]! < this.moe.capacityBatches;
   }
 
-  /** Capacity per expert for `numChoices` choices of all ranks; the classic one while the estimate is being made. */
+  /** Returns the capacity per expert for `numChoices` choices of all ranks; `classic` before the estimate. */
   capacity(classic: number, numChoices: number): number {
     const [watched, deltas, shares] = threeOf(this.#sums);
     if (classic === Infinity || this.isWatching) return classic;

@@ -2,7 +2,7 @@ import { share } from './numeric-fields.js';
 import { regularizedIncompleteBeta } from './special-functions.js';
 
 /**
- * Classic expert capacity, ceil(factor * T * k / n) (Switch Transformer, arXiv 2101.03961, eq. 3).
+ * Returns the classic expert capacity, ceil(factor * T * k / n) (Switch Transformer, arXiv 2101.03961, eq. 3).
  *
  * @param factor null for no limit
  * @param numTokens tokens of all ranks together
@@ -15,7 +15,7 @@ export function classicCapacity(
   numExperts: number,
 ): number {
   if (factor === null) return Infinity;
-  // Compensates for binary fractions: 1.1 * 3200 / 2 is slightly more than 1760.
+  // A factor just below 1 compensates for binary fractions: 1.1 * 3200 / 2 is slightly more than 1760.
   return Math.ceil(((factor * numTokens * numChoices) / numExperts) * (1 - 1e-12));
 }
 
@@ -24,7 +24,7 @@ export function classicCapacity(
 // cosine from which a token is discriminative.
 
 /**
- * p_delta = 1 - I_{delta^2}(1/2, (d-1)/2): probability that a random direction in d dimensions has |cosine|
+ * Returns p_delta = 1 - I_{delta^2}(1/2, (d-1)/2): the probability that a random direction in d dimensions has |cosine|
  * >= delta with a fixed one (Lemma 3).
  *
  * @param delta 0 to 1
@@ -34,7 +34,7 @@ export function discriminativeShare(dModel: number, delta: number): number {
   return regularizedIncompleteBeta(1 - delta * delta, (dModel - 1) / 2, 0.5);
 }
 
-/** C_min = 1 / (n p_delta), exact (Theorem 1). Infinity where p_delta vanishes. */
+/** Returns C_min = 1 / (n p_delta), exact (Theorem 1); Infinity if p_delta vanishes. */
 export function capacityBound(numExperts: number, dModel: number, delta: number): number {
   return 1 / (numExperts * discriminativeShare(dModel, delta));
 }
@@ -48,12 +48,12 @@ export const affinityShareField = {
 /** The top candidates of an expert that hold a share of its affinity mass. */
 export interface AffinityHead {
   readonly count: number;
-  /** Least cosine in the head: the estimate of delta (see capacityBound). */
+  /** Smallest cosine in the head: the estimate of delta (see capacityBound). */
   readonly leastCosine: number;
 }
 
 /**
- * The fewest top candidates that hold `share` of an expert's affinity mass. The mass of a candidate is its
+ * Returns the fewest top candidates that hold `share` of an expert's affinity mass. The mass of a candidate is its
  * softmax term exp(sharpness * cosine), which unlike the cosine is not negative.
  *
  * @param rising affinities of one expert's candidates, ascending
@@ -86,14 +86,14 @@ export interface WorkingCapacityOptions {
   readonly classic: number;
   /** Size of the affinity head. */
   readonly count: number;
-  /** Estimate of delta; a negative one counts as 0. */
+  /** Estimate of delta; a negative estimate counts as 0. */
   readonly delta: number;
   readonly numExperts: number;
   readonly dModel: number;
 }
 
 /**
- * C = min(classic, max(C_min, count)), at least 1. C_min alone (LocMoE, Theorem 1) ranges from far below one
+ * Returns C = min(classic, max(C_min, count)), at least 1. C_min alone (LocMoE, Theorem 1) ranges from far below one
  * token to beyond any batch, so it only serves as a floor of the head's size.
  */
 export function workingCapacity(options: WorkingCapacityOptions): number {

@@ -54,7 +54,7 @@ export function guarded<T extends object>(its: T, blame: Blame): T {
   return guards as T;
 }
 
-/** The names of an object's members, including inherited ones. */
+/** Returns the names of an object's members, including inherited ones. */
 function membersOf(its: object): string[] {
   const above = Object.getPrototypeOf(its);
   const inherited = above === null || above === Object.prototype ? [] : membersOf(above);
@@ -70,7 +70,7 @@ export function checkedPrice(price: RouterPrice, blame: Blame): RouterPrice {
 }
 
 /**
- * A router whose decisions are checked one by one.
+ * Returns a router whose decisions are checked one by one.
  *
  * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that ignores a requested
  *   control of its gate

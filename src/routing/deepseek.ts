@@ -134,8 +134,8 @@ function chooserOf(moe: DeepseekMoe, expertsOfDomain: readonly Int32Array[]) {
 }
 
 /**
- * The experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores;
- * ties go to the lower id.
+ * Returns the experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores; ties
+ * go to the lower id.
  *
  * @param row index of the token's first score
  */

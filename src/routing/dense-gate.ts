@@ -25,17 +25,17 @@ export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): Param
   ];
 }
 
-/** Standard deviation of the logits of an untrained gate, for a normalised token. */
+/** Returns the standard deviation of the logits of an untrained gate, for a normalised token. */
 export function denseGateSpread(dModel: number): number {
   return initStd(dModel) * Math.sqrt(dModel);
 }
 
-/** x W_g, [T, d] -> [T, E], or the control of these scores that the input requests. */
+/** Computes x W_g, [T, d] -> [T, E], or the control of these scores that the input requests. */
 export function denseGateLogits(input: GateInput): tf.Tensor2D {
   return controlled(exactMatMul(input.xTD, weightOf(input)), input.gateControl);
 }
 
-/** Cosines between tokens and gate vectors, [T, E]. */
+/** Computes the cosines between tokens and gate vectors, [T, E]. */
 export function denseGateCosines(
   input: GateInput,
   logitsTE: tf.Tensor2D = denseGateLogits(input),

@@ -73,7 +73,7 @@ export function denseRouter(
 }
 
 /**
- * A dense router that uses the softmax over the experts of the domain's group.
+ * Returns a dense router that uses the softmax over the experts of the domain's group.
  *
  * @param choose chooses the experts of each token by their probabilities, [T, E] -> row-major [T, K]
  * @param weigh weights of the choices, [T, K]; by default their unchanged probabilities

@@ -31,7 +31,7 @@ export function deviceGroupsFit(
   return divides ?? fit(size, numOpen);
 }
 
-/** The experts of a domain in M groups. */
+/** Returns the experts of a domain in M groups. */
 export function inDeviceGroups(experts: Int32Array, deviceGroups: number): Int32Array[] {
   const size = experts.length / deviceGroups;
   return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));

@@ -10,7 +10,7 @@ export interface ExpertRange {
 }
 
 /**
- * Level 1 of the routing (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): experts are split into consecutive
+ * Does level 1 of the routing (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): experts are split into consecutive
  * groups of equal size, and domain i uses group i mod groups. All domains of a sub-model use its one group.
  *
  * @returns ascending global expert ids by domain id
@@ -29,7 +29,7 @@ export function expertsOfDomain(numDomains: number, moe: Groups): Int32Array[] {
   });
 }
 
-/** The experts that the model has: all of them, or in a sub-model those of its domain's group. */
+/** Returns the experts that the model has: all experts, or in a sub-model the experts of its domain's group. */
 export function heldExperts(moe: Groups): ExpertRange {
   const { numExperts, subModel } = moe;
   if (subModel === null) return { first: 0, count: numExperts };

@@ -16,8 +16,8 @@ export interface DrawnBatch {
 }
 
 /**
- * Distinct experts drawn uniformly among those open to a token. A draw depends only on the seed, step, layer,
- * sequence, position and choice, so that it is the same in every layout.
+ * Draws distinct experts uniformly among those open to a token. A draw depends only on the seed, step, layer, sequence,
+ * position and choice, so that it is the same in every layout.
  */
 export function randomChoices(batch: DrawnBatch, numChoices: number, seed: number): GivenChoices {
   const random = new CounterRandom(seed, `routes.${batch.layer}.${batch.step}`);
@@ -32,8 +32,8 @@ export function randomChoices(batch: DrawnBatch, numChoices: number, seed: numbe
 }
 
 /**
- * Experts in turn, by the position of a token among the tokens with the same open experts: each of these
- * experts gets the same number of the global batch's tokens, up to one.
+ * Assigns experts in turn, by the position of a token among the tokens with the same open experts: the numbers of the
+ * global batch's tokens that these experts get differ by at most one.
  *
  * @param turns position of each sequence among those with the same open experts, length B
  */
@@ -70,7 +70,7 @@ function choicesOf(
   };
 }
 
-/** Gives all choices of a token the same weight, which add up to 1. */
+/** Gives all choices of a token equal weights, which add up to 1. */
 function weightsOf(
   chosenTK: Int32Array,
   numChoices: number,

@@ -44,9 +44,9 @@ export class ExpertChoiceState {
   }
 
   /**
-   * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least affinity in the
-   * head. In a step with an estimate, every batch gets its own; until the next estimate, the last one's share
-   * of the classic capacity applies.
+   * Returns C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the lowest affinity in the
+   * head. In a step with an estimate, every batch is estimated anew; until the next estimate, the last share of the
+   * classic capacity applies.
    *
    * @param risingE affinities of each expert's candidates, ascending
    * @param classic classic capacity over all ranks; Infinity for no limit

@@ -9,7 +9,7 @@ export interface ExpertChoice {
   readonly cutE: Float32Array;
 }
 
-/** Positions of each expert's candidates, ascending. */
+/** Returns the positions of each expert's candidates, ascending. */
 export function candidatesByExpert(expertsN: Int32Array, numExperts: number): Int32Array[] {
   const counts = new Int32Array(numExperts);
   for (const expert of expertsN) if (expert >= 0) counts[expert]!++;
@@ -22,7 +22,7 @@ export function candidatesByExpert(expertsN: Int32Array, numExperts: number): In
   return positions;
 }
 
-/** Affinities of each expert's candidates, ascending. */
+/** Returns the affinities of each expert's candidates, ascending. */
 export function risingAffinities(
   positionsE: readonly Int32Array[],
   affinitiesN: Float32Array,
@@ -36,9 +36,9 @@ export function risingAffinities(
 }
 
 /**
- * Expert choice (ECR; ETR, arXiv 2406.00023, eq. 6): each expert keeps the C candidates of highest affinity.
- * (Eq. 6 says "Bottom-C" of the sorted list, the text highest.) It depends only on affinities and the global
- * token order, so all ranks compute the same choice.
+ * Makes the expert choice (ECR; ETR, arXiv 2406.00023, eq. 6): each expert keeps the C candidates of highest affinity.
+ * (Eq. 6 says "Bottom-C" of the sorted list, the text highest.) The choice depends only on affinities and the global
+ * token order, so it is the same on all ranks.
  *
  * @param positionsE candidates of each expert (candidatesByExpert)
  * @param affinitiesN affinity of each candidate
@@ -93,7 +93,7 @@ function keepBest(
   }
 }
 
-/** Index of the first element above `value` in an ascending list; its length if there is none. */
+/** Returns the index of the first element above `value` in an ascending list; its length if there is none. */
 function firstAbove(rising: Float32Array, value: number): number {
   let low = 0;
   let high = rising.length;

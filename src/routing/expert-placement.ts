@@ -7,16 +7,16 @@ import { heldExperts } from './domain-groups.js';
 
 /** The ranks that hold the experts of one sparse layer, numbered from the first that the model has. */
 export interface Placement {
-  /** Experts held by `rank`, ascending. */
+  /** Returns the experts held by `rank`, ascending. */
   expertsOfRank(rank: number): number[];
-  /** Destination rank of the tokens of `source` for `expert`. */
+  /** Returns the destination rank of the tokens of `source` for `expert`. */
   rankOfExpert(source: number, expert: number): number;
 }
 
 /**
- * The placement of a sparse layer: `moe.placement` if it is for the same number of ranks, otherwise
- * consecutive experts. A run that continues with fewer nodes, or a model that is evaluated on one rank,
- * cannot use the placement of a cluster.
+ * Returns the placement of a sparse layer: `moe.placement` if it is for the same number of ranks, otherwise consecutive
+ * experts. A run that continues with fewer nodes, or a model that is evaluated on one rank, cannot use the placement of
+ * a cluster.
  *
  * @param layer index among all layers of the model
  */
@@ -49,7 +49,7 @@ export function contiguousPlacement(numExperts: number, worldSize: number): Plac
 }
 
 /**
- * Experts held by `rank`, ascending global ids.
+ * Returns the experts held by `rank`, ascending global ids.
  *
  * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
  */
@@ -61,7 +61,7 @@ export function expertsOfRank(numExperts: number, worldSize: number, rank: numbe
 }
 
 /**
- * Destination rank of the tokens of `source` for `expert`.
+ * Returns the destination rank of the tokens of `source` for `expert`.
  *
  * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
  */
@@ -71,7 +71,7 @@ export function rankOfExpert(numExperts: number, worldSize: number, source: numb
   return Math.floor((expert * worldSize) / numExperts);
 }
 
-/** Ranks with the same experts as `rank`, itself included, ascending; their expert gradients are all-reduced. */
+/** Returns the ranks with the same experts as `rank`, ascending, `rank` included; they sum expert gradients. */
 export function replicasOfRank(numExperts: number, worldSize: number, rank: number): number[] {
   checkEven(numExperts, worldSize);
   if (numExperts >= worldSize) return [rank];

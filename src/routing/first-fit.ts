@@ -18,8 +18,8 @@ export interface FirstFitOptions {
 }
 
 /**
- * First-fit capacity: each expert keeps its first `capacity` choices in the order of the
- * global token index and drops the rest, so the result does not depend on the layout.
+ * Applies first-fit capacity: each expert keeps its first `capacity` choices in the order of the global token index and
+ * drops the rest, so the result does not depend on the layout.
  *
  * The capacity is global. A capacity per source rank would punish locality: with two nodes whose tokens all
  * stay local, half of them would be dropped.
@@ -65,7 +65,7 @@ export function firstFit(
   };
 }
 
-/** The choices with all but the first `keptE` of each expert set to -1. */
+/** Returns the choices with all but the first `keptE` of each expert set to -1. */
 function keepFirst(chosenTK: Int32Array, keptE: Int32Array): Int32Array {
   const leftE = keptE.slice();
   return chosenTK.map((expert) => (expert >= 0 && leftE[expert]!-- > 0 ? expert : -1));

@@ -31,7 +31,7 @@ export const localExpertsCount: MoeRule<LocalityMoe> = ({ localityFloor, localit
     'must leave some probability to local experts: below 1',
   );
 
-/** Length of the array that `GateLosses.share` returns. */
+/** Returns the length of the array that `GateLosses.share` returns. */
 export function numSharedForLosses({ numExperts }: CommonMoe): number {
   return 3 * numExperts;
 }
@@ -47,11 +47,11 @@ interface LossShare {
 /** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7). */
 export interface GateLosses {
   /**
-   * Numbers of this rank to all-gather: mean probabilities, the localised target (zeros without its loss),
+   * Returns the numbers of this rank to all-gather: mean probabilities, the localised target (zeros without its loss),
    * and counts of `choices`.
    */
   share(probsTE: tf.Tensor2D, domainsT: Int32Array, choices: Int32Array): Float32Array;
-  /** Loss of this rank; its mean over ranks is the global loss. */
+  /** Computes the loss of this rank; its mean over ranks is the global loss. */
   loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
 }
 

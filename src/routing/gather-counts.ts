@@ -11,13 +11,13 @@ export interface WorldCounts {
   readonly sharedOfRank: readonly Float32Array[];
 }
 
-/** Bytes that a rank sends to each other rank in `gatherCounts`. */
+/** Returns the bytes that a rank sends to each other rank in `gatherCounts`. */
 export function countBytes(numExperts: number, numShared = 0): number {
   return 4 * (numExperts + numShared);
 }
 
 /**
- * All-gathers the choices per expert, one step.
+ * All-gathers the choices per expert in one step of communication.
  *
  * @param countsE length E
  * @param shared further numbers to all-gather, of equal length on all ranks

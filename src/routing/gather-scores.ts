@@ -15,13 +15,13 @@ export interface WorldCandidates {
 
 const NO_EXPERT = 0xffff;
 
-/** Bytes that a rank sends to each other rank in `gatherScores`; at K = 2, d = 128 about 1/40 of its tokens' bytes. */
+/** Returns the bytes from one rank to another in `gatherScores`; at K = 2, d = 128 about 1/40 of its tokens' bytes. */
 export function scoreBytes(numCandidates: number, numShared = 0): number {
   return 6 * numCandidates + 4 * numShared;
 }
 
 /**
- * All-gathers the candidates before the dispatch, one step.
+ * All-gathers the candidates before the dispatch, in one step of communication.
  *
  * @param shared further numbers to all-gather, of equal length on all ranks
  * @throws TrainerError as `Transport.transfer`

@@ -4,7 +4,7 @@ export const KEPT = 0;
 export const OVER_CAPACITY = 1;
 export const NOT_CHOSEN = 2;
 
-/** Choices that replace those of a router, for the tokens of a batch of one rank. */
+/** Choices that replace a router's choices, for the tokens of a batch of one rank. */
 export interface GivenChoices {
   /** K; equal on all ranks, as is whether there are weights. */
   readonly numChoices: number;

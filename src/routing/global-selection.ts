@@ -18,7 +18,7 @@ export interface BatchRule {
   /** Thresholds of the causal rule, which learn from the cuts of this batch. */
   readonly thresholds?: RunningThresholds | undefined;
   /**
-   * Capacity of each expert; the classic one by default.
+   * Returns the capacity of each expert; by default, the classic one applies.
    *
    * @param risingE affinities of each expert's candidates, ascending
    * @param classic classic capacity over all ranks; Infinity for no limit
@@ -30,7 +30,7 @@ export interface BatchRule {
   readonly expertShare?: number;
 }
 
-/** Batch rule (training): experts choose among the candidates of all ranks. */
+/** Selects by the batch rule (training): experts choose among the candidates of all ranks. */
 export function selectTogether(
   { moe, layer, topology, transport }: RouterContext,
   candidates: Candidates,
@@ -76,9 +76,9 @@ function keptOfRank(keptN: Uint8Array, positionsE: readonly Int32Array[], worldS
 }
 
 /**
- * Causal rule (evaluation): a candidate is kept if its score reaches the expert's running threshold.
+ * Selects by the causal rule (evaluation): keeps candidates whose score reaches the expert's running threshold.
  *
- * @param thresholdE least score that each expert keeps; null keeps all candidates
+ * @param thresholdE lowest score that each expert keeps; null keeps all candidates
  * @param scoresTK score of each candidate, length T K; its affinity by default
  */
 export function selectCausally(

@@ -22,7 +22,7 @@ export const grapFields = {
     .describe('train the d non-zero gate weights instead of fixed GrAP'),
 };
 
-/** Each expert needs a group of coordinates of equal size. */
+/** Requires a group of coordinates of equal size for each expert. */
 export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel, numHeads }) =>
   unless(
     dModel % numExperts === 0,
@@ -35,7 +35,7 @@ export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel, numHe
 export const LEAST_SQUARED_NORM = 1e-12;
 const LEAST_NORM = Math.sqrt(LEAST_SQUARED_NORM);
 
-/** Gate parameters: none for GrAP; for learned groups d factors, initially 1 (GrAP). */
+/** Returns the gate parameters: none for GrAP; for learned groups d factors, initially 1 (GrAP). */
 export function grapSpecs(
   { learnedGroups }: Pick<MoeWith<typeof grapFields>, 'learnedGroups'>,
   dModel: number,
@@ -53,7 +53,7 @@ export function grapSpecs(
 }
 
 /**
- * x . w_i / |w_i| with the GrAP gates, [T, d] -> [T, E]: unit variance for independent coordinates of unit
+ * Computes x . w_i / |w_i| with the GrAP gates, [T, d] -> [T, E]: unit variance for independent coordinates of unit
  * variance, whatever d and E. Learned factors scale it.
  *
  * @param blocksD learned factors, null for GrAP
@@ -66,7 +66,7 @@ export function groupProjection(
   return exactMatMul(xTD, gates(xTD.shape[1], numExperts, blocksD));
 }
 
-/** The gates w_i / |w_i|, or the gates of GrAP times the learned factors: [d, E]. */
+/** Returns the gates w_i / |w_i|, or the gates of GrAP times the learned factors: [d, E]. */
 function gates(dModel: number, numExperts: number, blocksD: tf.Tensor1D | null): tf.Tensor2D {
   const width = dModel / numExperts;
   const values = new Float32Array(dModel * numExperts);
@@ -75,7 +75,7 @@ function gates(dModel: number, numExperts: number, blocksD: tf.Tensor1D | null):
   return blocksD === null ? grapDE : tf.mul(grapDE, tf.reshape(blocksD, [dModel, 1]));
 }
 
-/** Affinity delta_{t,i} = cos(x_t, w_i) (ETR eq. 4), [T, d] -> [T, E], differentiable in x and the blocks. */
+/** Computes delta_{t,i} = cos(x_t, w_i) (ETR eq. 4), [T, d] -> [T, E], differentiable in x and the blocks. */
 export function cosineAffinity(
   xTD: tf.Tensor2D,
   numExperts: number,
@@ -85,7 +85,7 @@ export function cosineAffinity(
   return ofUnitGates(groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD), blocksD);
 }
 
-/** The cosines that belong to products computed by `groupProjection`, without a gradient. */
+/** Returns the cosines that belong to products computed by `groupProjection`, without a gradient. */
 export function cosinesOfProjection(
   projectionTE: tf.Tensor2D,
   xTD: tf.Tensor2D,
@@ -101,7 +101,7 @@ function ofUnitGates(productsTE: tf.Tensor2D, blocksD: tf.Tensor1D): tf.Tensor2D
   return tf.div(productsTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
 }
 
-/** `cosineAffinity` with the router's own parameters. */
+/** Computes `cosineAffinity` with the router's own parameters. */
 export function gateCosines(
   { numExperts }: CommonMoe,
   { xTD, parameters }: Pick<RouterInput, 'xTD' | 'parameters'>,
@@ -109,7 +109,7 @@ export function gateCosines(
   return cosineAffinity(xTD, numExperts, blocksOf(parameters));
 }
 
-/** Learned factors; null for GrAP. */
+/** Returns the learned factors; null for GrAP. */
 export function blocksOf(parameters: RouterInput['parameters']): tf.Tensor1D | null {
   return (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
 }

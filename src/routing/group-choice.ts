@@ -20,13 +20,13 @@ export function keepToGroup(
   return tf.add(logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
 }
 
-/** Argmax of each row; ties go to the lower index. */
+/** Returns the argmax of each row; ties go to the lower index. */
 export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
   return readIntegers(() => tf.argMax(valuesTE, 1));
 }
 
 /**
- * Values of the chosen experts, [T, K], differentiable; that of expert 0 in empty places.
+ * Returns the values of the chosen experts, [T, K], differentiable; empty places have the value of expert 0.
  *
  * @param chosenTK chosen experts, row-major [T, K], -1 for none
  */

@@ -14,7 +14,7 @@ export { ownRouterName, trustRouter } from './own-router.js';
 export type { RouterPrice, Work } from './policy.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
 
-/** The router of one layer, by `moe.router`. */
+/** Returns the router of one layer, by `moe.router`. */
 export function createRouter(context: RouterContext<MoeConfig>): Router {
   const { moe, dModel } = context;
   const policy = routerPolicy(moe.router);

@@ -8,7 +8,7 @@ import type { Placement } from './expert-placement.js';
 /** Keeps logarithms finite for experts without probability. */
 const LEAST_PROBABILITY = 1e-9;
 
-/** Whether an expert's tokens from this rank stay on the node, length E; false for an expert outside the model. */
+/** Tells for each expert whether this rank's tokens for it stay on the node, length E; false if the model lacks it. */
 export function expertsOnNode(moe: Groups, topology: Topology, placement: Placement): boolean[] {
   const { rank, node } = topology;
   const { first, count } = heldExperts(moe);
@@ -19,9 +19,9 @@ export function expertsOnNode(moe: Groups, topology: Topology, placement: Placem
 }
 
 /**
- * Localised distribution D_l of each domain (LocMoE, arXiv 2401.13920, eq. 6), smoothed to keep the
- * divergence finite: experts of the domain's group on this node share 1 - eps evenly, the others eps. If all
- * are local or all remote it is uniform over the group, and the loss only balances.
+ * Returns the localised distribution D_l of each domain (LocMoE, arXiv 2401.13920, eq. 6), smoothed to keep the
+ * divergence finite: experts of the domain's group on this node share 1 - eps evenly, the others eps. If all are local
+ * or all remote it is uniform over the group, and the loss only balances.
  *
  * @param floor eps
  * @returns distributions over all experts, length E, by domain
@@ -43,7 +43,7 @@ export function localizedDistributions(
   });
 }
 
-/** Mean localised distribution over the tokens' domains, length E. */
+/** Returns the mean localised distribution over the tokens' domains, length E. */
 export function meanTarget(domainsT: Int32Array, targetOfDomain: readonly Float64Array[]): Float32Array {
   const sumE = new Float64Array(targetOfDomain[0]!.length);
   for (const domain of domainsT)
@@ -54,10 +54,10 @@ export function meanTarget(domainsT: Int32Array, targetOfDomain: readonly Float6
 }
 
 /**
- * This rank's share of its node's locality loss mu KL(D_c || D_l) (LocMoE eq. 6), with D_c the mean
- * probability over the tokens of the node. d KL / d D_c,i = log(D_c,i / D_l,i) + 1, and the constant has no
- * effect as D_c sums to 1. So each rank contributes mu sum_i P_i log(D_c,i / D_l,i) with the logarithm held
- * constant; the mean over the node's ranks equals the divergence in value and gradient.
+ * Computes this rank's share of its node's locality loss mu KL(D_c || D_l) (LocMoE eq. 6), with D_c the mean
+ * probability over the tokens of the node. d KL / d D_c,i = log(D_c,i / D_l,i) + 1, and the constant has no effect as
+ * D_c sums to 1. So each rank contributes mu sum_i P_i log(D_c,i / D_l,i) with the logarithm held constant; the mean
+ * over the node's ranks equals the divergence in value and gradient.
  *
  * @param probsTE router probabilities of this rank, [T, E]
  * @param currentE D_c of the node, length E

@@ -57,7 +57,7 @@ const oneCandidateVotes: MoeRule<PlusMoe> = ({ tableAfter, maxExpertsPerToken, s
   );
 
 /**
- * Experts per token with an adaptive capacity, measured over a training (docs/results/routers.md, "Routers
+ * Mean experts per token with an adaptive capacity, measured over a training run (docs/results/routers.md, "Routers
  * that learn").
  */
 const MEASURED_EXPERTS_PER_TOKEN = 0.53;
@@ -75,10 +75,10 @@ const MEASURED_EXPERTS_PER_TOKEN = 0.53;
  * `selection` tcr: tokens choose, capacity is first-fit. ecr: a token is a candidate of all experts of its
  * group, experts choose. both: experts choose among the tokens that chose them.
  *
- * `ranking: random` is the control that shows what ranking by affinity is worth: candidates, weights, losses
- * and capacities are the same, but which candidates an expert keeps is drawn anew for each step, token and
- * expert (candidate-selection.ts). The running threshold is then a threshold of these scores, so that an
- * expert keeps equally many tokens outside training too, where the score is that of the token id.
+ * `ranking: random` is the control that shows what ranking by affinity is worth: candidates, weights, losses and
+ * capacities are the same, but which candidates an expert keeps is drawn anew for each step, token and expert
+ * (candidate-selection.ts). The running threshold is then a threshold of these scores, so that an expert keeps equally
+ * many tokens outside training too, where the score depends on the token id.
  *
  * Expert choice is global: affinities are all-gathered before the dispatch, and each rank computes the same
  * selection. As it depends on the whole batch, outside training an expert keeps the tokens that reach its
@@ -166,7 +166,7 @@ export const locmoePlusRouter = defineRouter({
   },
 });
 
-/** K, candidates of a token. */
+/** Returns K, the candidates of a token. */
 function choicesPerToken({ numExperts, expertGroups, selection, maxExpertsPerToken }: PlusMoe): number {
   const group = numExperts / expertGroups;
   return selection === 'ecr' ? group : Math.min(group, maxExpertsPerToken);
@@ -176,7 +176,7 @@ function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
   return expertsTK.filter((_, choice) => choice % numChoices === 0);
 }
 
-/** Softmax of the affinities over a token's candidates, [T, K]; 0 in empty places. */
+/** Returns the softmax of the affinities over a token's candidates, [T, K]; 0 in empty places. */
 function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candidates): tf.Tensor2D {
   const chosen = tf.tensor2d(
     Float32Array.from(expertsTK, (expert) => (expert < 0 ? 0 : 1)),
@@ -186,7 +186,7 @@ function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candi
   return tf.div(probsTK, tf.sum(probsTK, 1, true));
 }
 
-/** Affinities of a token's candidates minus the experts' thresholds, [T, K]; far below 0 in empty places. */
+/** Returns a token's affinities minus the experts' thresholds, [T, K]; far below 0 in empty places. */
 function marginsOfChoices(
   affinityTE: tf.Tensor2D,
   { expertsTK, numChoices }: Candidates,
@@ -200,7 +200,7 @@ function marginsOfChoices(
   return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
 }
 
-/** With the classic capacity, experts are assumed full; how much less an adaptive one is depends on the text. */
+/** Estimates the kept choices: classic capacities are assumed to fill up; adaptive ones depend on the text. */
 function keptOf(
   capacityFactor: number,
   choices: number,

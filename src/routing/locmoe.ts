@@ -41,9 +41,9 @@ const fields = {
  * weights w_i (eq. 4), top-1 weighted by its probability; load-balance and locality loss (eq. 5, 6). The capacity is
  * classic for the first `capacityBatches` steps, then constant by Theorem 1 (see CapacityEstimate).
  *
- * w_i . x is scaled to a variance of about gateScale^2 for a normalised token, whatever d and E. Where ReLU
- * zeroes a whole group, the greatest argument wins: such tokens, a quarter of them with two experts per
- * group, would otherwise all go to the group's first expert.
+ * w_i . x is scaled to a variance of about gateScale^2 for a normalised token, whatever d and E. Where ReLU zeroes a
+ * whole group, the greatest argument wins: such tokens (a quarter of all tokens with two experts per group) would
+ * otherwise all go to the group's first expert.
  *
  * The paper has K = 1. With K > 1 a token takes the experts with the K greatest arguments, weighted as in
  * Mixtral (see topWeights), and both losses and the capacity count choices.

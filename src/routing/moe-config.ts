@@ -17,7 +17,7 @@ type ToIntersection<Union> = (Union extends unknown ? (each: Union) => void : ne
   : never;
 type RouterFields = ToIntersection<(typeof policies)[RouterName]['fields']>;
 
-/** Section `moe:`: the common fields and those of every router. */
+/** Section `moe:`: the common fields and the fields of every router. */
 export const moeSchema = z.strictObject({
   ...commonFields,
   router: z

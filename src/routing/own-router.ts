@@ -15,8 +15,8 @@ import type { CommonMoe } from './common-fields.js';
 import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
-// A router of one's own is a file outside this package. Configurations, checkpoints and the processes of a run refer to
-// it by its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a checkpoint, a recipe or a
+// A custom router is a file outside this package. Configurations, checkpoints and the processes of a run refer to it by
+// its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a checkpoint, a recipe or a
 // coordinator may name a file of a stranger's choice, only bytes that the user has named are run.
 
 const MAX_BYTES = 2 ** 24;
@@ -113,7 +113,7 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     removeAbandoned(tmpdir(), COPY);
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
-    // Without it, Node would read the package.json of a parent folder, which another user may have named locmoe.
+    // Without this file, Node would read the package.json of a parent folder, which another user may have named locmoe.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     writeFileSync(copy, bytes);
     exported = endable(() => createRequire(copy)(copy) as unknown);
@@ -131,7 +131,7 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
 
 /**
  * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and checks what it
- * returns. Its price is computed with the rules, so that a wrong one ends a command before anything is trained.
+ * returns. The policy's price is computed with the rules, so that a wrong price ends a command before training.
  */
 function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
   const policy = guarded(its, blame);

@@ -47,7 +47,7 @@ export interface MoeProblem {
   readonly message: string;
 }
 
-/** The problem of a field if `ok` is false. */
+/** Returns the problem of a field if `ok` is false. */
 export function unless(ok: boolean, field: string, message: string): MoeProblem | undefined {
   return ok ? undefined : { field, message };
 }
@@ -65,12 +65,12 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   readonly rules: readonly MoeRule<Moe>[];
   /** Own fields that determine the parameters or the meaning of the state; a checkpoint must have the same values. */
   readonly shapedBy: readonly string[];
-  /** Parameters of one layer; names are relative to the router. */
+  /** Returns the parameters of one layer; names are relative to the router. */
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
-  /** The router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. */
+  /** Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. */
   create(
     context: RouterContext<Moe>,
   ): Pick<Router, 'route' | 'foresee' | 'table'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;

@@ -1,6 +1,6 @@
 /**
- * What a router of one's own (`moe.router: ./my-router.mjs`) can compute with. Such a file imports only from
- * here, and its default export is what `defineRouter` returns; docs/extending.md has an example.
+ * Operations for a custom router (`moe.router: ./my-router.mjs`). Such a file imports only from here, and its default
+ * export is what `defineRouter` returns; docs/extending.md has an example.
  *
  * @module locmoe/routing
  */

@@ -87,7 +87,7 @@ interface Place {
   readonly link: RouteLink;
 }
 
-/** The place of an expert as seen from this rank; experts are numbered from the first that the model has. */
+/** Returns the place of an expert as seen from this rank; experts are numbered from the first that the model has. */
 function placeOf(expert: number, placement: Placement, topology: Topology): Place {
   const rank = placement.rankOfExpert(topology.rank, expert);
   const node = nodeOf(topology, rank);
@@ -95,7 +95,7 @@ function placeOf(expert: number, placement: Placement, topology: Topology): Plac
   return { rank, node, link };
 }
 
-/** How a token ranks its open experts; ties go to the lower id. */
+/** Ranks the open experts of a token; ties go to the lower id. */
 export function rankingOf(scores: GateScores, t: number, numExperts: number, openExperts: Int32Array) {
   let gateExpert = openExperts[0]!;
   let bestGate = Number.NEGATIVE_INFINITY;
@@ -116,7 +116,7 @@ export function rankingOf(scores: GateScores, t: number, numExperts: number, ope
   return { gateExpert, margin, ...softmaxOf(scores, t, numExperts, openExperts, bestGate) };
 }
 
-/** Entropy and log-sum-exp of the gate over the open experts of a token. @param most their greatest score */
+/** Returns entropy and log-sum-exp of the gate over a token's open experts, whose greatest score is `most`. */
 function softmaxOf(
   { gateTE }: GateScores,
   t: number,

@@ -52,7 +52,7 @@ export function replaceChoices(
   };
 }
 
-/** The router's weights for tokens with the router's choices; for others the given ones, as constants. */
+/** Returns the router's weights for tokens with the router's choices, else the given weights as constants. */
 function recordedWeights(
   own: RoutingDecision,
   given: GivenChoices,

@@ -47,7 +47,7 @@ export interface RoutingDecision {
   readonly numChoices: number;
   /** Global expert id of each choice, row-major [T, K]; -1 where there is none or the choice was dropped. */
   readonly expertsTK: Int32Array;
-  /** The same before drops; -1 where there is no choice. */
+  /** Expert ids before drops; -1 where there is no choice. */
   readonly chosenTK: Int32Array;
   /** 1 for a choice that its expert did not choose, [T, K]; null if every dropped choice is over capacity. */
   readonly notChosenTK: Uint8Array | null;
@@ -122,11 +122,11 @@ export interface Router {
    */
   route(input: RouterInput): RoutingDecision;
   /**
-   * The expert to which each token is sent in training, or at which it is dropped, if only token id and
-   * domain decide; undefined if activations do.
+   * Returns the expert to which each token is sent in training, or at which it is dropped, if only token id and domain
+   * decide; undefined if activations do.
    */
   readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
-  /** Expert of each id of each domain, row-major [D, V], -1 for none; null until votes have formed a table. */
+  /** Returns the expert of each id and domain, row-major [D, V], -1 for none; null until votes have formed a table. */
   readonly table?: () => Int32Array | null;
   /**
    * Ends a training step, in which one batch was routed with `training` for each micro-batch. The state

@@ -7,9 +7,9 @@ const THRESHOLD_STEPS = 100;
 const NO_THRESHOLD = -1e9;
 
 /**
- * Least score at which each expert of a layer keeps a token outside training: a running average over training
- * steps of its cut, which is the score of its C-th candidate. Equal on all ranks. An expert that has had no
- * cut yet keeps all tokens.
+ * Lowest score at which each expert of a layer keeps a token outside training: a running average over training steps of
+ * its cut, which is the score of its C-th candidate. Equal on all ranks. An expert that has had no cut yet keeps all
+ * tokens.
  */
 export class RunningThresholds {
   readonly thresholdE: Float32Array;
@@ -46,8 +46,8 @@ export class RunningThresholds {
   }
 
   /**
-   * Moves the thresholds of experts with cuts towards the mean cut of the step's batches. Without a limit
-   * there are no cuts, and thresholds from a training with a limit are obsolete.
+   * Moves the thresholds of experts with cuts towards the mean cut of the step's batches. Without a limit there are no
+   * cuts, and thresholds from training with a limit are obsolete.
    */
   endStep(): void {
     if (!this.isLimited) {

@@ -10,7 +10,7 @@ const LANCZOS = [
   12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
 ];
 
-/** Natural logarithm of the gamma function for x > 0. */
+/** Computes the natural logarithm of the gamma function for x > 0. */
 function logGamma(x: number): number {
   if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
   const z = x - 1;
@@ -19,7 +19,7 @@ function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(series);
 }
 
-/** Continued fraction 1 / (1 + a_1 / (1 + a_2 / (1 + ...))) by the modified Lentz method (Thompson and Barnett). */
+/** Computes 1 / (1 + a_1 / (1 + a_2 / (1 + ...))) by the modified Lentz method (Thompson and Barnett). */
 function continuedFraction(coefficient: (term: number) => number): number {
   let c = 1;
   let d = 0;
@@ -38,7 +38,7 @@ function nonZero(x: number): number {
   return Math.abs(x) < TINY ? TINY : x;
 }
 
-/** Regularised incomplete beta function I_x(a, b), 0 <= x <= 1, a, b > 0 (Abramowitz and Stegun 26.5.8). */
+/** Computes the regularised incomplete beta I_x(a, b), 0 <= x <= 1, a, b > 0 (Abramowitz and Stegun 26.5.8). */
 export function regularizedIncompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;

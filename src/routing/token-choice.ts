@@ -27,8 +27,8 @@ function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boo
 }
 
 /**
- * The best expert of a group after `last`, by probability, then lower id. If `last` is -1, the best of all;
- * -1 if there is no other.
+ * Returns the best expert of a group after `last`, by probability, then lower id. If `last` is -1, it is the best of
+ * all; the result is -1 if there is none.
  *
  * @param row index of the token's first probability
  */
@@ -43,7 +43,7 @@ export function nextBest(probsTE: Float32Array, row: number, group: Int32Array, 
 }
 
 /**
- * Token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, with the smallest l
+ * Makes the token choice (TCR; ETR, arXiv 2406.00023, eq. 5): each token takes its top-l experts, with the smallest l
  * whose softmaxed affinities sum to the threshold, at most l_max. Ties go to the lower id.
  *
  * @param probsTE softmaxed affinities, row-major [T, E]

@@ -20,7 +20,7 @@ type PreferringMoe = MoeWith<typeof tokenPreferenceField>;
 /**
  * A fixed preference of each token id for experts, which is added to the scores of a learned gate: independent normal
  * numbers for each layer, token id and expert. In RRE (PanGu-Sigma, arXiv 2303.10845), a table of token ids alone
- * decides; here the preference contributes, and is what the gate starts from in learning.
+ * decides; here the preference is one summand, and the starting point from which the gate learns.
  */
 export class TokenPreference {
   /** Empty without a preference. */
@@ -39,7 +39,7 @@ export class TokenPreference {
     this.state = new Map([['preference', preferenceVE]]);
   }
 
-  /** Scores with the preference of each token, [T, E]. */
+  /** Returns the scores with the preference of each token added, [T, E]. */
   addTo(scoresTE: tf.Tensor2D, tokenIdsT: Int32Array): tf.Tensor2D {
     const preferenceTE = this.of(tokenIdsT);
     return preferenceTE === null
@@ -48,7 +48,7 @@ export class TokenPreference {
   }
 
   /**
-   * The scores in a decision for a recording; undefined if nothing is recorded.
+   * Returns the scores in a decision for a recording; undefined if nothing is recorded.
    *
    * @param gateTE scores of the gate alone, [T, E]
    * @param biasE bias of each expert, length E; null without biases
@@ -66,7 +66,7 @@ export class TokenPreference {
     };
   }
 
-  /** Preference of each token, row-major [T, E]; null without preferences. */
+  /** Returns the preference of each token, row-major [T, E]; null without preferences. */
   of(tokenIdsT: Int32Array): Float32Array | null {
     const preferenceVE = this.state.get('preference');
     if (preferenceVE === undefined) return null;
@@ -79,7 +79,7 @@ export class TokenPreference {
   }
 }
 
-/** Factor by which a preference increases the spread of the scores. */
+/** Returns the factor by which a preference increases the spread of the scores. */
 export function spreadWithPreference({ tokenPreference }: PreferringMoe): number {
   return Math.hypot(1, tokenPreference);
 }

@@ -24,7 +24,7 @@ export const renormalizeField = {
     ),
 };
 
-/** A token cannot choose an expert twice. */
+/** Checks that a domain has enough experts, as a token cannot choose an expert twice. */
 export const topKFits: MoeRule<MoeWith<typeof topKField>> = ({ numExperts, expertGroups, expertsPerToken }) =>
   unless(
     expertsPerToken <= Math.floor(numExperts / expertGroups),
@@ -33,7 +33,7 @@ export const topKFits: MoeRule<MoeWith<typeof topKField>> = ({ numExperts, exper
   );
 
 /**
- * The K experts with the greatest scores in the domain's group, best first; ties go to the lower id.
+ * Returns the K experts with the greatest scores in the domain's group, best first; ties go to the lower id.
  *
  * @param scoresTE [T, E]; scores outside the group are below all others
  * @returns row-major [T, K]
@@ -54,9 +54,9 @@ export function topChoices(
 export const LEAST_SUM = 1e-20;
 
 /**
- * Weights of the choices, [T, K], differentiable: their probabilities, normalised to a sum of 1 if a token
- * has several (Mixtral, arXiv 2401.04088, section 2.1; GShard, arXiv 2006.16668, algorithm 1). A single
- * choice keeps its probability, as a weight of 1 would leave the gate without a gradient.
+ * Returns the weights of the choices, [T, K], differentiable: their probabilities, normalised to a sum of 1 if a token
+ * has several (Mixtral, arXiv 2401.04088, section 2.1; GShard, arXiv 2006.16668, algorithm 1). A single choice keeps
+ * its probability, as a weight of 1 would leave the gate without a gradient.
  *
  * @param chosenTK row-major [T, K]
  */
@@ -66,8 +66,8 @@ export function topWeights(probsTE: tf.Tensor2D, chosenTK: Int32Array, numChoice
 }
 
 /**
- * The experts with the greatest scores in a token's groups, equally many of each group, group by group and
- * best first; ties go to the lower id.
+ * Returns the experts with the greatest scores in a token's groups, equally many of each group, group by group and best
+ * first; ties go to the lower id.
  *
  * @param scoresTE [T, E]
  * @param numChoices K, over all groups of a token

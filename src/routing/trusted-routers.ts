@@ -25,7 +25,7 @@ export function trust(hash: string, file: string): void {
   }
 }
 
-/** Whether this user has named code with this SHA-256. */
+/** Tells whether this user has named code with this SHA-256. */
 export function isTrusted(hash: string): boolean {
   try {
     return readFileSync(listOfUser(), 'utf8')
@@ -36,7 +36,7 @@ export function isTrusted(hash: string): boolean {
   }
 }
 
-/** A line for each router: the hash of its bytes, and its path when the user named it. */
+/** Returns a line for each router: the hash of its bytes, and its path when the user named it. */
 function listOfUser(): string {
   const state = process.env.XDG_STATE_HOME || path.join(homedir(), '.local/state');
   return path.join(state, 'locmoe/trusted-routers');

@@ -31,10 +31,10 @@ export const oneExpertVotes: MoeRule<VotingMoe & MoeWith<typeof topKField>> = ({
   );
 
 /**
- * A learned router whose choices become a table, in the two stages of StableMoE (arXiv 2204.08396): a gate that keeps
- * learning changes the experts of a token until the end of training, and what the previous expert has learned about the
- * token is lost. StableMoE distils the gate into a word embedding; here the tokens of each id and domain vote in the
- * last third of the first stage. In the second stage the gate is not used, and the weight is 1.
+ * Returns a learned router whose choices become a table, in the two stages of StableMoE (arXiv 2204.08396): a gate that
+ * keeps learning changes the experts of a token until the end of training, and what the previous expert has learned
+ * about the token is lost. StableMoE distils the gate into a word embedding; here the tokens of each id and domain vote
+ * in the last third of the first stage. In the second stage the gate is not used, and the weight is 1.
  *
  * @param expertsChoose whether tokens that no expert keeps vote for having none; otherwise capacity drops
  *   tokens as before
@@ -81,7 +81,7 @@ class VotingRouter {
     this.state = new Map([...(learned.state ?? []), ['votes', this.#votes], ['votes_step', this.#step]]);
   }
 
-  /** See Router.table. */
+  /** Returns the table; see Router.table. */
   table(): Int32Array | null {
     const { moe, below } = this.context;
     if (this.#step[0]! < moe.tableAfter) return null;
@@ -113,7 +113,7 @@ class VotingRouter {
     this.#ofStep = [];
   }
 
-  /** Counts the choices of all ranks, so that their votes are equal. */
+  /** Returns the counts the choices of all ranks, so that their votes are equal. */
   #vote({ tokenIdsT, domainsT }: RouterInput, { chosenTK, expertsTK }: RoutingDecision): void {
     const { transport, layer, vocabSize } = this.context;
     const votesT = this.expertsChoose ? expertsTK : chosenTK;
@@ -137,11 +137,11 @@ class VotingRouter {
 }
 
 /**
- * The expert with the most votes; ties go to the lower id. Ids without a vote are distributed over the group
- * of the domain. If tokens voted for having none, the number of ids with experts is chosen so that they hold
- * the share of tokens that was kept: first the ids that have the fewest experts in the layers below, and
- * among these the ones with the largest kept share. Otherwise the experts of all layers would leave out the
- * same ids, as much of a token's activations comes from the layers below.
+ * Returns the expert with the most votes; ties go to the lower id. Ids without a vote are distributed over the group of
+ * the domain. If tokens voted for having none, the number of ids with experts is chosen so that they hold the share of
+ * tokens that was kept: first the ids that have the fewest experts in the layers below, and among these the ones with
+ * the largest kept share. Otherwise the experts of all layers would leave out the same ids, as much of a token's
+ * activations comes from the layers below.
  *
  * @param votes row-major [D, V, E], or [D, V, E + 1]
  * @param tablesBelow tables of the sparse layers below

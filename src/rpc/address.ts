@@ -32,7 +32,7 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** True for addresses of all interfaces, which one can listen at but not dial. */
+/** Tells whether an address stands for all interfaces: a server can listen at it, but no client can dial it. */
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }

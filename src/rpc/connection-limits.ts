@@ -6,6 +6,6 @@ export const CONNECTION_LIMITS = {
   silenceMs: 10_000,
   /** Bytes of the client's first frame, which it sends before it knows the server's settings. */
   openingBytes: 16_384,
-  /** Bytes of the session's answers that the client leaves unread. A session on a socket of its own has such a limit itself. */
+  /** Bytes of the session's answers that the client leaves unread; on other connections, Node has such a limit. */
   unreadBytes: 1 << 17,
 };

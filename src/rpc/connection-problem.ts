@@ -7,7 +7,7 @@ import { CLUSTER_NAME, clientTls, type Security, type TlsFiles } from './securit
 
 export interface ConnectionProblem {
   readonly text: string;
-  /** `absent`: nothing answers (yet). `refused`: a certificate or TLS itself does not fit; retrying does not help. */
+  /** `absent`: nothing answers (yet). `refused`: certificates, or TLS and plain text, do not match, for good. */
   readonly kind: 'absent' | 'refused';
 }
 

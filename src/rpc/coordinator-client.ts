@@ -13,9 +13,9 @@ export interface MemberIdentity {
   readonly runId: string;
   readonly generation: number;
   readonly node: number;
-  /** Address at which it serves its peers; it distinguishes the node from a later one with the same id. */
+  /** Address at which the member serves its peers; it distinguishes the node from a later one with the same id. */
   readonly dataAddress: string;
-  /** Highest term that it has heard of; 0 by default. */
+  /** Highest term that the member has heard of; 0 by default. */
   readonly term?: number;
 }
 
@@ -72,7 +72,7 @@ export class CoordinatorClient {
     return this.#unary(this.#methods.Stop, { reason });
   }
 
-  /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
+  /** @throws TrainerError `BAD_INPUT` if the run allows no faults, or has no such node or rank */
   injectFault(fault: wire.Fault): Promise<object> {
     return this.#unary(this.#methods.InjectFault, fault);
   }
@@ -96,8 +96,8 @@ export class CoordinatorClient {
   }
 
   /**
-   * Creates another client of the same address, whose name it resolves anew; returns null if the token is this user's and
-   * the port is not: whoever took the port of a coordinator that is gone must not get it.
+   * Creates another client of the same address, whose name it resolves anew; returns null if the token is this user's
+   * and the port is not: whoever took over the coordinator's port must not get the token.
    */
   renewed(): CoordinatorClient | null {
     const { port } = parseAddress('--coordinator', this.address);

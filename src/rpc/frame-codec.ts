@@ -1,7 +1,7 @@
 import { TrainerError } from '../errors.js';
 import type { Frame } from './generated/messages.js';
 
-/** Most bytes in the payload of a frame. */
+/** Maximum size of a frame's payload, in bytes. */
 export const MAX_FRAME_PAYLOAD_BYTES = 1 << 20;
 
 /** Numbers per section: source rank, destination rank, stream offset, length. */
@@ -120,7 +120,7 @@ function malformed(what: string): TrainerError {
  * Decodes a frame up to its payload, which has to be the last field. Skips unknown fields, as protobuf requires.
  *
  * @param bytes the first bytes of the frame
- * @param frameBytes of the whole frame
+ * @param frameBytes number of bytes of the whole frame
  * @returns null if more bytes of the frame have to come
  * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the payload's
  */

@@ -8,7 +8,7 @@ const SCHEME = 'Bearer ';
 /** This service is exempt: container engines check health without the token, and the answer reveals nothing. */
 const HEALTH_SERVICE = '/grpc.health.v1.Health/';
 
-/** Metadata of a call without grpc-js; null is for no token. */
+/** Returns the metadata of a call without grpc-js; null stands for no token. */
 export function tokenMetadata(token: string | null): Readonly<Record<string, string>> {
   return token === null ? {} : { [HEADER]: SCHEME + token };
 }
@@ -30,7 +30,7 @@ type Heard = (call: grpc.ServerInterceptingCallInterface, metadata: grpc.Metadat
  * Creates a server interceptor that checks the token of every method, in constant time.
  *
  * @param expectedToken called for each call; null admits every caller
- * @param heard called for each call but those of health; must not tell the token in the metadata
+ * @param heard called for each call but those of health; must not reveal the token in the metadata
  */
 export function requireToken(
   expectedToken: () => string | null,

@@ -30,9 +30,9 @@ type Definition<Type> = Type extends { service: infer Service } ? Service : Type
 const loaded = new Map<string, PackageDefinition>();
 
 /**
- * Returns the definition of a service or message of `proto/<file>.proto`, which is read once per process. Fields are camelCase,
- * absent fields get their defaults, enums are strings, 64-bit integers are numbers, and a oneof names its member in a
- * field of its own; scripts/proto-types.mjs generates the types accordingly.
+ * Returns the definition of a service or message of `proto/<file>.proto`, which is read once per process. Fields are
+ * camelCase, absent fields get their defaults, enums are strings, 64-bit integers are numbers, and a oneof names its
+ * member in a separate field; scripts/proto-types.mjs generates the types accordingly.
  *
  * @param name full name, e.g. `locmoe.collectives.v1.Collectives`
  */
@@ -50,8 +50,8 @@ export function loadProto<File extends keyof Protos, Name extends string>(
 }
 
 /**
- * Passes a `BAD_MESSAGE` error to a method's handler for a request that cannot be decoded. grpc-js ends such a call by
- * itself and tells nobody; a message that the handler writes then keeps the call open for ever.
+ * Passes a `BAD_MESSAGE` error to a method's handler for a request that cannot be decoded. grpc-js would end such a
+ * call without telling the handler; a message that the handler writes then keeps the call open forever.
  */
 export function withUndecodable<Request, Reply, Received, ReceivedReply>(
   method: MethodDefinition<Request, Reply, Received, ReceivedReply>,

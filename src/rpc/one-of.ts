@@ -14,5 +14,5 @@ export type OneOf<
 
 type Present<Fields, Name extends keyof Fields> = { [_ in Name]-?: NonNullable<Fields[Name]> };
 
-/** The compiler then shows the fields in its messages. */
+/** Flattened, so that the compiler shows the fields in its messages. */
 type Flat<Fields> = { [Name in keyof Fields]: Fields[Name] };

@@ -85,12 +85,12 @@ function securityWith(tls: TlsFiles | null, token: string | null): Security {
   };
 }
 
-/** Mutual TLS: the handshake fails for a client without a certificate of the same authority; null for plain text. */
+/** Returns options of mutual TLS, which rejects clients without a certificate of the authority; null for plain text. */
 export function tlsOptions({ tls }: Security): TlsOptions | null {
   return tls && { ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' };
 }
 
-/** Options of a client that is not grpc-js's. */
+/** Returns the TLS options of a client that does not use grpc-js. */
 export function clientTls({ ca, cert, key }: TlsFiles): ConnectionOptions {
   return { ca, cert, key, servername: CLUSTER_NAME, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'] };
 }
@@ -98,7 +98,7 @@ export function clientTls({ ca, cert, key }: TlsFiles): ConnectionOptions {
 /**
  * Checks that the address is on loopback, or has TLS, or a token where the user asked for plain text.
  *
- * @throws TrainerError `BAD_INPUT` with what to do instead
+ * @throws TrainerError `BAD_INPUT` with advice on what to do instead
  */
 export function assertMayListen(address: Address, { tls, token }: Security, insecure: boolean): void {
   if (isLoopback(address.host) || tls !== null || (insecure && token !== null)) return;

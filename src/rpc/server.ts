@@ -12,13 +12,13 @@ import { NO_SECURITY, type Security, tlsOptions } from './security.js';
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
-  /** A node that joins a run replaces them by those of the run. */
+  /** Credentials, which a node that joins a run replaces by those of the run. */
   security: Security;
   /** Open connections without an accepted call, by the client's address, oldest first. */
   readonly strangers: Map<string, Socket>;
   /** Finds the connection of a call, if it is named for a direct stream. */
   findDirect: FindDirect;
-  /** Ends all connections, and listens no more. */
+  /** Ends all connections and stops listening. */
   close(): void;
   /** Called at most once a second with a line on a call that was refused for its token. */
   onRefused: (line: string) => void;

@@ -1,4 +1,4 @@
-/** Formats why all nodes end a generation, as coordinator and agents tell each other: the rank, then its message. */
+/** Formats why all nodes end a generation, for coordinator and agents: the rank, then its message. */
 export function abortReason(rank: number, message: string): string {
   return `rank ${rank}: ${message}`;
 }

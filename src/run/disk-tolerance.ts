@@ -16,7 +16,7 @@ export class DiskTolerance {
     private readonly now: () => number = Date.now,
   ) {}
 
-  /** Time of the first record of those that are being lost, in ms since 1970; null while all are written. */
+  /** Time since which records are being lost, in ms since 1970; null while all records are written. */
   get notRecordingSince(): number | null {
     return this.#since;
   }
@@ -27,7 +27,7 @@ export class DiskTolerance {
     this.numLost++;
     this.#lostAt = this.now();
     if (this.#since === null) {
-      // First, as the warning may itself find the disk full.
+      // `#since` is set before the warning, which may itself find the disk full.
       this.#since = this.#lostAt;
       this.warn(
         `cannot write ${file}: ${error.message}; free some space; the run goes on, and what does not fit into its logs and metrics is lost`,

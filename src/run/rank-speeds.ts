@@ -20,7 +20,7 @@ export interface OwnTime {
  * waits for the slowest.
  */
 export class RankSpeeds {
-  /** Reports of steps that not all ranks have reported; each rank's come in order. */
+  /** Reports of steps that not all ranks have reported; each rank reports its steps in order. */
   readonly #pending: StepTimes[][];
   /** Own times by rank, the newest last. */
   readonly #own: OwnTime[][];
@@ -41,7 +41,7 @@ export class RankSpeeds {
     push(this.#stepMs, Math.max(...reports.map(({ stepMs }) => stepMs)));
   }
 
-  /** Own times in the last `numSteps` steps by rank, or fewer at the beginning. */
+  /** Returns the own times in the last `numSteps` steps by rank, or in fewer steps at the beginning. */
   last(numSteps: number): OwnTime[][] {
     return this.#own.map((times) => times.slice(-numSteps));
   }
@@ -64,7 +64,7 @@ export class RankSpeeds {
     });
   }
 
-  /** Returns by rank how much slower it was than the next slowest, over the steps in which it was the slowest. */
+  /** Returns how much slower each rank was than the next slowest, over the steps in which the rank was the slowest. */
   #lostMs(): number[] {
     const lostMs = this.#own.map(() => 0);
     for (const step of this.#stepMs.keys()) {
@@ -77,7 +77,7 @@ export class RankSpeeds {
   }
 }
 
-/** A wake-up that is late for want of a processor counts in both times that are subtracted, so CPU time is the minimum. */
+/** Returns a rank's own time, at least its CPU time: a wake-up delayed by a busy processor is subtracted twice. */
 function ownMs({ stepMs, partsMs, cpuMs, queuedMs }: StepTimes): number {
   return Math.max(cpuMs, stepMs - (partsMs.waiting ?? 0) - queuedMs);
 }

@@ -8,7 +8,7 @@ import { progressOfMetrics } from './run-progress.js';
 export interface RunEnd {
   /** Reason in words, with the field that sets the limit. */
   readonly reason: string;
-  /** A `--set` assignment with which the run would go on. */
+  /** A `--set` assignment with which the run would continue. */
   readonly remedy: string;
 }
 

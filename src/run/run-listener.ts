@@ -32,9 +32,9 @@ export interface RunSnapshot {
 /** Start of a generation of a run. */
 export interface GenerationView {
   readonly generation: number;
-  /** Step of the state that it starts from; null if it starts from nothing. */
+  /** Step of the state that the generation starts from; null if it starts anew. */
   readonly resumedFrom: number | null;
-  /** Number of its nodes; fewer than configured if others did not come back. */
+  /** Number of nodes; fewer than configured if some did not come back. */
   readonly nodes: number;
 }
 

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { tryLock } from '../os/libc.js';
 
-/** Schema of `run.lock`, which names the process that holds it. */
+/** Schema of `run.lock`, which names the process that holds the lock. */
 const holderSchema = z.object({
   pid: z.number().int(),
   host: z.string(),
@@ -81,7 +81,7 @@ function readHolder(lock: string): Holder | null {
   }
 }
 
-/** Tells whether the holder is alive; one on another machine, which cannot be checked from here, counts as alive. */
+/** Tells whether the holder is alive; a holder on another machine, which cannot be checked, counts as alive. */
 function isAlive(holder: Holder | null): boolean {
   return holder !== null && (!isOfThisMachine(holder) || processIdentity(holder.pid) === holder.process);
 }

@@ -4,7 +4,7 @@ import { listRuns } from '@locmoe/run-format';
 /** Name of this program in the labels of its lines. */
 const SERVICE = 'locmoe';
 
-/** @param directory holds the files of the run's log */
+/** @param directory folder of the files of the run's log */
 export function logFolder(run: string, directory: string): LogFolder {
   return { run, directory, service: SERVICE };
 }

@@ -3,7 +3,7 @@ export interface BestValidation {
   readonly step: number;
   /** Mean over the validation tokens of all domains, in nats. */
   readonly loss: number;
-  /** Number of validations since, none of them better. */
+  /** Number of validations since then, none of which was better. */
   readonly since: number;
 }
 

@@ -32,7 +32,7 @@ export class RunRecorder implements RunListener {
    * Writes `run.json`, by which `status` and `logs` find the run.
    *
    * @param origin fields of `run.json` besides the process and the state
-   * @param generation number of the generation that begins; null if that of another process goes on
+   * @param generation number of the generation that begins; null if another process's generation continues
    */
   constructor(
     private readonly folder: RunFolder,

@@ -33,7 +33,7 @@ export function lastingToken({ token: file }: RunFolder): string | null {
 /**
  * Returns the credentials that the folder of a run holds; NO_SECURITY if it holds none.
  *
- * @throws TrainerError `UNAUTHENTICATED` if it is another user's
+ * @throws TrainerError `UNAUTHENTICATED` if the folder is another user's
  */
 export function securityOfRun({ runId, token: file }: RunFolder): Security {
   try {

@@ -45,7 +45,7 @@ export class RunTotals implements RunListener {
   answerTokens = 0;
   #countedUpTo = 0;
   numRestarts = 0;
-  /** Steps that were done again, and the time lost with them and with waiting for a generation to train. */
+  /** Steps that were repeated, and the time lost to these and to waiting for a generation to train. */
   lostSteps = 0;
   lostS = 0;
   readonly #startedMs = performance.now();
@@ -71,7 +71,7 @@ export class RunTotals implements RunListener {
     for (const layer of layers) this.#layers.set(layer.layer, added(layer, this.#layers.get(layer.layer)));
   }
 
-  /** Routing of all steps, ascending by layer; a step that was done again counts once. */
+  /** Routing of all steps, ascending by layer; a repeated step counts once. */
   get layers(): LayerTotals[] {
     return [...this.#layers.values()].sort((a, b) => a.layer - b.layer);
   }

@@ -49,9 +49,9 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
 }
 
 /**
- * Bytes from the start of an array to that of the next. With large arrays, the same element of each must lie
- * in a different set of the caches: at a distance that is a power of two, they would evict each other, and a
- * pass over four arrays of 128 MiB would take four times as long.
+ * Returns the distance in bytes from the start of an array to that of the next. With large arrays, the same element of
+ * each must lie in a different set of the caches: at a distance that is a power of two, they would evict each other,
+ * and a pass over four arrays of 128 MiB would take four times as long.
  */
 function strideOf(bytes: number, count: number): number {
   if (bytes < L2_PERIOD_BYTES) return LINE_BYTES * Math.ceil(bytes / LINE_BYTES);

@@ -51,14 +51,14 @@ export const equal = binary(0x41);
 /** Bitwise operations. */
 export const and = binary(0x4e);
 export const or = binary(0x50);
-/** The bits of a where the mask has ones, otherwise those of b. */
+/** Returns the bits of a where the mask has ones, otherwise those of b. */
 export const select = (a: Vector, b: Vector, mask: Vector): Vector => [...a, ...b, ...mask, ...simd(0x52)];
 
 /** Operations on the lanes as unsigned 32-bit integers. */
 export const addIntegers = binary(0xae);
 export const shiftLeft = shift(0xab);
 export const shiftRight = shift(0xad);
-/** A vector with the same 32 bits in all four lanes. */
+/** Returns a vector with the same 32 bits in all four lanes. */
 export const bits = (pattern: number): Vector => {
   const lane = new Uint8Array(Uint32Array.of(pattern).buffer);
   return [...simd(0x0c), ...lane, ...lane, ...lane, ...lane];
@@ -71,10 +71,10 @@ function shift(opcode: number) {
 
 /** Arrays and numbers that the kernel declares, for the body of a loop. */
 export interface LoopBody<A extends string, N extends string> {
-  /** The current four elements of an array. */
+  /** Loads the current four elements of an array. */
   load(array: A): Vector;
   store(array: A, value: Vector): void;
-  /** An argument of `run`, in all four lanes. */
+  /** Returns an argument of `run`, in all four lanes. */
   number(name: N): Vector;
   constant(value: number): Vector;
   /** Stores a value in a local, to use it several times. */

@@ -16,7 +16,7 @@ const MOST_REMEMBERED = 1 << 16;
  */
 const MOST_SCORED = 128;
 
-/** Sums over the micro-batches of a step. */
+/** Creates the sums over the micro-batches of a step, all zero. */
 function emptySums(numExperts: number) {
   return {
     met: 0,
@@ -107,7 +107,7 @@ export class ChoiceMeter {
     }
   }
 
-  /** Measures the scores of some tokens. */
+  /** Measures the scores of evenly spaced tokens. */
   #look(sums: LayerState['sums'], { domains, seqLen, tokenIds }: Batch, decision: RoutingDecision): void {
     const { scores, chosenTK, numChoices, keptE } = decision;
     if (scores === undefined) return;
@@ -157,7 +157,7 @@ function ratio(sum: number, count: number): number | null {
   return count === 0 ? null : sum / count;
 }
 
-/** Percentiles over the experts of load relative to the mean load; null if no choice was kept. */
+/** Computes percentiles over the experts of load relative to the mean load; null if no choice was kept. */
 function loadOf(keptE: Float64Array) {
   const total = keptE.reduce((sum, kept) => sum + kept, 0);
   if (total === 0) return null;

@@ -39,16 +39,16 @@ const FIRST = 2;
 /** Timed steps of each degree. */
 const REPETITIONS = 9;
 const OVERLAPPED = 2;
-/** Overlap must be faster by this factor: at equal speed, fewer, larger products leave more cores to others. */
+/** Overlap must be faster by this factor: at equal speed, fewer, larger products leave more cores free. */
 const FASTER = 0.97;
 /** With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step 10). */
 const EVEN_SIZE = 16;
 
 /**
- * Chooses whether to overlap all-to-alls between nodes with experts. The better choice depends on links and
- * cores: overlap splits the experts' work into more and smaller products, and fast links leave little to
- * hide. Once the process is warm, steps alternate between both (adaptive pipelining of Tutel, arXiv
- * 2206.03382, section 3.3); the bits of a step are the same either way.
+ * Chooses whether to overlap all-to-alls between nodes with experts. The better choice depends on links and cores:
+ * overlap splits the experts' work into more and smaller products, and fast links leave little to hide. Once the
+ * process is warm, training steps alternate between both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3);
+ * the bits of a step are the same either way.
  */
 export class OverlapTrial {
   readonly #ms: number[] = [];
@@ -58,7 +58,7 @@ export class OverlapTrial {
     private readonly options: TrialOptions,
   ) {}
 
-  /** Null if the configuration leaves nothing to choose. */
+  /** Creates the trial; returns null if the configuration leaves nothing to choose. */
   static of(model: Pick<LanguageModel, 'useOverlap'>, options: TrialOptions): OverlapTrial | null {
     const { config } = options.assignment;
     const { cluster } = config;
@@ -73,7 +73,7 @@ export class OverlapTrial {
   }
 
   /**
-   * Records the time of that step. All ranks call it after every step; in the trial's last step the call is a
+   * Records the time of the step. All ranks call it after every step; in the trial's last step the call is a
    * collective.
    *
    * @returns true if the trial is over: the faster degree is used from now on

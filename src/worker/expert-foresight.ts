@@ -3,8 +3,8 @@ import type { LanguageModel } from '../model/language-model.js';
 import type { ExpertSlots } from '../parameters/expert-slots.js';
 
 /**
- * Loads experts into memory before a step, and has those of the next step read ahead, where the router
- * chooses by token ids and domains alone: the text of a step is known in advance.
+ * Loads a step's experts into memory before the step, and has the next step's experts read ahead, if the router chooses
+ * by token ids and domains alone: the text of a step is known in advance.
  */
 export class ExpertForesight {
   #next: { readonly step: number; readonly experts: readonly string[] } | null = null;
@@ -14,7 +14,7 @@ export class ExpertForesight {
     private readonly expertsOf: (step: number) => readonly string[],
   ) {}
 
-  /** Null if all experts are in memory, or the router does not choose by token ids and domains alone. */
+  /** Returns null if all experts are in memory, or the router does not choose by token ids and domains alone. */
   static of(
     model: LanguageModel,
     loader: Pick<Loader, 'globalBatchForStep'>,

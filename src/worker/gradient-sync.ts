@@ -33,7 +33,7 @@ export interface GradientSyncOptions {
   readonly replicas: readonly number[];
   /** Ranges of the unfrozen experts that have gradients, equal on all replicas; null for all experts. */
   readonly touched: readonly ParameterRange[] | null;
-  /** All-reduce of the shared gradients, begun during the backward pass. */
+  /** All-reduce of the shared gradients, which has started during the backward pass. */
   readonly sharedSum: GradualAllReduce;
   /** Precision of the gradients of experts between nodes. */
   readonly wirePrecision: WirePrecision;
@@ -45,7 +45,7 @@ export interface GradientSyncOptions {
 }
 
 /**
- * Gradients up to the last parameter that is not frozen, in a group whose parameters keep their places.
+ * Returns the gradients up to the last parameter that is not frozen, in a group whose parameters keep their places.
  * Gradients of frozen parameters among them are zero on every rank.
  */
 export function trainedGradients({ gradients, trained }: ParameterGroup): Float32Array {

@@ -5,10 +5,10 @@ import { placementOf } from '../routing/expert-placement.js';
 import { expertsOfDomain, heldExperts } from '../routing/index.js';
 
 /**
- * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold more
- * than an even share of the experts of the domain's group over all sparse layers, so that its tokens need not
- * cross the network. If the group is spread evenly over all nodes (as without level 1), the domains are
- * split evenly among the nodes, in order. Null with `mixed`.
+ * Returns the preferred ranks of each domain's sequences with data.placement `domain`: the ranks of the nodes that hold
+ * more than an even share of the experts of the domain's group over all sparse layers, so that its tokens need not
+ * cross the network. If the group is spread evenly over all nodes (as without level 1), the domains are split evenly
+ * among the nodes, in order. Null with `mixed`.
  */
 export function homeRanksOfDomain({ data, model, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;

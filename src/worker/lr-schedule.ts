@@ -3,7 +3,7 @@ import type { TrainConfig } from '../config/schema.js';
 type ScheduleFields = 'schedule' | 'warmupSteps' | 'decayShare' | 'learningRate' | 'endLearningRate';
 
 /**
- * Learning rate of the `step`-th update, counted from 1: linear warm-up to `learningRate` at step
+ * Returns the learning rate of the `step`-th update, counted from 1: linear warm-up to `learningRate` at step
  * `warmupSteps`, then by `schedule`:
  *
  * - `cosine`, `linear`: half a cosine, or a line, from there to `endLearningRate` at step `numSteps`.

@@ -41,7 +41,7 @@ export type WorkerCommand =
   | SaveCommand
   | SnapshotKept;
 
-/** The node now holds its ranks' last snapshot and a copy of its neighbour's, which took `ms`. */
+/** The node now holds its own ranks' last snapshot and a copy of its neighbour's; keeping them took `ms`. */
 export interface SnapshotKept {
   readonly type: 'snapshot-kept';
   readonly step: number;

@@ -54,7 +54,7 @@ export function explainNotFinite(
   const gradient = firstGradient(state);
   const activation = firstActivation(state, batches);
   const bad = firstParameter(state) ?? activation ?? gradient;
-  // Sums over ranks have spread NaN from the culprit to the others: only its own loss distinguishes it.
+  // Sums over ranks have spread NaN from the culprit to the other ranks: only the culprit's own loss distinguishes it.
   const mine = Float64Array.of(
     bad === null ? KINDS.length : KINDS.indexOf(bad.kind),
     bad?.order ?? 0,
@@ -67,7 +67,7 @@ export function explainNotFinite(
   throw new TrainerError('INTERNAL', `rank ${culprit} went on although its step was not finite`);
 }
 
-/** The error of a validation whose loss, equal on all ranks, is not finite. A collective, as `explainNotFinite`. */
+/** Returns the error of a validation whose loss, equal on all ranks, is not finite; a collective. */
 export function validationNotFinite(
   state: TrainState,
   batches: readonly Batch[],

@@ -45,10 +45,10 @@ const update = vectorKernel(
   ['gradientScale', 'gain1', 'gain2', 'decay', 'stepSize', 'vScale', 'epsilon'],
   (loop) => {
     const least = loop.constant(LEAST_NORMAL);
-    // Flushes moments to zero that would decay into denormals, such as those of an expert without tokens:
-    // CPUs are a hundred times slower on denormals.
+    // Moments that would decay into denormals, such as those of an expert without tokens, become zero: CPUs are a
+    // hundred times slower on denormals.
     const normal = (x: Vector) => and(x, notLess(abs(x), least));
-    // old + gain (new - old) needs one constant; two would have to sum to one after rounding.
+    // old + gain (new - old) needs one constant; two constants would have to sum to one after rounding.
     const towards = (old: Vector, gain: Vector, next: Vector) => add(old, mul(gain, sub(next, old)));
     const gradient = loop.let(mul(loop.load('gradients'), loop.number('gradientScale')));
     const oldM = loop.let(loop.load('m'));
@@ -65,8 +65,8 @@ const update = vectorKernel(
 );
 
 /**
- * One AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2): decoupled weight decay and
- * value -= rate * mHat / (sqrt(vHat) + epsilon).
+ * Does one AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2): decoupled weight decay and value
+ * -= rate * mHat / (sqrt(vHat) + epsilon).
  *
  * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still represents;
  * a parameter that never had a gradient does not move. An element's result does not depend on its range.
@@ -105,7 +105,7 @@ function startsOf(arrays: StateArrays, begin: number) {
 const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.let(loop.load('gradients'))));
 
 /**
- * Sum of squares of a group's gradients in double precision; the order of summation depends only on their number.
+ * Returns a group's sum of squared gradients in double precision; the order of summation depends only on their number.
  *
  * @param ranges ranges of all gradients that are not zero, summed one after the other; null for the whole group
  */

@@ -34,7 +34,7 @@ interface StepFile {
 
 /** Replays recorded routes. Only the choices of one step are in memory at a time. */
 export class RecordedRoutes {
-  /** @param filesOfStep files by step; those under null belong to every step that has none of its own */
+  /** @param filesOfStep files by step; the files under null belong to every step without an entry */
   constructor(
     private readonly config: Pick<RunConfig, 'model' | 'moe' | 'train'>,
     private readonly filesOfStep: ReadonlyMap<number | null, readonly string[]>,
@@ -43,7 +43,7 @@ export class RecordedRoutes {
   /**
    * Checks that all steps from `first` on were recorded completely, by the number of their rows.
    *
-   * @throws TrainerError `BAD_INPUT`
+   * @throws TrainerError `BAD_INPUT` if a step is incomplete
    */
   async assertRecorded(first: number, last: number): Promise<void> {
     const { model, train } = this.config;
@@ -151,7 +151,7 @@ export class RecordedRoutes {
     }));
   }
 
-  /** The rows of all batches by sequence; padding repeats a sequence of a validation batch in several rows. */
+  /** Returns the rows of all batches by sequence; padding repeats a sequence of a validation batch in several rows. */
   #targetsOf(
     batches: readonly PlacedBatch[],
     givenOfBatch: readonly (readonly GivenChoices[])[],
@@ -210,7 +210,7 @@ export class RecordedRoutes {
  * Checks that all steps from `first` on were recorded completely, and that the first has the text of this run.
  *
  * @param loader loader of whole global batches
- * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT`
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` if they cannot be replayed
  */
 export async function assertReplayable(config: RunConfig, loader: Loader, first: number): Promise<void> {
   const place = placeOfRoutes(config.train.routes);
@@ -264,7 +264,7 @@ function bad(file: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${file}: ${why}`);
 }
 
-/** The name of a step in messages. */
+/** Returns the name of a step in messages. */
 export function nameOf(step: number): string {
   return step === 0 ? 'validation' : `step ${step}`;
 }

@@ -108,7 +108,7 @@ class RouteRecorder {
     };
   }
 
-  /** Sequences are drawn by their index in the global batch, so that all layouts record the same sequences. */
+  /** Draws sequences by their index in the global batch, so that all layouts record the same sequences. */
   #sequencesOf(
     step: number,
     microBatch: number,

@@ -43,7 +43,7 @@ interface TrainingRoutes {
   /** Changes of the validation's batches; undefined if the routers choose during validation. */
   readonly ofValidation: readonly DecisionChange[] | undefined;
   /**
-   * As in `RouteSource`.
+   * Does the same as in `RouteSource`.
    *
    * @param microBatches numbers of the step's micro-batches, counted over the whole run
    */

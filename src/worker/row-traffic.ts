@@ -1,7 +1,7 @@
 import { ROW_DIRECTIONS, type SentRows } from '@locmoe/run-format/row-traffic';
 import type { TransportStats } from '../collectives/transport.js';
 
-/** Rows that this rank sent, by layer and direction; deduplicated rows count in both hops. */
+/** Returns the rows that this rank sent, by layer and direction; deduplicated rows count in both hops. */
 export function sentRowsOf(stats: readonly TransportStats[]): SentRows['sent'] {
   const sums = new Map<
     string,

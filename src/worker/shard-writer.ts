@@ -70,8 +70,8 @@ export class ShardWriter {
   }
 
   /**
-   * Copies tensors to memory that the thread shares. The copy replaces the previous one, which must have been
-   * written. Numbers that are in a file stay there.
+   * Copies tensors to memory that the thread shares. The copy replaces the previous one, which must have been written.
+   * Numbers that are in a file are not copied.
    */
   copy(tensors: RankTensors): RankTensors {
     const inMemory = Object.values(tensors).flatMap((list: readonly SavedTensor[]) =>

@@ -49,7 +49,7 @@ export class Snapshots {
   constructor(private readonly options: SnapshotsOptions) {
     this.#last = options.step;
     const { train, cluster, moe } = options.assignment.config;
-    // Experts that are kept on a disk may not fit in memory.
+    // Experts that are kept on a disk are perhaps too many for memory.
     const first = moe.expertStorage.kind === 'file' ? 0 : FIRST_AFTER;
     const every = train.snapshotEvery === 'auto' ? first : train.snapshotEvery;
     // A run that never restarts has no use for snapshots.
@@ -135,7 +135,7 @@ export class Snapshots {
       return;
     }
     const { assignment, logger } = this.options;
-    // The first rank of a node writes most, so it speaks for the others.
+    // The first rank of a node writes most, so only its failure is a warning.
     const level = assignment.topology.localRank === 0 ? 'warn' : 'info';
     logger[level](`no snapshots of the run's state in memory: ${error.message}`);
   }

@@ -102,7 +102,7 @@ export function inheritModel(
   parameters.pushValues();
 }
 
-/** Checks that the model has all tensors of the checkpoint; an extra one would belong to another model. */
+/** Checks that the model has all tensors of the checkpoint; an extra tensor would belong to another model. */
 function assertAllHavePlaces(model: LanguageModel, { manifest, folder }: Checkpoint): void {
   const { numExperts } = manifest.config.moe;
   // A rank knows only its own experts; all experts have tensors of the same names.
@@ -143,14 +143,14 @@ function loadOptimizer({ parameters, expertUpdates }: LanguageModel, checkpoint:
     else updatesE.fill(checkpoint.manifest.data.nextStep);
 }
 
-/** This rank's part of a checkpoint: rank 0 writes the shared parameters, the first replica its experts. */
+/** Returns this rank's part of a checkpoint: rank 0 has the shared parameters, the first replica its experts. */
 export function tensorsToSave(state: TrainState): RankTensors {
   const { rank } = state.transport.topology;
   return partOf(state, { writesShared: rank === 0, writesExperts: rank === state.replicas[0] });
 }
 
 /**
- * This rank's part of its node's snapshot: each node has the shared parameters, from its first rank, and its
+ * Returns this rank's part of its node's snapshot: each node has the shared parameters, from its first rank, and its
  * own experts.
  */
 export function tensorsToKeep(state: TrainState): RankTensors {
@@ -235,7 +235,7 @@ function moments(ranges: readonly ParameterRange[], { m, v }: ParameterGroup): N
   ];
 }
 
-/** Checksum of the shared parameters, which must be equal on all ranks. */
+/** Returns a checksum of the shared parameters, which must be equal on all ranks. */
 export function crc32OfShared({ model }: TrainState): number {
   const { values } = model.parameters.shared;
   return crc32(Buffer.from(values.buffer, values.byteOffset, values.byteLength));

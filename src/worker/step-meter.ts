@@ -15,11 +15,11 @@ const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce
 
 const runQueue = new RunQueue();
 
-/** The results of a step, equal on all ranks except for the passes. */
+/** The results of a training step, equal on all ranks except for the forward and backward passes. */
 export interface TrainedStep {
   readonly step: number;
   readonly batches: readonly Batch[];
-  /** Passes by micro-batch. */
+  /** Forward and backward passes by micro-batch. */
   readonly passes: readonly Pass[];
   readonly loss: number;
   readonly auxiliaryLoss: number;
@@ -48,7 +48,7 @@ export class StepMeter {
     transport.takeStats();
   }
 
-  /** To be called when the gradients are reduced: later exchanges do not count as part of the step. */
+  /** Called when the gradients are reduced: later exchanges do not count as part of the step. */
   endReduction(): void {
     this.#reduceStats = this.transport.takeStats();
   }
@@ -57,7 +57,7 @@ export class StepMeter {
     this.#updateBegunMs = performance.now();
   }
 
-  /** Ends the update and the step. */
+  /** Ends the update and the step; returns the report. */
   report({ passes, batches, skipped, ...trained }: TrainedStep): MeasuredStep {
     const endedMs = performance.now();
     const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);

@@ -67,9 +67,9 @@ export interface StepInput {
 const NO_WISHES = { timeUsed: 0, snapshot: { refusals: 1, cost: 0 } };
 
 /**
- * One step: an update of all parameters, which every rank calls. Gradients are summed over the micro-batches,
- * so that only the activations of one are held at a time. The sums are reduced over the ranks once, during
- * the backward pass of the last micro-batch.
+ * Does one training step, an update of all parameters; every rank calls it. Gradients are summed over the
+ * micro-batches, so that only the activations of one micro-batch are held at a time. The sums are reduced over the
+ * ranks once, during the backward pass of the last micro-batch.
  *
  * If a loss or the gradient is not finite, all ranks skip the step: parameters, moments and the routers'
  * state stay as they were.

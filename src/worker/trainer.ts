@@ -38,9 +38,7 @@ import {
 import { type StepOutcome, type TrainState, trainStep } from './train-step.js';
 import { type ValidationOptions, validate } from './validation.js';
 
-/**
- * Steps between two full garbage collections. Only these free what survives the young generation, about 0.3 MB a step.
- */
+/** Steps between two full garbage collections, without which memory would grow by about 0.3 MB a step. */
 const COLLECT_EVERY = 50;
 
 export interface TrainerOptions {
@@ -66,7 +64,7 @@ export class Trainer {
   readonly writer: ShardWriter;
   /** Receives the coordinator's commands about a checkpoint that is being saved. */
   readonly saver: CheckpointSaver;
-  /** Takes snapshots; is told when the node holds the last one. */
+  /** Takes snapshots; is told when the node holds the last snapshot. */
   readonly snapshots: Snapshots;
   /** Training time of earlier generations, in seconds. */
   readonly #secondsBefore: number;
@@ -90,7 +88,7 @@ export class Trainer {
     this.snapshots = new Snapshots({ ...options, writer: this.writer, step: this.#step });
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
-    // The best checkpoint of another run is not in this one's folder.
+    // The best checkpoint of another run is not in this run's folder.
     if (config.train.earlyStop !== null && checkpoint?.manifest.runId === runId) this.#best = best;
   }
 
@@ -153,7 +151,7 @@ export class Trainer {
     this.#begunMs = performance.now();
     try {
       if (config.cluster.exchange === 'auto') useFasterForm(this.state.model, this.options);
-      // Measures the inherited weights on this text before they are trained on it.
+      // This validation measures the inherited weights on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
       let trial = OverlapTrial.of(this.state.model, this.options);
       while (this.#step < numSteps) {

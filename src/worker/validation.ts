@@ -13,8 +13,8 @@ export interface ValidationOptions extends Pick<LossOptions, 'gateControl' | 'ch
 }
 
 /**
- * Mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in
- * nats per token. All ranks call it and get the same numbers.
+ * Returns the mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in
+ * nats per token. A collective: all ranks get the same numbers.
  */
 export function validate(
   model: LanguageModel,

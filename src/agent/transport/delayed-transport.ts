@@ -5,22 +5,22 @@ import type { FrameSender, PeerTransport } from './peer-transport.js';
 /** Approximate size of a grant of credit on a slow link. */
 const CREDIT_BYTES = 40;
 
-/** Each stream sends its frames at the given speed. */
+/** Limits each stream's frames to the given speed. */
 export function slowTransport(base: PeerTransport, speed: LinkSpeed): PeerTransport {
   return { pull: base.pull, serve: (call) => delayed(base.serve(call), new LinkLimit(speed)) };
 }
 
 /**
- * Faults of the link delay frames in both directions, and the credit that is granted for those that come.
+ * Lets faults of the link delay frames in both directions, and the credit that is granted for received frames.
  *
- * @param base whose `pull` does not use memory again that its receiver has taken
+ * @param base transport whose `pull` does not reuse memory that its receiver has taken
  */
 export function faultyTransport(base: PeerTransport, link: FaultyLink): PeerTransport {
   return {
     async pull(options, receiver) {
       const connection = link.connection();
       const pulled = base.pull(options, {
-        // There is no place before the delay is over.
+        // Delayed bytes must not be written to their destination yet.
         place: () => null,
         filled: () => undefined,
         take: (bytes) =>
@@ -39,7 +39,7 @@ export function faultyTransport(base: PeerTransport, link: FaultyLink): PeerTran
   };
 }
 
-/** Copies frames, as they outlast their places, and sends them when `connection` has carried them. */
+/** Copies frames, as the memory of their parts is reused, and sends them when `connection` has carried them. */
 function delayed(sender: FrameSender, connection: FaultyConnection): FrameSender {
   let numHeld = 0;
   let isClosed = false;

@@ -10,12 +10,12 @@ import type { FrameSender, PeerTransport, PullError, ServedCall } from './peer-t
 
 /** Greatest DATA frame that a direct stream may be sent. */
 const MAX_DATA_FRAME_BYTES = (1 << 20) + (1 << 16);
-/** Time between two looks whether the kernel has taken the last bytes of a stream. */
+/** Interval between two checks whether the kernel has taken the last bytes of a stream. */
 const DRAIN_POLL_MS = 5;
 
 const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
-/** Decodes a status message of gRPC, which is percent-encoded; one that is not stays as it is. */
+/** Decodes a percent-encoded status message of gRPC; any other text stays unchanged. */
 function decoded(message: string): string {
   try {
     return decodeURIComponent(message);
@@ -24,7 +24,7 @@ function decoded(message: string): string {
   }
 }
 
-/** The socket reads payload to where the receiver wants it, from any server of gRPC. */
+/** Opens a stream from any gRPC server; the socket reads payload directly into the receiver's memory. */
 export const pullDirectly: PeerTransport['pull'] = (options, receiver) => {
   const { address, security, keepaliveMs, timeoutMs, open } = options;
   const direct = new DirectCall({
@@ -69,7 +69,7 @@ export const pullDirectly: PeerTransport['pull'] = (options, receiver) => {
     });
     stream.once('response', (headers) => {
       take(headers);
-      // A refusal; this side of the call is open, and nobody would close it.
+      // After a refusal, this side of the call is still open, and nothing else would close it.
       if (outcome !== null) direct.destroy();
       else if (headers[':status'] !== 200) cancel(`HTTP status ${headers[':status']}`);
       else {
@@ -82,12 +82,12 @@ export const pullDirectly: PeerTransport['pull'] = (options, receiver) => {
       take(headers);
       direct.destroy();
     });
-    // There is no data for it, and without a reader it does not end.
+    // This stream carries no data, but without a reader it would not end.
     stream.resume();
   });
 };
 
-/** Sends frames from where their parts lie, on the connection that the client of the call has named. */
+/** Sends frames without copying their parts, on the connection that the client of the call has named. */
 export function serveDirectly(call: ServedCall, connection: DirectConnection): FrameSender {
   return {
     send: (parts, done) => connection.send(parts, done),

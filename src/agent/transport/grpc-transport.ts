@@ -9,7 +9,7 @@ export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
 
 const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
-/** All bytes pass through Node's HTTP/2 and grpc-js, as messages in memory of their own. */
+/** Sends all bytes through Node's HTTP/2 and grpc-js, which copies each message to a separate buffer. */
 export const grpcTransport: PeerTransport = {
   pull({ address, security, keepaliveMs, timeoutMs, open }, receiver) {
     const client = new Client(address, security.channelCredentials, {
@@ -53,7 +53,7 @@ export const grpcTransport: PeerTransport = {
         }
       });
       call.on('error', () => {
-        // The handler of `status` says the same.
+        // The handler of `status` reports the same error.
       });
     });
   },

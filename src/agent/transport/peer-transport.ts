@@ -5,8 +5,8 @@ import type { ByteReceiver } from '../../rpc/http2/direct-client.js';
 import type { Security } from '../../rpc/security.js';
 
 /**
- * A way for frames to travel between nodes. The receiving node opens a call of `Collectives.Pull` and the sending node
- * serves it; `selectTransport` says which way both go.
+ * A way to send frames between nodes. The receiving node opens a call of `Collectives.Pull` and the sending node serves
+ * it; `selectTransport` chooses the way.
  */
 export interface PeerTransport {
   /**
@@ -16,7 +16,7 @@ export interface PeerTransport {
    *   the stream, and `ended` quotes it
    */
   pull(options: PullOptions, receiver: ByteReceiver): Promise<PullCall>;
-  /** Returns what sends frames to the node that has opened a call, which must not be answered before. */
+  /** Returns the sender of frames to the node that has opened a call, which must not be answered before. */
   serve(call: ServedCall): FrameSender;
 }
 
@@ -40,9 +40,9 @@ export interface PullCall {
   write(request: PullRequestInput): void;
   /** Asks the other side to end the stream. */
   end(): void;
-  /** Breaks it for a reason, which `ended` quotes. */
+  /** Breaks the stream for a reason, which `ended` quotes. */
   cancel(why: string): void;
-  /** Resolves when it is over, after which no bytes arrive: to null if it ended well, else to what broke it. */
+  /** Resolves once the stream is over and no more bytes arrive: to null if it ended well, else to what broke it. */
   readonly ended: Promise<string | null>;
 }
 
@@ -52,8 +52,8 @@ export type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
 /**
  * Sends a frame in parts, the first of which is its head.
  *
- * @param parts stay as they are until `done`
- * @param done called once they may change; never if the stream breaks
+ * @param parts must not change until `done` is called
+ * @param done called once the parts may change; never if the stream breaks
  */
 export type SendFrame = (parts: readonly Uint8Array[], done: () => void) => void;
 
@@ -62,6 +62,6 @@ export interface FrameSender {
   readonly send: SendFrame;
   /** True if the kernel has all that `send` was given, or the stream broke. */
   readonly isDrained: boolean;
-  /** Ends the call after all that is on its way; no part is read after at most `timeoutMs`, when this resolves. */
+  /** Ends the call once all frames are sent; resolves within `timeoutMs`, and no part is read after that. */
   close(timeoutMs: number): Promise<void>;
 }

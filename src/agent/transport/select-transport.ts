@@ -18,10 +18,10 @@ export interface TransportOptions {
   readonly faultyLink?: FaultyLink | null;
 }
 
-/** Picks the way in which this node reads; it writes in the one that the reader's connection asks for. */
+/** Picks the transport by which this node reads; it writes by the one that the reader's connection asks for. */
 export function selectTransport(options: TransportOptions): PeerTransport {
   const { stream, findDirect, interNodeLink, faultyLink } = options;
-  // A fault holds bytes back, which a direct stream would read to where they belong at once.
+  // A fault holds bytes back, but a direct stream would read them into their destination at once.
   const isDirect = stream !== 'grpc-js' && faultyLink == null;
   let transport: PeerTransport = {
     pull: isDirect ? pullDirectly : grpcTransport.pull,

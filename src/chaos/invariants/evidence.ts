@@ -16,17 +16,17 @@ import { type RunConfig, runSchema } from '../../config/schema.js';
 import { type ChaosRecord, readChaosRecords } from '../chaos-record.js';
 
 export interface CheckpointEvidence {
-  /** Name of its folder. */
+  /** Name of the checkpoint's folder. */
   readonly folder: string;
   readonly step: number;
-  /** Generation that wrote it; null if its manifest cannot be read. */
+  /** Generation that wrote the checkpoint; null if its manifest cannot be read. */
   readonly generation: number | null;
-  /** Reason why it does not load; null if it does, with all its hashes. */
+  /** Reason why the checkpoint does not load; null if it loads and all hashes match. */
   readonly problem: string | null;
   readonly tensors: readonly string[];
 }
 
-/** Facts about a run from outside of its folder; null where they are unknown. */
+/** Facts about a run that are not in its folder; null where they are unknown. */
 export interface Circumstances {
   /** Folder of a run of the same configuration without faults. */
   readonly twin: string | null;

@@ -38,7 +38,7 @@ export function oneGenerationAtATime({ journal }: RunEvidence): string[] {
   return violations;
 }
 
-/** I2: everything that was accepted was of the newest generation. */
+/** I2: everything that the coordinator accepted came from the newest generation. */
 export function nothingFromOlderGenerations({ journal, records, checkpoints }: RunEvidence): string[] {
   const violations: string[] = [];
   let newest = 0;

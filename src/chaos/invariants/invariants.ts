@@ -12,12 +12,12 @@ interface Invariant {
   readonly violations: (evidence: RunEvidence) => readonly string[];
 }
 
-/** False for runs of earlier versions, which kept no journal. */
+/** Tells whether the run kept a journal, as runs of earlier versions did not. */
 function hasJournal({ journal }: RunEvidence): boolean {
   return journal.length > 0;
 }
 
-/** Invariants of every run, whatever happens to it. */
+/** Invariants of every run, whatever happens to the run. */
 export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   I1: {
     promise: 'one generation at a time',
@@ -84,7 +84,7 @@ function checkpointsLoad({ checkpoints, faults, journal }: RunEvidence): string[
   return violations;
 }
 
-/** I5: every checkpoint has every tensor of the model once, the same ones as the others. */
+/** I5: every checkpoint has every tensor of the model once, and all checkpoints have the same tensors. */
 function checkpointsAreWhole({ checkpoints, config }: RunEvidence): string[] {
   const sound = checkpoints.filter(({ problem }) => problem === null);
   const all = new Set(sound.flatMap(({ tensors }) => tensors));
@@ -101,7 +101,7 @@ function checkpointsAreWhole({ checkpoints, config }: RunEvidence): string[] {
   return violations;
 }
 
-/** I6: every routed token was combined or is counted as dropped, at every expert, and travelled somewhere. */
+/** I6: at every expert, each routed token was kept or counted as dropped; all kept tokens are counted as sent. */
 function tokensAreConserved({ records }: RunEvidence): string[] {
   return stepsOf(records).flatMap(({ step, layers }) =>
     layers.flatMap(({ layer, routed, kept, overCapacity, notChosen, sameWorker, sameNode, otherNode }) => {

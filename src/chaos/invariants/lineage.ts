@@ -29,7 +29,7 @@ function firstStart(journal: RunEvidence['journal']): number {
   return journal.find((entry) => entry.type === 'generation')?.from.step ?? 0;
 }
 
-/** I7: the losses are those of a run without faults; bit for bit on one layout of ranks. */
+/** I7: the losses equal those of a run without faults, bit for bit if the layout of the ranks is the same. */
 export function lossesAreThoseOfTheTwin({ config, journal, records, twin }: RunEvidence): string[] {
   const expected = new Map(stepsOf(twin?.records ?? []).map(({ step, loss }) => [step, loss]));
   const layouts = journal.filter((entry) => entry.type === 'generation');
@@ -39,7 +39,7 @@ export function lossesAreThoseOfTheTwin({ config, journal, records, twin }: RunE
   const allowed = isSame ? 0 : RELATIVE_DIFFERENCE;
   const different = stepsOf(records).filter(({ step, loss }) => {
     const other = expected.get(step);
-    // Null for a step that was skipped.
+    // The loss of a skipped step is null.
     if (other === undefined || loss === null || other === null) return loss !== other;
     return Math.abs(loss - other) > allowed * Math.abs(other);
   });

@@ -29,7 +29,7 @@ const configSchema = z.object({
   modules_to_save: z.array(z.never()).nullish(),
 });
 
-/** Names of the two matrices of a pair, by the name of the published matrix. */
+/** Returns the names of the two matrices of a pair, by the name of the published matrix. */
 export function adapterPair(published: string): { readonly a: string; readonly b: string } {
   const module = `base_model.model.${published.replace(/\.weight$/, '')}`;
   return { a: `${module}.lora_A.weight`, b: `${module}.lora_B.weight` };

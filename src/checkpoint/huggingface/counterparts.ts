@@ -15,7 +15,7 @@ export interface Counterpart {
   readonly factor: number;
 }
 
-/** A published tensor that models of family mixtral do not have: it has no effect if all of it is 0. */
+/** A published tensor that models of family mixtral do not have; it has no effect if all its elements are 0. */
 export type Absent = Pick<Counterpart, 'published' | 'shape'>;
 
 type Sections = Pick<RunConfig, 'model' | 'moe'>;
@@ -29,7 +29,7 @@ const BLOCK_SPARSE_MOE = { w_gate: 'w1', w_in: 'w3', w_out: 'w2' } as const;
  */
 const HALF_OPEN_GATE = 2;
 
-/** The counterparts of all parameters of a model except its router's state. Experts are numbered as in the model. */
+/** Returns the counterparts of all parameters but not of the router's state; experts are numbered as in the model. */
 export function counterparts(config: Sections, architecture: Architecture): Counterpart[] {
   const { model } = config;
   const { dModel: d, vocabSize } = model;
@@ -64,7 +64,7 @@ export function counterparts(config: Sections, architecture: Architecture): Coun
 }
 
 /**
- * The tensors of an architecture that models of family mixtral do not have.
+ * Returns the tensors of an architecture that models of family mixtral do not have.
  *
  * @param sharedWidth hidden units of the architecture's shared expert, used where the model has none
  */

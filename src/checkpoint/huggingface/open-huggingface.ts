@@ -16,9 +16,7 @@ const DERIVED = /\.rotary_emb\.inv_freq$/;
 /** Files that only locmoe's folders hold; a run folder has a config.json as well. */
 const OF_OURS = [MANIFEST_FILE, 'run.json', 'metrics.ndjson', 'checkpoints'];
 
-/**
- * True for a folder of a model for transformers or of an adapter to one; false for a folder of locmoe, or any other.
- */
+/** Tells whether a folder has a model for transformers, or an adapter to one, and is not one of locmoe's folders. */
 export function isHuggingFace(folder: string): boolean {
   const has = (name: string) => existsSync(path.join(folder, name));
   return (has(CONFIG_FILE) || has(ADAPTER_CONFIG)) && !OF_OURS.some(has);
@@ -99,7 +97,7 @@ function assertSame(
       throw bad(`${folder}: models of family mixtral have no place for tensor ${name}`);
 }
 
-/** The matrices that may have a pair, [outputs, inputs]: a pair of the embedding has another form. */
+/** Returns the matrices that may have a pair, [outputs, inputs]: a pair of the embedding has another form. */
 function matricesOf(known: readonly Counterpart[]): ReadonlyMap<string, readonly number[]> {
   return new Map(
     known

@@ -181,12 +181,12 @@ function unsupportedMixture(fields: Fields): string | undefined {
   return undefined;
 }
 
-/** Whether biases are added to queries, keys and values. */
+/** Tells whether biases are added to queries, keys and values. */
 function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
   return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
 }
 
-/** Null for the hidden size divided by the number of heads. Only Qwen3 has another default. */
+/** Returns the size of a head; null for hidden size / number of heads. Only Qwen3 has another default. */
 function headDimOf({ architectures: [architecture], head_dim, hidden_size, num_attention_heads }: Fields) {
   const size = head_dim ?? (architecture === 'Qwen3ForCausalLM' ? 128 : null);
   return size === hidden_size / num_attention_heads ? null : size;
@@ -219,7 +219,7 @@ function scalingOf(fields: Fields) {
   return fields.rope_scaling ?? fields.rope_parameters;
 }
 
-/** Until transformers 5, rope_theta stands beside `rope_scaling`. */
+/** Returns rope_theta, which before transformers 5 is beside `rope_scaling`. */
 function ropeThetaOf(fields: Fields): number | undefined {
   return fields.rope_parameters?.rope_theta ?? fields.rope_theta;
 }

@@ -39,7 +39,7 @@ export function unsupportedScaling(rope: Rope | null | undefined): string | unde
   return missing === undefined ? undefined : `rope_scaling ${type} has no ${missing}`;
 }
 
-/** Value of `model.ropeScaling`, not yet validated; null for no scaling. */
+/** Returns the value of `model.ropeScaling`, not yet validated; null for no scaling. */
 export function ropeScalingOf(rope: Rope | null | undefined): object | null {
   const type = typeOf(rope);
   if (type === 'default') return null;
@@ -47,7 +47,7 @@ export function ropeScalingOf(rope: Rope | null | undefined): object | null {
   return { type, ...Object.fromEntries(fields.map(([field, own]) => [own, rope![field]])) };
 }
 
-/** Value of `rope_scaling` for `model.ropeScaling`, the inverse of `ropeScalingOf`. */
+/** Returns `rope_scaling` for a value of `model.ropeScaling`: the inverse of `ropeScalingOf`. */
 export function publishedScaling(scaling: RopeScaling | null): object | null {
   if (scaling === null) return null;
   const fields = Object.entries(FIELDS[scaling.type]!);

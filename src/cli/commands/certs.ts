@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { wholeNumber } from './options.js';
 
-/** `locmoe certs`: certificates and a join token for a cluster. */
+/** `locmoe certs`: creates certificates and a join token for a cluster. */
 export function certsCommand(command: Command): void {
   command
     .requiredOption('--out <dir>', 'folder for the files; none is overwritten')

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { InspectOptions } from '../data-inspection.js';
 import { collect } from './options.js';
 
-/** `locmoe data`: inspects the data that a training would read. */
+/** `locmoe data`: inspects the data that a training run would read. */
 export function dataCommand(command: Command): void {
   command
     .command('inspect')

@@ -32,7 +32,7 @@ const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
 };
 const CLOZE_SEQUENCES = 256;
 
-/** `locmoe eval`: loss on the validation text, multiple choice, cloze, and comparisons of answers. */
+/** `locmoe eval`: measures loss on the validation text, multiple choice and cloze, and compares answers. */
 export function evalCommand(command: Command): void {
   command
     .option('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')

@@ -88,7 +88,7 @@ function rankTable({ ranks }: FlightReport): string {
   });
 }
 
-/** A table of its own is needed, since one with both would be wider than a terminal. */
+/** Formats a separate table of lags, since a combined one would be wider than a terminal. */
 function lagTable(report: FlightReport): string {
   const rows = report.ranks.map(({ rank, waitChain }) => {
     const { timesLast, medianLateMs } = lagOf(report, rank);

@@ -121,7 +121,7 @@ async function print(inference: Inference, options: GenerateOptions, signal: Abo
   for (const piece of generate(inference, options)) {
     text += piece;
     process.stdout.write(shown(piece));
-    // Yields to signals and to the reader of the output.
+    // This wait yields to signals and to the reader of the output.
     await setImmediate();
     if (signal.aborted) break;
   }

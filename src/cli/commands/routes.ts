@@ -7,10 +7,10 @@ import type { TrafficOptions } from '../routes/traffic.js';
 import { collect, numberFrom, wholeNumber } from './options.js';
 
 const MAX_TOKENS = 100_000;
-/** Greatest load of a rank over the mean, at which the others wait for it twice as long as they work. */
+/** Limit on a rank's load relative to the mean: at this load, the other ranks wait twice as long as they work. */
 const MAX_LOAD = 3;
 
-/** `locmoe routes`: which experts tokens choose, and what decides it. */
+/** `locmoe routes`: shows which experts tokens choose, and what decides the choice. */
 export function routesCommand(command: Command): void {
   command
     .command('record')

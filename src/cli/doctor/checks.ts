@@ -33,7 +33,7 @@ const MB = 1e6;
 const GB = 1e9;
 /** Memory of TensorFlow and the JavaScript around it, for two workers, the fewest that can exchange data. */
 const LEAST_MEMORY = 1 * GB;
-/** Two nodes of two ranks on this machine, with the default `cluster.ringBytes`. */
+/** Shared memory of two nodes of two ranks each, with the default `cluster.ringBytes`. */
 const LEAST_SHARED_MEMORY = 44 * MB;
 const LEAST_DISK = 0.5 * GB;
 /** Slewing does not shift the clock by more than this during the check. */
@@ -64,7 +64,7 @@ const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
   'python, torch': torch,
 };
 
-/** Checks this machine; every check ends by itself within a minute. */
+/** Checks this machine; every check ends within a minute. */
 export async function* findings(): AsyncGenerator<Finding> {
   for (const [name, check] of Object.entries(CHECKS)) {
     const found = await Promise.resolve()

@@ -16,7 +16,7 @@ import { removeAbandoned, workMark } from '../../os/work-folder.js';
 import { routerPolicy } from '../../routing/index.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
-/** Steps of the speed measurement: the first one compiles, and the next are still slower than those of a long run. */
+/** Steps of the speed measurement; the first one compiles, and the next are still slower than in a long run. */
 const STEPS = 6;
 const STEPS_TIMED = 3;
 const MEMORY_INTERVAL_MS = 250;
@@ -69,9 +69,9 @@ export interface TrialReport {
 }
 
 /**
- * Trains a configuration as `locmoe train` does: its first step both in its own layout and in one process,
- * for comparison, and a few steps for the speed. Leaves only the prepared dataset, which a training also
- * needs; a checkpoint beside it is temporary.
+ * Trains a configuration as `locmoe train` does: its first step both in its own layout and in one process, for
+ * comparison, and a few steps for the speed. Leaves only the prepared dataset, which a training run needs too; a
+ * checkpoint beside it is temporary.
  *
  * @throws TrainerError if a run fails, with its output; `INTERRUPTED`
  */
@@ -142,7 +142,7 @@ async function runTrial(
   }
 }
 
-/** Configuration of the trial: it ends with a checkpoint, and nothing depends on the layout by design. */
+/** Returns the configuration of the trial: it ends with a checkpoint, and nothing depends on the layout by design. */
 function trialConfig(config: RunConfig, steps: number): RunConfig {
   const looksAtNodes = 'localityLossWeight' in routerPolicy(config.moe.router).fields;
   return {
@@ -173,7 +173,7 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
   interruption.throwIfAborted();
   const child = spawn(process.execPath, [CLI, 'train', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    // A process group of its own makes Ctrl-C in a terminal reach this process alone.
+    // A separate process group makes Ctrl-C in a terminal reach this process alone.
     detached: true,
   });
   let said = '';
@@ -224,7 +224,7 @@ function stepsOf(records: readonly MetricsRecord[]): TrialRun['steps'] {
   });
 }
 
-/** Builds an error from the output of a training, without advice about its folder, which is deleted. */
+/** Builds an error from the output of a training run, without advice about its folder, which is deleted. */
 function failureOf(code: number | null, said: string): TrainerError {
   const kinds: Readonly<Record<number, ErrorCode>> = {
     [EXIT.badConfig]: 'BAD_INPUT',

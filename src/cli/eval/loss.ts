@@ -18,7 +18,7 @@ import { openText } from '../prepare-text.js';
 
 interface LossOptions {
   readonly checkpoint: string;
-  /** Number of sequences of each domain; undefined for those that the training validates with. */
+  /** Number of sequences of each domain; undefined for the sequences that the training run validates with. */
   readonly sequences: number | undefined;
   readonly dataDir: string;
   readonly json: boolean;
@@ -66,7 +66,7 @@ export async function evaluateLoss(options: LossWithRoutes): Promise<void> {
   if (isTrainedHere(manifest)) console.log(tokensText(sameAsTraining, inTraining));
 }
 
-/** Tells whether a training of this program saved the checkpoint; a published model has no generation. */
+/** Tells whether a training run of this program saved the checkpoint; a published model has no generation. */
 export function isTrainedHere({ generation }: Pick<Manifest, 'generation'>): boolean {
   return generation > 0;
 }
@@ -78,7 +78,7 @@ function tokensText(sameAsTraining: boolean, inTraining: number): string {
 }
 
 /**
- * Computes the loss of each domain on the sequences that the training validates with, or on the requested number.
+ * Computes the loss of each domain on the training run's validation sequences, or on the requested number.
  *
  * @throws TrainerError as `evaluate`
  */
@@ -110,7 +110,7 @@ function assertRoutes(routes: string): void {
     );
 }
 
-/** The batches of a validation, in the order of its sequences. */
+/** Returns the batches of a validation, in the order of the validation's sequences. */
 export function validationBatches(
   { config }: Pick<Inference, 'config'>,
   dataset: Dataset,

@@ -75,7 +75,7 @@ export class ScorerPool implements Scorer {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       // The default serialization, JSON, has no -Infinity.
       serialization: 'advanced',
-      // A process group of its own makes Ctrl-C in a terminal reach this process alone.
+      // A separate process group makes Ctrl-C in a terminal reach this process alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV, OMP_NUM_THREADS: String(this.#threads) },
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
@@ -91,7 +91,7 @@ function processBytes(config: RunConfig): number {
   const widest = Math.max(dFeedForward, expertWidthOf(config) * Math.max(1, config.moe.sharedExperts));
   const { shared, model } = parameterCounts(config);
   const values = shared + expertsInMemory(config, { expertsOfRank: model - shared });
-  // The sum counts TensorFlow's copy, the transposed embedding, and a pass: inputs and outputs of attention and
+  // The sum counts TensorFlow's copy, the transposed embedding, and a forward pass: inputs and outputs of attention and
   // experts.
   const numbers =
     (usesOneDnn() ? 1 : 2) * values + vocabSize * dModel + ROWS_AT_ONCE * (8 * dModel + 2 * widest);

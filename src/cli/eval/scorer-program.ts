@@ -33,6 +33,6 @@ function reply({ folder, texts }: ScoreRequest): ScoreReply {
 }
 
 process.on('message', (request: ScoreRequest) => {
-  // If nobody listens any more, this process ends by itself.
+  // A failed send needs no handling: without its parent this process ends.
   process.send?.(reply(request), undefined, undefined, () => undefined);
 });

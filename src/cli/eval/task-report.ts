@@ -11,7 +11,7 @@ export interface TaskReport extends GroupSummary {
   readonly task: { readonly files: readonly string[] };
   readonly domain: string;
   readonly shots: number;
-  /** Questions asked of each file; null if all were asked. */
+  /** Number of questions asked of each file; null if all were asked. */
   readonly limit: number | null;
   readonly notForReporting: boolean;
   /** `model.seqLen` of the checkpoint. */

@@ -7,7 +7,7 @@ import type { ScorerPool } from './scorer-pool.js';
 /**
  * Asks questions and shows progress until all are answered or Ctrl-C is pressed; then ends the processes of `scorer`.
  *
- * @throws TrainerError `INTERRUPTED`
+ * @throws TrainerError `INTERRUPTED` after Ctrl-C
  */
 export async function untilAnswered<Result>(
   scorer: ScorerPool,

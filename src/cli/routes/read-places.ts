@@ -64,12 +64,12 @@ export async function* routesByFile({ places, from, to }: RoutePlaces): AsyncGen
     );
 }
 
-/** Lists the Parquet files of all places. @throws TrainerError `BAD_INPUT` if a place has none */
+/** Lists the Parquet files of all places; throws `BAD_INPUT` if a place has none. */
 export function routeFiles(places: readonly string[]): string[] {
   return places.flatMap(filesIn);
 }
 
-/** The file, or all files of a run. */
+/** Returns the file, or all files of a run. */
 function filesIn(place: string): string[] {
   const stats = statSync(place, { throwIfNoEntry: false });
   if (stats === undefined) throw new TrainerError('BAD_INPUT', `${place}: there is no such file or run`);

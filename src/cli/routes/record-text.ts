@@ -55,7 +55,7 @@ export async function* recordText(inference: Inference, text: RecordedText): Asy
   if (sequence === 0) throw new TrainerError('BAD_INPUT', `--text ${text.patterns.join(' ')}: has no text`);
 }
 
-/** Tokens of all documents, each followed by the end-of-text token. */
+/** Yields the tokens of all documents, each followed by the end-of-text token. */
 async function* tokensOf(
   { tokenizer, config }: Inference,
   { patterns, domain }: RecordedText,

@@ -103,7 +103,7 @@ class CsvWriter implements Pick<RoutesWriter, 'write' | 'abandon'> {
 
 const NAMES = Object.keys(ROUTE_COLUMNS) as RouteColumn[];
 
-/** Needs no quoting, as domains, outcomes and links contain neither commas nor quotation marks. */
+/** Formats a cell, which needs no quoting: domains, outcomes and links have neither commas nor quotation marks. */
 function cell(value: string | number | null): string {
   return value === null ? '' : String(value);
 }

@@ -48,7 +48,7 @@ async function routesIn({ checkpoint, text, ...options }: ReportOptions): Promis
   return rows;
 }
 
-/** Texts of tokens, by the tokenizer of the checkpoint or of a run among the places; otherwise token ids. */
+/** Returns texts of tokens by the tokenizer of the checkpoint or of a run among the places, otherwise token ids. */
 function tokenTextOf({ checkpoint, places }: ReportOptions): TokenText {
   for (const place of checkpoint === undefined ? places : [checkpoint])
     try {

@@ -30,7 +30,7 @@ const trainedPart = z.object({
   train: z.object({ only: z.string().nullable(), freeze: z.array(z.string()) }),
 });
 
-/** Rows sent in the steps of a run, and in those of them whose routes are recorded. */
+/** Rows sent in all steps of a run, and in the steps whose routes are recorded. */
 interface Traffic {
   readonly run: string;
   readonly steps: number;
@@ -41,7 +41,7 @@ interface Traffic {
   /** Mean bytes of a step by link. */
   readonly bytes: Links;
   readonly byNode: Links;
-  /** Ratio of the greatest to the mean, averaged over the steps; null where it was not recorded. */
+  /** Ratio of the greatest to the mean, averaged over the steps; null where nothing was recorded. */
   readonly imbalance: {
     readonly load: number | null;
     readonly time: number | null;
@@ -216,7 +216,7 @@ function together(before: ComparedTraffic | undefined, each: ComparedTraffic): C
   };
 }
 
-/** The sum of two matrices, of the size of the larger one. */
+/** Returns the sum of two matrices, as large as the larger one. */
 function added(a: Links, b: Links): number[][] {
   const size = Math.max(a.length, b.length);
   return Array.from({ length: size }, (_, from) =>

@@ -89,8 +89,8 @@ function progressOf(
 }
 
 /**
- * Reads the metrics from their end: the last step, the validations back to one of that step or earlier, and whether the
- * checkpoint is recorded.
+ * Reads the metrics from their end: the last step, the validations back to the last one of that step or earlier, and
+ * whether the checkpoint is recorded.
  */
 function lastOf(metrics: string, committed: Adoption['committed']) {
   let step: number | null = null;

@@ -45,7 +45,7 @@ export function thisMachine(): Machine {
  *
  * @param warn called if the machine could hold the run, but lacks the free memory now
  * @param nodes number of the run's nodes that are processes of this machine, all by default
- * @throws TrainerError `BAD_CONFIG`; `NO_RESOURCE` if /dev/shm has no room for the rings of all ranks
+ * @throws TrainerError `BAD_CONFIG` if it cannot; `NO_RESOURCE` if /dev/shm has no room for the rings of all ranks
  */
 export function assertMachineCanHold(
   config: RunConfig,

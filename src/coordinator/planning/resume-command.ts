@@ -7,7 +7,7 @@ import { fromHere, locmoeCommand } from '../../os/command-line.js';
 import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
-/** Options that must be repeated when the run is resumed; the checkpoint holds its configuration. */
+/** Returns the options that must be repeated when the run is resumed; the checkpoint holds its configuration. */
 export function lastingOptions(options: RunOptions): string[] {
   const { runsDir, dataDir, samples, http, linger, tensorboard } = options;
   return [
@@ -33,7 +33,7 @@ export interface FailedGeneration {
   readonly failure: Omit<PastFailure, 'generation'>;
 }
 
-/** Chooses the checkpoint from which a failed run can be resumed, with the command for it; null if there is none. */
+/** Chooses the checkpoint from which a failed run can be resumed, and the command; null if there is no checkpoint. */
 export function resumptionOf(
   failed: FailedGeneration,
 ): { readonly checkpoint: string; readonly command: string } | null {
@@ -54,14 +54,14 @@ export function resumptionOf(
     fromHere(place),
     // Until its first checkpoint, a generation's configuration exists only in its options.
     ...(isOwn ? [] : startingOptions(failed.options)),
-    // Runs are deterministic, so the same settings would repeat the same steps.
+    // Runs are deterministic, so the same settings would lead to the same failure.
     ...(wouldComeAgain ? ['--set', lowerRate(failed.config)] : []),
     ...failed.resumeOptions,
   ];
   return { checkpoint, command: locmoeCommand(words) };
 }
 
-/** Options that determine what is trained. */
+/** Returns the options that determine what is trained. */
 function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOptions): string[] {
   return [
     ...(fork ? ['--fork'] : []),

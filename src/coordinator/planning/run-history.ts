@@ -52,7 +52,7 @@ export function warnOfLosses(
   );
 }
 
-/** Finds the domains whose training text differs from that of the last generation, if that is still on disk. */
+/** Finds the domains whose training text differs from the last generation's, if that text is still on disk. */
 function changedTexts(folder: RunFolder, dataset: Dataset): string[] {
   const record = folder.readRecord();
   if (record === null || record.datasetDir === dataset.dir) return [];

@@ -147,7 +147,7 @@ function adoptable(
     if (file !== undefined) return loadConfig(file, overrides);
     const same = resolveConfig(JSON.stringify(saved), folder.directory, overrides);
     if (instruct !== undefined) return { ...same, name: runNameOf(sampleDomainOf(instruct)) };
-    // The files of `text` may have grown since, and their recipe with them, so only its name is compared.
+    // The files of `text` may have grown since, and their recipe with them, so only the recipe's name is compared.
     return text === undefined
       ? same
       : { ...same, name: startingConfig(options, null, recipeOf(options)).name };
@@ -194,7 +194,7 @@ function withInheritance(
   return { ...initFrom, inheritance: { noise: inheritNoise, seed: inheritSeed ?? seed } };
 }
 
-/** Returns the requested configuration; a resumed run keeps that of its checkpoint unless another is given. */
+/** Returns the requested configuration; by default, a resumed run keeps its checkpoint's configuration. */
 function startingConfig(
   options: RunOptions,
   checkpoint: Checkpoint | null,

@@ -64,7 +64,7 @@ export function whySuspect(checkpoint: string, failures: readonly PastFailure[])
     : `checkpoint ${checkpoint} is skipped: step ${failure.step} from its weights was NaN or infinite and would be again at any learning rate (name its folder to use it anyway)`;
 }
 
-/** Refuses a third try: runs are deterministic, so after two failures at the same step only other settings can help. */
+/** Refuses a third try: runs are deterministic, so after two failures at one step only other settings can help. */
 function assertMayEndOtherwise(
   folder: RunFolder,
   failures: readonly PastFailure[],

@@ -12,13 +12,13 @@ import { type Corpus, DOMAINS, type Source, sourcesOf } from './sources.js';
 /** Folder of the installed text sources. */
 export const CORPUS_DIR = setUpFolder('corpus', 'node_modules');
 
-/** Folder of the packages of a corpus; `large` has one of its own. */
+/** Returns the folder of the packages of a corpus; `large` has a separate one. */
 export function corpusFolder(corpusDir: string, corpus: Corpus): string {
   return corpus === 'large' ? path.join(corpusDir, 'large') : corpusDir;
 }
 
 /**
- * The documents of a built-in domain, deduplicated, capped and split (`selectDocuments`).
+ * Returns the documents of a built-in domain, deduplicated, capped and split (`selectDocuments`).
  *
  * @throws TrainerError `BAD_INPUT` for an unknown domain, or a source that is not installed
  */
@@ -38,7 +38,7 @@ export async function extractDomain(
   return selectDocuments(documents, options);
 }
 
-/** SHA-256 of the lock file that pins the sources. @throws TrainerError `BAD_INPUT` if it is missing */
+/** Hashes the lock file that pins the sources (SHA-256); throws `BAD_INPUT` if it is missing. */
 export function corpusLockSha256(corpusDir: string): string {
   const lock = path.join(corpusDir, 'package-lock.json');
   if (!existsSync(lock))

@@ -11,16 +11,14 @@ const HAN = /\p{Script=Han}/gu;
 /** Shorter comments ("宽度") are labels, not text. */
 const MIN_HAN_CHARS = 8;
 
-/**
- * The Chinese prose of every documentation comment in a TypeScript file, without tags, examples, markup and addresses.
- */
+/** Returns the Chinese prose of the doc comments of a TypeScript file, without tags, examples, markup and addresses. */
 export function docComments(source: string): string[] {
   return [...source.matchAll(COMMENT)]
     .map(([, body]) => prose(withoutStars(body!).replace(/^[ \t]*@[\s\S]*?(?=\n[ \t]*\n|$(?![\s\S]))/gm, '')))
     .filter((text) => (text.match(HAN)?.length ?? 0) >= MIN_HAN_CHARS);
 }
 
-/** Comments that have both an English (`@en`) and a Chinese (`@zh`) text: one text per pair, English first. */
+/** Returns one text for each comment that has an English (`@en`) and a Chinese (`@zh`) text, English first. */
 export function pairedDocComments(source: string): string[] {
   return [...source.matchAll(COMMENT)].flatMap(([, body]) => {
     const pair = /@en\b([\s\S]*?)@zh\b([\s\S]*?)(?=\n\s*@\w|$(?![\s\S]))/.exec(withoutStars(body!));
@@ -31,7 +29,7 @@ export function pairedDocComments(source: string): string[] {
 }
 
 /**
- * The compiler's messages in English and Chinese, joined by key.
+ * Returns the compiler's messages in English and Chinese, joined by key.
  * @param compiler text of typescript.js, which holds the English messages as `diag(code, category, key, message)`
  * @param translations text of a diagnosticMessages.generated.json: key -> message
  */

@@ -1,5 +1,5 @@
 /**
- * The synsets of a WordNet data file (`wndb(5WN)`), one per line: its words, a colon, and the gloss.
+ * Returns the synsets of a WordNet data file (`wndb(5WN)`), one per line: its words, a colon, and the gloss.
  * Neighbouring synsets are related in meaning, so the whole file is one text.
  */
 export function glosses(data: string): string {
@@ -28,9 +28,7 @@ interface Poem {
   readonly content?: unknown;
 }
 
-/**
- * The poems of a JSON file, each with its title (or tune, or chapter) and author. Entries without lines are left out.
- */
+/** Returns a JSON file's poems, each with title (or tune, or chapter) and author; leaves out entries without lines. */
 export function poems(json: string): string[] {
   const parsed = JSON.parse(json) as Poem | readonly Poem[];
   return (Array.isArray(parsed) ? parsed : [parsed as Poem]).flatMap((poem: Poem) => {
@@ -40,7 +38,7 @@ export function poems(json: string): string[] {
   });
 }
 
-/** Some works have parts inside parts. */
+/** Returns the lines of a work, which may have nested parts. */
 function linesOf(value: unknown): string[] {
   if (typeof value === 'string') return value.trim() === '' ? [] : [value.trim()];
   if (Array.isArray(value)) return value.flatMap(linesOf);

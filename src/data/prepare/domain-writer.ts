@@ -69,7 +69,7 @@ interface SplitFiles {
   readonly entry: DomainEntry[Split];
 }
 
-/** Token ids as they are stored; ids already in that form are not copied. */
+/** Converts token ids to their stored form; ids already in that form are not copied. */
 export function encodeTokens(ids: ArrayLike<number>, vocabSize: number): Uint8Array {
   const Tokens = bytesPerToken(vocabSize) === 2 ? Uint16Array : Uint32Array;
   const { buffer, byteOffset, byteLength } = ids instanceof Tokens ? ids : new Tokens(ids);

@@ -134,7 +134,7 @@ async function readIntoShards(
   return { shards, invalid: [...invalid], longest: longest.list() };
 }
 
-/** Hash of `what`, which identifies a part's text, and of everything that decides how the text is read. */
+/** Returns the hash of `what`, which identifies a part's text, and of everything that decides how the text is read. */
 function keyOf({ read }: ShardWork, tokenizer: Tokenizer, what: unknown): string {
   const { format, field, separator } = read;
   const decisive = { SHARD_VERSION, tokenizer: tokenizer.sha256, format, field, separator, what };

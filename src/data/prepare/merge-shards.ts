@@ -43,7 +43,7 @@ export function mergeShards(shards: readonly string[], options: MergeOptions): n
   return kept.reduce((sum, flags) => sum + flags.reduce((n, flag) => n + 1 - flag, 0), 0);
 }
 
-/** For each shard and document: 1 if it is not a near-duplicate of an earlier document, else 0. */
+/** Returns for each document, by shard, 1 if it is not a near-duplicate of an earlier one, else 0. */
 function newDocuments(shards: readonly string[]): Uint8Array[] {
   const heads = shards.map(readShardHead);
   // Shards that keep more shingles are thinned out to the sparsest sample.
@@ -74,7 +74,7 @@ function thinOut(shingles: Uint32Array, sample: number): Uint32Array {
   return Uint32Array.from(kept);
 }
 
-/** The digest up to which the kept documents, in the order of digests, have at most `maxBytes` bytes. */
+/** Returns the digest up to which the kept documents, in the order of digests, have at most `maxBytes` bytes. */
 function lastDigest(shards: readonly string[], kept: readonly Uint8Array[], maxBytes: number): number {
   if (maxBytes === Number.POSITIVE_INFINITY) return maxBytes;
   const bucketOf = ({ digest }: ShardDocument) => Math.floor(digest / DIGESTS_PER_BUCKET);

@@ -8,7 +8,7 @@ import type { ShardWork } from './make-shards.js';
 import { type Part, partsOf } from './parts.js';
 import { selectDocuments } from './select-documents.js';
 
-/** Text from which a tokenizer is trained: all of it up to this size, else a sample of this size from all over it. */
+/** Maximum size of the text from which a tokenizer is trained; of longer text, samples of this total size are used. */
 export const TRAINING_BYTES = 16 << 20;
 /** Number of places from which longer text is sampled. */
 const MAX_PLACES = 64;
@@ -47,9 +47,9 @@ export interface TrainingTexts {
 }
 
 /**
- * The text from which a tokenizer is trained: the training documents of a small domain, else the beginnings
- * of evenly spaced parts; with the number of near-duplicates that were left out. It has about
- * `TRAINING_BYTES`, however large compressed files are when they are unpacked.
+ * Returns the text from which a tokenizer is trained: the training documents of a small domain, else the beginnings of
+ * evenly spaced parts; with the number of near-duplicates that were left out. It has about `TRAINING_BYTES`, however
+ * large compressed files are when they are unpacked.
  *
  * @param numDomains number of user domains that share `TRAINING_BYTES`
  */
@@ -86,7 +86,7 @@ export async function trainingTexts(
   return { texts: train.map(({ text }) => text), documents: documents.length, duplicates };
 }
 
-/** The chunks of a part. */
+/** Yields the chunks of a part. */
 async function* textsOf(part: Part, source: TextSource): AsyncGenerator<string> {
   for (const span of part.spans)
     for await (const documents of readDocuments(span, source, NO_ONE))

@@ -43,7 +43,7 @@ export function* partsOf(files: readonly SourceFile[], source: TextSource): Gene
   if (group.length > 0) yield grouped();
 }
 
-/** True for such a share of the files that groups have about `PART_BYTES`. */
+/** Returns true for such a share of the files that groups have about `PART_BYTES`. */
 function endsGroup({ file, bytes }: SourceFile): boolean {
   let hash = 0x811c9dc5;
   for (let i = 0; i < file.length; i++) hash = Math.imul(hash ^ file.charCodeAt(i), 0x01000193);
@@ -63,8 +63,8 @@ function* rangesOf(file: SourceFile, source: TextSource): Generator<Part> {
 }
 
 /**
- * The end of the first separator at or after a position; without separators, the end of a line that ends
- * soon, else of a character.
+ * Returns the end of the first separator at or after a position; without separators, the end of a line that ends soon,
+ * else of a character.
  */
 function boundaryAfter({ file, bytes }: SourceFile, position: number, mark: string | null): number {
   const wanted = Buffer.from(mark ?? '\n');

@@ -74,7 +74,7 @@ export function planPreparation(options: DataOptions): Preparation {
   return { key, dir, work: `${dir}.tmp-${workMark()}`, files, heldOut };
 }
 
-/** Limit on the bytes of a domain. */
+/** Returns the limit on the bytes of a domain. */
 export function maxBytesOf(
   domain: string,
   { sources, corpus, maxBytesPerDomain }: Pick<DataOptions, 'sources' | 'corpus' | 'maxBytesPerDomain'>,

@@ -35,8 +35,8 @@ interface AsideOptions extends PrepareOptions {
 }
 
 /**
- * `prepareDataset` on another thread, so that a signal can end it at once; of an unfinished dataset only
- * complete shards are kept, for the next time.
+ * Runs `prepareDataset` on another thread, so that a signal can end it at once; of an unfinished dataset, only complete
+ * shards are kept, for the next call.
  *
  * @throws TrainerError as `prepareDataset`, or `INTERRUPTED`; the reason of `signal`
  */
@@ -61,7 +61,7 @@ export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOp
   return openPrepared(preparation, options, isNew);
 }
 
-/** Whether the folder has a dataset with this tokenizer. */
+/** Tells whether the folder has a dataset with this tokenizer. */
 function hasTokenizer(dir: string, tokenizer: string): boolean {
   if (!existsSync(dir)) return false;
   return readIndex(dir).files[TOKENIZER_FILE]?.sha256 === sha256(readTokenizerFile(tokenizer));

@@ -35,7 +35,7 @@ export function selectDocuments(documents: Iterable<Document>, options: SelectOp
     return bytes > options.maxBytes;
   });
   const selected = end < 0 ? hashed : hashed.slice(0, end);
-  // The cap orders by the leading digits, so the split uses others to be independent of it.
+  // The cap orders by the leading digits, so the split uses other digits to be independent of the cap.
   const draws = selected.map(({ digest }) => Number.parseInt(digest.slice(-8), 16) / 2 ** 32);
   const share = splitShare(draws, options.validationShare);
   const split: Record<Split, Document[]> = { train: [], validation: [] };

@@ -33,7 +33,7 @@ const END_MS = 5_000;
 type Job = Pick<ShardRequest, 'part' | 'work'>;
 
 /**
- * Prepares parts on all processors; a single part on this thread.
+ * Prepares parts on all processors, but a single part on this thread.
  *
  * @param onBytes called with stored bytes that were prepared now, or were found to be prepared
  * @returns the shards of each part

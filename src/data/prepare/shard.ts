@@ -20,7 +20,7 @@ import { encodeTokens } from './domain-writer.js';
 const HEAD_WORDS = 4;
 const RECORD_WORDS = 8;
 const UNFINISHED = '.tmp-';
-/** Far longer than it takes to write a file. */
+/** Age at which a temporary file is abandoned, far more than writing one takes. */
 const UNFINISHED_MS = 600_000;
 
 export interface ShardHead {
@@ -32,13 +32,13 @@ export interface ShardHead {
   readonly sample: number;
 }
 
-/** A chunk without its text: facts that decide whether and where it is used, and its number of tokens. */
+/** A chunk without its text: the facts that decide whether and in which split it is used, and its number of tokens. */
 export interface ShardDocument {
-  /** The first 53 bits of its SHA-256; a cap takes documents in this order. */
+  /** The first 53 bits of the chunk's SHA-256; a cap takes documents in this order. */
   readonly digest: number;
-  /** The last 32 bits of its SHA-256 as a number from 0 to 1, which decides the split. */
+  /** The last 32 bits of the chunk's SHA-256 as a number from 0 to 1, which decides the split. */
   readonly draw: number;
-  /** UTF-8 bytes of its text. */
+  /** UTF-8 bytes of the chunk's text. */
   readonly bytes: number;
   /** Number of tokens, the end of text included. */
   readonly numTokens: number;
@@ -73,7 +73,7 @@ export function writeShard(
   writeWhole(file, Buffer.concat([...words, encodeTokens(tokens.all(), tokenizer.vocabSize)]));
 }
 
-/** Writes a file under a temporary name and renames it: others, who may write the same file, never see a part of it. */
+/** Writes a file under a temporary name and renames it, so that other processes never see an incomplete one. */
 export function writeWhole(file: string, contents: string | Uint8Array): void {
   const work = `${file}${UNFINISHED}${randomUUID()}`;
   try {
@@ -93,7 +93,7 @@ export function removeUnfinished(folder: string): void {
   }
 }
 
-/** The head of a complete shard; null if there is none, or if a power failure left only a part. */
+/** Returns the head of a complete shard; null if there is none, or if a power failure left only a part. */
 export function headOfWhole(file: string, vocabSize: number): ShardHead | null {
   try {
     const head = readShardHead(file);
@@ -129,7 +129,7 @@ export function* readShardDocuments(file: string): Generator<ShardDocument> {
   }
 }
 
-/** The tokens of all documents. */
+/** Returns the tokens of all documents. */
 export function readShardTokens(file: string, vocabSize: number): Uint16Array | Uint32Array {
   const head = readShardHead(file);
   const size = bytesPerToken(vocabSize);

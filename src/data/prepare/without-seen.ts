@@ -1,13 +1,13 @@
 import { isMostlySeen, type Signature, signatureOf } from './dedup.js';
 import type { DomainDocuments } from './select-documents.js';
 
-/** Every shingle is kept, as few poems are long enough for a sample. */
+/** A sample of 1 in 1 keeps every shingle, as few poems are long enough for a sparser one. */
 const EVERY = 1;
 
 /**
  * Leaves out the validation documents that largely occur in the training text of any domain. Deduplication
- * (`NearDuplicates`) compares each document only with earlier ones of its domain, so a short document may
- * still be part of a longer one that comes later.
+ * (`NearDuplicates`) compares each document only with earlier ones of its domain, so a short document may still be part
+ * of a longer document that comes later.
  */
 export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<string, DomainDocuments> {
   const heldOut = new Map(
@@ -37,9 +37,9 @@ export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<
   );
 }
 
-/** 53 bits of the prefix's hash and of each shingle's. */
+/** Returns 53 bits of the prefix's hash and of each shingle's hash. */
 function keysOf({ prefix: [high, low], shingles }: Signature): number[] {
-  // Changes bits of the prefix's hash, as a prefix may be equal to a shingle.
+  // Some bits of the prefix's hash are changed, as a prefix may be equal to a shingle.
   const keys = [keyOf(high ^ 0x155555, low)];
   for (let i = 0; i < shingles.length; i += 2) keys.push(keyOf(shingles[i]!, shingles[i + 1]!));
   return keys;

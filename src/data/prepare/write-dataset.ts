@@ -135,7 +135,7 @@ async function tokenizerBytes(
   }
 }
 
-/** The training text, or equal parts of the domains of a large corpus; documents are in the order of their hashes. */
+/** Returns the training text, or equal parts of a large corpus's domains; documents are in order of their hashes. */
 function builtInTexts(builtIn: readonly DomainDocuments[]): string[] {
   const texts = builtIn.map(({ train }) => train.map(({ text }) => text));
   const total = texts.flat().reduce((sum, text) => sum + Buffer.byteLength(text), 0);
@@ -241,7 +241,7 @@ function writeOwn(
   return { files: files.length, duplicates, longest: longest.list() };
 }
 
-/** Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */
+/** Computes the Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */
 function entropyOf(frequencies: Float64Array): number {
   const total = frequencies.reduce((a, b) => a + b, 0);
   return frequencies.reduce((sum, n) => (n > 0 ? sum - (n / total) * Math.log(n / total) : sum), 0);

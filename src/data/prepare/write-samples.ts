@@ -27,8 +27,8 @@ interface WriteContext {
 }
 
 /**
- * Writes the samples of a domain, that is their tokens and the marks of these. A hash of the questions before
- * the first answer decides whether a sample is held out, so that the same question is in only one split.
+ * Writes the tokens of a domain's samples, and a mark for each token. A hash of the questions before the first answer
+ * decides whether a sample is held out, so that the same question is in only one split.
  *
  * @throws TrainerError `BAD_INPUT` with file, line and field of an invalid sample, or if there is no sample
  */
@@ -61,7 +61,7 @@ export async function writeSamples(
   return { files: files.length + heldOut.length, duplicates: 0, longest: longest.list() };
 }
 
-/** The samples of files, up to about `maxBytes` of text. */
+/** Yields the samples of files, up to about `maxBytes` of text. */
 async function* samplesOf(
   files: readonly SourceFile[],
   maxBytes: number,

@@ -6,17 +6,17 @@ import type { Compression } from './text-source.js';
 
 const WINDOW_BYTES = 1 << 20;
 /**
- * Compressed bytes passed to the decompressor at a time, as all of its output is in memory: at most 128 KiB
- * for every four.
+ * Compressed bytes passed to the decompressor at a time, whose output is all in memory: at most 128 KiB for every four
+ * bytes.
  */
 const ZSTD_BYTES = 256;
 /** The default limit of the zstd program. */
 const MAX_ZSTD_WINDOW = 128 << 20;
-/** A zero byte in this many first bytes of a file means that it is not text, as in git. */
+/** A zero byte among this many first bytes of a file means that the file is not text, as in git. */
 const LOOK_BYTES = 8000;
 
 /**
- * The bytes of a span, decompressed, in windows of about a megabyte.
+ * Yields the bytes of a span, decompressed, in windows of about a megabyte.
  *
  * @throws TrainerError `BAD_INPUT` if the file vanished, was truncated, cannot be read or decompressed, or is not text
  */
@@ -101,7 +101,7 @@ async function* unzstd(span: Span, reading: Reading): AsyncGenerator<Buffer> {
   yield* push(Buffer.alloc(0), true);
 }
 
-/** Bytes of history that decompressing the first frame of a Zstandard file takes (RFC 8878, 3.1.1.1). */
+/** Returns the bytes of history that decompressing the first frame of a Zstandard file takes (RFC 8878, 3.1.1.1). */
 function windowOf(file: Buffer): number {
   const [flags = 0, descriptor = 0] = file.subarray(4);
   const isSingleSegment = (flags >> 5) & 1;

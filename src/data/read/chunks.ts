@@ -1,6 +1,6 @@
 const CHUNK_MIN_BYTES = 2000;
 const CHUNK_MAX_BYTES = 4000;
-/** Least size of the last chunk of a text that is split. */
+/** Minimum size of the last chunk of a text that is split. */
 const CHUNK_TAIL_BYTES = 1000;
 
 /** Places to cut, best first; of one kind, the last that fits. The separator stays with the first part. */
@@ -11,7 +11,7 @@ const CUTS: readonly (readonly Buffer[])[] = [
   [' '],
 ].map((separators) => separators.map((separator) => Buffer.from(separator)));
 
-/** Unix line ends, no byte order marks or control characters, no trailing blanks, at most one empty line in a row. */
+/** Uses Unix line ends; removes byte order marks, control characters, trailing blanks and repeated empty lines. */
 export function cleanText(text: string): string {
   return (
     text
@@ -48,7 +48,7 @@ function cutBetween(bytes: Buffer, earliest: number, latest: number): number {
   for (const separators of CUTS) {
     const ends = separators.map((separator) => {
       const length = separator.length;
-      // Starts no earlier than a cut may be, as searching the whole text would take quadratic time.
+      // The search starts no earlier than a cut may be, as searching the whole text would take quadratic time.
       const from = Math.max(0, earliest - length);
       const at = bytes.subarray(from, latest).lastIndexOf(separator);
       return at < 0 ? 0 : from + at + length;

@@ -6,7 +6,7 @@ import { Decoder, MAX_RECORD_BYTES, type Reading, refusal, type Span } from './s
 const BATCH = 256;
 
 /**
- * The text in one column of a CSV file with a header; .tsv files are separated by tabs.
+ * Yields the text in one column of a CSV file with a header; .tsv files are separated by tabs.
  *
  * @throws TrainerError `BAD_INPUT` with file and line of invalid CSV, or naming the columns if the requested
  *   one does not exist

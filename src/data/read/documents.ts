@@ -10,8 +10,8 @@ import { layoutOf, type TextSource } from './text-source.js';
 export type ReadOptions = Pick<TextSource, 'format' | 'field' | 'separator'>;
 
 /**
- * The documents of a span, in batches. A text file without separators is one document, which comes in pieces
- * of at most a megabyte.
+ * Yields the documents of a span, in batches. A text file without separators is one document, which comes in pieces of
+ * at most a megabyte.
  *
  * @throws TrainerError `BAD_INPUT` naming the file, and the line in formats that have lines
  */

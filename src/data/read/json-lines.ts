@@ -2,7 +2,7 @@ import { lineIn, linesOf } from './lines.js';
 import { Decoder, type Reading, refusal, type Span } from './span.js';
 
 /**
- * The text in one field of each line of JSON; skips empty lines, and lines where the field is null.
+ * Yields the text in one field of each line of JSON; skips empty lines, and lines where the field is null.
  *
  * @throws TrainerError `BAD_INPUT` with file and line if a line is not JSON, has no text in the field, or is too long
  */
@@ -42,7 +42,7 @@ function fieldOf(written: string, field: string): string | undefined | { readonl
   return { problem: `has no text in field ${JSON.stringify(field)} (fields: ${names})` };
 }
 
-/** The value of a line of JSON, which may have a byte order mark; or the reason why it is not JSON. */
+/** Returns the value of a line of JSON, which may have a byte order mark; or the reason why it is not JSON. */
 export function parseLine(written: string): { readonly value?: unknown; readonly problem?: string } {
   try {
     return { value: JSON.parse(written.startsWith('\ufeff') ? written.slice(1) : written) };

@@ -10,7 +10,7 @@ export interface Lines {
 }
 
 /**
- * The lines of a span, in batches.
+ * Yields the lines of a span, in batches.
  *
  * @throws TrainerError `BAD_INPUT` with file and line if a line is too long
  */
@@ -39,7 +39,7 @@ export async function* linesOf(windows: AsyncIterable<Buffer>, span: Span): Asyn
   if (length > 0) yield take(Buffer.alloc(0));
 }
 
-/** file:line, where `line` counts from the beginning of the span. */
+/** Returns file:line, where `line` counts from the beginning of the span. */
 export function lineIn({ file, begin }: Span, line: number): string {
   let before = 0;
   const window = Buffer.alloc(1 << 20);

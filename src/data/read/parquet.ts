@@ -8,7 +8,7 @@ const MAX_GROUP_BYTES = 1 << 30;
 const MAX_GROUP_ROWS = 1 << 22;
 
 /**
- * The text in one column of a Parquet file, a row group at a time; skips rows without text.
+ * Yields the text in one column of a Parquet file, a row group at a time; skips rows without text.
  *
  * @throws TrainerError `BAD_INPUT` if the file is not Parquet, the column does not exist or holds other data
  *   than text, or a row group has more than 1 GiB of it or 4 million rows
@@ -61,7 +61,7 @@ export async function* parquetTexts(
   }
 }
 
-/** The library's compressors, which throw if all pages together unpack to more bytes, whatever the metadata declare. */
+/** Returns the library's compressors; they throw if all pages unpack to more bytes, whatever the metadata say. */
 function compressorsUpTo(mostBytes: number): Compressors {
   let left = mostBytes;
   return Object.fromEntries(

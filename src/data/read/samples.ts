@@ -36,7 +36,7 @@ const conversationSchema = z.object({
 });
 
 /**
- * The samples of a file of JSON lines; skips empty lines.
+ * Yields the samples of a file of JSON lines; skips empty lines.
  *
  * @throws TrainerError `BAD_INPUT` with file, line and field of the first invalid sample
  */
@@ -55,7 +55,7 @@ export async function* readSamples(span: Span): AsyncGenerator<Sample> {
   }
 }
 
-/** Null for an empty line; a description of the problem for an invalid one. */
+/** Parses a line; returns null for an empty line, and a description of the problem for an invalid one. */
 function sampleOf(line: Buffer): Sample | string | null {
   let written: string;
   try {
@@ -85,7 +85,7 @@ function sampleOf(line: Buffer): Sample | string | null {
   return conversation.success ? conversation.data.messages : describe(conversation.error);
 }
 
-/** The first problem, with its field. */
+/** Returns the first problem, with its field. */
 function describe({ issues: [issue] }: z.ZodError): string {
   const isMissing = issue!.code === 'invalid_type' && issue!.input === undefined;
   return `${issue!.path.join('.')}: ${isMissing ? 'is missing' : issue!.message}`;

@@ -9,14 +9,14 @@ import type { TextSource } from './text-source.js';
 const NO_TEXT = ['/dev/**', '/proc/**', '/sys/**'];
 
 export interface SourceFile {
-  /** Absolute. */
+  /** Absolute path. */
   readonly file: string;
   readonly bytes: number;
   readonly mtimeMs: number;
 }
 
 /**
- * The files of a domain, sorted by name, without empty ones; a file that links lead to is listed once, by its
+ * Returns the files of a domain, sorted by name, without empty ones; a file that links lead to is listed once, by its
  * shortest name.
  *
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or matches something that is not a regular

@@ -3,7 +3,7 @@ import { TrainerError } from '../../errors.js';
 
 /** Stored bytes of a file: all of them, or a range that begins and ends at the boundary of a document. */
 export interface Span {
-  /** Absolute. */
+  /** Absolute path. */
   readonly file: string;
   readonly begin: number;
   readonly end: number;
@@ -71,7 +71,7 @@ export function refusal(place: string, what: string, cause?: unknown): TrainerEr
   return new TrainerError('BAD_INPUT', `${place} ${what}`, {}, { cause });
 }
 
-/** The error for a file that could not be read, in a user's words. */
+/** Returns the error for a file that could not be read, in a user's words. */
 export function readError(file: string, error: unknown): TrainerError {
   if (error instanceof TrainerError) return error;
   const { code, message } = error as NodeJS.ErrnoException;

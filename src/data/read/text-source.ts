@@ -57,7 +57,7 @@ const FORMAT_OF: Readonly<Record<string, TextFormat>> = {
 /** Estimated ratio of the text of a compressed file to its stored bytes. */
 const EXPANSION = 3;
 
-/** How a file is read, according to its name; a format given by the source takes precedence. */
+/** Tells how to read a file, by its name; a format given by the source takes precedence. */
 export function layoutOf(
   file: string,
   { format }: Pick<TextSource, 'format'>,
@@ -68,7 +68,7 @@ export function layoutOf(
   return { format: format ?? FORMAT_OF[extension] ?? 'text', compression };
 }
 
-/** Bytes of text in a file: its stored bytes, or an estimate if it is compressed, as Parquet is internally. */
+/** Returns the bytes of text in a file: an estimate if it is compressed, as Parquet is, else its stored bytes. */
 export function textBytes(
   { file, bytes }: { readonly file: string; readonly bytes: number },
   source: Pick<TextSource, 'format'>,

@@ -1,9 +1,9 @@
-/** Longer documents are cut, so that none is in memory as a whole. */
+/** Longer documents are cut, so that they are never in memory as a whole. */
 const PIECE_BYTES = 1 << 20;
 /** How far before the end of a piece its last line or word may end. */
 const CUT_BYTES = 1 << 16;
 
-/** Documents of text: the pieces between separators, or the whole text; long ones in pieces of a megabyte. */
+/** Yields documents: the parts between separators, or the whole text; long ones in pieces of a megabyte. */
 export async function* textDocuments(
   windows: AsyncIterable<Buffer>,
   separator: Buffer | null,

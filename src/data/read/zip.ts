@@ -4,13 +4,13 @@ export interface ZipFile {
 }
 
 /**
- * The files of a zip archive, in the order of its directory.
+ * Returns the files of a zip archive, in the order of its directory.
  *
  * @throws the library's error if it is not a zip archive or is damaged; `read` also throws if a file unpacks
  *   to more than its size
  */
 export async function zipFiles(archive: Uint8Array): Promise<ZipFile[]> {
-  // Imported when needed, as it is large and few commands read archives.
+  // The library is imported when needed, as it is large and few commands read archives.
   const { configure, Uint8ArrayReader, ZipReader } = await import('@zip.js/zip.js');
   configure({ useWebWorkers: false });
   const reader = new Uint8ArrayReader(archive);

@@ -162,7 +162,7 @@ function tooLittleText(wanted: number, reached: number): TrainerError {
   );
 }
 
-/** The vocabulary as a HuggingFace `tokenizer.json`; `<|endoftext|>` gets the last id. */
+/** Returns the vocabulary as a HuggingFace `tokenizer.json`; `<|endoftext|>` gets the last id. */
 export function tokenizerJson({ tokens, merges }: BpeVocabulary): string {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   return JSON.stringify({

@@ -16,7 +16,7 @@ interface Entry {
   readonly count: number;
 }
 
-/** Higher counts first, then smaller pairs: the order in which HuggingFace's trainer merges. */
+/** Orders by higher count, then smaller pair, as HuggingFace's trainer merges. */
 function precedes(a: Entry, b: Entry): boolean {
   return a.count > b.count || (a.count === b.count && a.key < b.key);
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 // without a token is encoded as its bytes, each a token such as `<0x0A>`.
 
 export const SPACE = '▁';
-/** Bytes of `▁` in UTF-8. A `▁` in a text is encoded as these, as its own token would be decoded to a space. */
+/** Bytes of `▁` in UTF-8. A `▁` in a text is encoded as these bytes, since its token would be decoded to a space. */
 const SPACE_BYTES = [0xe2, 0x96, 0x81];
 
 const STEPS = {
@@ -27,14 +27,14 @@ const STEPS = {
     z.object({ type: z.literal('Strip'), content: z.literal(' '), start: z.literal(1), stop: z.literal(0) }),
   ]),
 } as const;
-/** Required order of the steps of a file; those followed by a question mark are optional. */
+/** Required order of the steps of a file; a question mark marks an optional step. */
 const ORDER = {
   normalizer: /^(Prepend )?Replace $/,
   decoder: /^Replace ByteFallback Fuse (Strip )?$/,
 } as const;
 type Part = keyof typeof ORDER;
 
-/** The names of a part's steps; undefined if one of them is not SentencePiece's. */
+/** Returns the names of a part's steps; undefined if one of them is not SentencePiece's. */
 function namesOf(part: Part, value: unknown): string | undefined {
   const steps = stepsOf(part, value);
   return steps.every((step) => STEPS[part].safeParse(step).success)
@@ -71,8 +71,8 @@ export function spaceIds(vocab: Readonly<Record<string, number>>): number[] {
 }
 
 /**
- * The same tokenizer without the space that SentencePiece adds before a text and removes from decoded text: here, texts
- * come in pieces, from a template or token by token, which must concatenate to the text. Other files are unchanged.
+ * Returns the tokenizer without the space that SentencePiece adds before a text and removes from decoded text: here,
+ * the pieces of a text, from a template or token by token, must concatenate to it. Other files are unchanged.
  */
 export function withoutDummyPrefix(tokenizerJson: string): string {
   const file = JSON.parse(tokenizerJson);

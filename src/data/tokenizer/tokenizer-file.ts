@@ -7,8 +7,8 @@ import { BYTE_CHARACTERS } from './byte-level.js';
 import { BYTE_NAMES, spaceIds, unlikeSentencePiece } from './sentence-piece.js';
 
 /**
- * Names of the token that ends a text, in order of preference: GPT-2 and Qwen, Llama 3, Llama 2 and its
- * derivatives, DeepSeek. Some files have several, where the later ones end a turn in a chat.
+ * Names of the token that ends a text, in order of preference: GPT-2 and Qwen, Llama 3, Llama 2 and its derivatives,
+ * DeepSeek. Some files have several, where the later ones end a turn in a chat.
  */
 const END_OF_TEXT_NAMES = [
   '<|endoftext|>',
@@ -41,7 +41,7 @@ const fileSchema = z.object({
   pre_tokenizer: step.extend({ pretokenizers: z.array(step).optional() }).nullish(),
   decoder: z.unknown().optional(),
   model: z.object({
-    // Absent in old files of GPT-2.
+    // Old files of GPT-2 lack this field.
     type: z.string().default('BPE'),
     dropout: z.number().nullish(),
     continuing_subword_prefix: z.string().nullish(),
@@ -70,7 +70,7 @@ export interface TokenizerFacts {
 /** A token that encoding a text never yields. `lstrip`, `rstrip`: it absorbs white space to its left or right. */
 export type SpecialToken = Readonly<Pick<AddedToken, 'id' | 'content' | 'lstrip' | 'rstrip'>>;
 
-/** The file that a path names: itself, or `tokenizer.json` in the folder. */
+/** Returns the file that a path names: itself, or `tokenizer.json` in the folder. */
 export function tokenizerFileAt(place: string): string {
   return statSync(place, { throwIfNoEntry: false })?.isDirectory()
     ? path.join(place, 'tokenizer.json')
@@ -93,7 +93,7 @@ export function readTokenizerFile(file: string): Buffer {
  *
  * @param endOfText name of the token that ends a text; by default one of the usual names, else `eos_token`
  *   of the `tokenizer_config.json` beside the file
- * @throws TrainerError `BAD_INPUT` that names what is not supported
+ * @throws TrainerError `BAD_INPUT` naming the feature that is not supported
  */
 export function inspectTokenizer(
   file: string,
@@ -118,7 +118,7 @@ export function inspectTokenizer(
   };
 }
 
-/** @throws TrainerError `BAD_INPUT` */
+/** @throws TrainerError `BAD_INPUT` if the file is not a tokenizer */
 function parseTokenizer(file: string, bytes: Buffer): TokenizerFile {
   try {
     return fileSchema.parse(JSON.parse(bytes.toString('utf8')));
@@ -216,7 +216,7 @@ function endOfTextOf(
 
 const configSchema = z.object({ eos_token: z.union([z.string(), z.object({ content: z.string() })]) });
 
-/** `eos_token` of the `tokenizer_config.json` beside a tokenizer, if there is one. */
+/** Returns `eos_token` of the `tokenizer_config.json` beside a tokenizer, if there is one. */
 function eosOfConfig(file: string): string[] {
   const config = path.join(path.dirname(file), 'tokenizer_config.json');
   if (!existsSync(config)) return [];

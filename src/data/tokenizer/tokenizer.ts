@@ -9,23 +9,23 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** Id of the token that ends every document. */
   readonly endOfText: number;
-  /** Its name, such as `<|endoftext|>`. */
+  /** Name of that token, such as `<|endoftext|>`. */
   readonly endOfTextName: string;
   readonly specialTokens: readonly SpecialToken[];
   /** SHA-256 of the tokenizer.json file, in lower-case hex. */
   readonly sha256: string;
   /**
-   * Token ids of a text; the name of a special token in the text is ordinary text.
+   * Returns the token ids of a text; the name of a special token in the text is ordinary text.
    *
    * @throws TrainerError `BAD_INPUT` for a word of about a million characters
    */
   encode(text: string): Uint32Array;
   /**
-   * Text of token ids, without special tokens unless `special` asks for their names; bytes that are not UTF-8
-   * (a cut character) become U+FFFD. Ids without a token give nothing.
+   * Returns the text of token ids, without special tokens unless `special` asks for their names; bytes that are not
+   * UTF-8 (a cut character) become U+FFFD. Ids without a token give nothing.
    */
   decode(ids: ArrayLike<number>, special?: boolean): string;
-  /** `decode` before UTF-8: a character may begin in one token and end in the next. */
+  /** Returns `decode` as UTF-8 bytes, since a character may begin in one token and end in the next. */
   bytes(ids: ArrayLike<number>, special?: boolean): Uint8Array;
 }
 
@@ -47,7 +47,7 @@ export function loadTokenizer(file: string, endOfText: string | null = null, ori
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   const bytesOf = (ids: ArrayLike<number>, special = false) => {
     const known = Uint32Array.from(ids).filter((id) => facts.ids.has(id));
-    // Decoded together, the bytes of `▁` would become a space.
+    // If the bytes of `▁` were decoded together, they would become a space.
     return facts.spaceIds === null
       ? kitoken.decode(known, special)
       : Buffer.concat(Array.from(known, (id) => kitoken.decode(Uint32Array.of(id), special)));

@@ -17,7 +17,7 @@ export function encode(values: readonly (number | string)[]): Codes {
   return { of, count: codes.size };
 }
 
-/** Codes of pairs of values. */
+/** Joins two facts: returns the codes of pairs of their values. */
 export function join(a: Codes, b: Codes): Codes {
   return encode(Array.from(a.of, (code, row) => code * b.count + b.of[row]!));
 }
@@ -37,7 +37,7 @@ export function countPairs(
   return counts;
 }
 
-/** The most frequent label of each key, the first of those that tie; -1 for a key that is not counted. */
+/** Returns the most frequent label of each key, on a tie the first one; -1 for a key that is not counted. */
 export function mostFrequent(keys: Codes, labels: Codes, isCounted: (row: number) => boolean): Int32Array {
   const best = new Int32Array(keys.count).fill(-1);
   const most = new Int32Array(keys.count);

@@ -4,7 +4,7 @@ import { type Codes, countPairs, join } from './codes.js';
 /** Permutations over which the information due to chance is averaged. */
 const PERMUTATIONS = 3;
 
-/** H(label | key) in bits, from the counts without correction. */
+/** Computes H(label | key) in bits, from the counts without correction. */
 export function conditionalEntropy(labels: Codes, keys: Codes): number {
   const rowsOf = new Float64Array(keys.count);
   for (const key of keys.of) rowsOf[key]!++;
@@ -15,10 +15,10 @@ export function conditionalEntropy(labels: Codes, keys: Codes): number {
 }
 
 /**
- * Share of H(label | given) that `fact` explains: the conditional mutual information, adjusted for chance as
- * (I - E) / (H - E), where E is the information if the values of the fact are permuted among the rows with
- * the same `given` (after Vinh, Epps and Bailey, JMLR 11, 2010, whose E is over all such permutations). 1 if
- * the fact determines the label, about 0 if they are unrelated.
+ * Returns the share of H(label | given) that `fact` explains: the conditional mutual information, adjusted for chance
+ * as (I - E) / (H - E), where E is the information if the values of the fact are permuted among the rows with the same
+ * `given` (after Vinh, Epps and Bailey, JMLR 11, 2010, whose E is over all such permutations). 1 if the fact determines
+ * the label, about 0 if they are unrelated.
  *
  * @returns null if nothing is left to explain
  */

@@ -58,7 +58,7 @@ export interface GateRoutes {
   readonly margin: number | null;
   /** Mean entropy of the softmax of the gate, in nats. */
   readonly entropy: number;
-  /** Mean squared log-sum-exp of the gate: the router z of ST-MoE (arXiv 2202.08906, equation 5) before its weight. */
+  /** Mean squared log-sum-exp of the gate: the router z-loss of ST-MoE (arXiv 2202.08906, eq. 5) without its weight. */
   readonly z: number;
 }
 
@@ -66,7 +66,7 @@ export interface GateRoutes {
  * Reports on each sparse layer. Where the last two steps routed the same text, all but the stability is of
  * the last step alone.
  *
- * @param rows rows of any steps and ranks; those of a sequence in its order
+ * @param rows rows of any steps and ranks; rows of one sequence are in its order
  */
 export function reportRoutes(rows: readonly RouteRow[]): LayerRoutes[] {
   return [...groupBy(rows, ({ layer }) => layer)]
@@ -144,8 +144,8 @@ function keysOf({ choice, domain, position, id, before }: ReturnType<typeof fact
 }
 
 /**
- * The id of the token before each row's token; -1 for the first token of a sequence, and where the token
- * before has no row.
+ * Returns the id of the token before each row's token; -1 for the first token of a sequence, and where the token before
+ * has no row.
  */
 function idsBefore(rows: readonly RouteRow[]): number[] {
   let before: RouteRow | undefined;

@@ -40,7 +40,7 @@ function keyOf({ domain, token, choice }: RouteRow): string {
   return `${domain} ${token} ${choice}`;
 }
 
-/** The most frequent expert of each id and domain. */
+/** Returns the most frequent expert of each id and domain. */
 function usualExperts(rows: readonly RouteRow[]): Map<string, number> {
   return new Map(
     [...groupBy(rows, keyOf)].map(([key, ofKey]) => {

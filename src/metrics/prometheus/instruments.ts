@@ -10,9 +10,9 @@ export interface RefreshedListener extends RunListener {
 
 /** A gauge that has no series until it has a value, since "not known yet" is not 0. */
 export interface SafeGauge {
-  /** Null removes the series. NaN and infinities are shown as such. */
+  /** Sets the value; null removes the series, NaN and infinities are shown as such. */
   set(value: number | null, labels?: Labels): void;
-  /** Returns the series of these labels for frequent values; the registry gets the last one at a scrape. */
+  /** Returns the series of these labels for frequent values; the registry gets the last value at a scrape. */
   series(labels: Labels): { set(value: number | null): void };
 }
 
@@ -25,7 +25,7 @@ export interface SafeCounter {
 
 type Create<Instrument> = (name: string, help: string, labelNames?: readonly string[]) => Instrument;
 
-/** Functions that add instruments to a registry. Values of instruments without labels go through a series too. */
+/** Returns functions that add instruments to a registry; instruments without labels also use a series. */
 export function instrumentsOf(registry: Registry): {
   gauge: Create<SafeGauge>;
   counter: Create<SafeCounter>;
@@ -63,7 +63,7 @@ export function instrumentsOf(registry: Registry): {
         if (isCountable(value)) instrument.inc(labels, value);
       };
       const series = (labels: Labels) => {
-        // Null if nothing was added, as the series need not exist yet.
+        // The sum is null if nothing was added, as the series need not exist yet.
         let sum: number | null = null;
         updates.push(() => {
           if (sum !== null) instrument.inc(labels, sum);

@@ -10,7 +10,7 @@ const MISNAMED = [
 ];
 const EVENT_LOOP_SAMPLE_MS = 50;
 
-/** A registry with the metrics of this process: its memory, processor time, event loop. */
+/** Creates a registry with the metrics of this process: memory, processor time, event loop. */
 export function processRegistry(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
@@ -18,7 +18,7 @@ export function processRegistry(): Registry {
   return registry;
 }
 
-/** `GET /metrics` in Prometheus' text format. */
+/** Serves `GET /metrics` in Prometheus' text format. */
 export function metricsFeature(render: () => Promise<string>): HttpFeature {
   const headers = { 'Content-Type': Registry.PROMETHEUS_CONTENT_TYPE };
   return { routes: new Hono().get('/metrics', async (c) => c.body(await render(), 200, headers)) };

@@ -26,7 +26,7 @@ const STATES: readonly RunState['kind'][] = [
   'failed',
 ];
 
-/** Errors that can end a run that has begun. Their counters start at 0, so that a first failure is an increase. */
+/** Errors that can end a run after its start. Their counters start at 0, so that a first failure is an increase. */
 const FAILURE_CODES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
@@ -113,7 +113,7 @@ export class PrometheusMetrics {
   }
 }
 
-/** The life of the run: its state, its generations, its failures. */
+/** Creates the metrics of the run's lifecycle: its state, generations and failures. */
 function lifeMetrics(
   registry: Registry,
   { generation: first, config, earlierFailures }: RunMetricsOptions,

@@ -5,7 +5,7 @@ import { instrumentsOf, type RefreshedListener } from './instruments.js';
 
 const RANK = ['node', 'rank'];
 
-/** Metrics of ranks and nodes: progress, memory, logs. */
+/** Creates the metrics of ranks and nodes: progress, memory, logs. */
 export function rankMetrics(
   registry: Registry,
   workersPerNode: number,

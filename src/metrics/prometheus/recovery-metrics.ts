@@ -8,7 +8,7 @@ import { instrumentsOf, type RefreshedListener } from './instruments.js';
 const OUTAGE_BUCKETS_S = exponentialBuckets(0.5, 2, 10);
 
 /**
- * Restarts after failures: how many there were, how many are left, what they cost; and what a full disk costs.
+ * Creates the metrics of restarts (their number, how many are left, their cost) and of losses to a full disk.
  *
  * @param earlier costs of the run before this process led it
  */
@@ -57,7 +57,7 @@ export function recoveryMetrics(
       outage.observe(account.detectedS + account.restartedS);
     },
     refresh() {
-      // Restarts of long ago stop counting against the budget without an event.
+      // Old restarts stop counting against the budget without an event.
       left.set(budget.left);
       lostRecords.add(disk.numLost - countedLosses);
       countedLosses = disk.numLost;

@@ -2,7 +2,7 @@ import type { GlobalLayer } from '@locmoe/run-format';
 import type { Registry } from 'prom-client';
 import { DeferredWork, instrumentsOf, type RefreshedListener, type SafeCounter } from './instruments.js';
 
-/** Routing of the sparse layers: load of experts, distance of tokens, drops. */
+/** Creates the metrics of the sparse layers' routing: load of experts, distance of tokens, drops. */
 export function routingMetrics(registry: Registry): RefreshedListener {
   const { counter, gauge } = instrumentsOf(registry);
   const routed = counter(

@@ -23,7 +23,7 @@ const PART_LABELS: Readonly<Record<StepPart, string>> = {
 };
 
 /**
- * Training: loss, speed, the parts of a step's time, checkpoints.
+ * Creates the metrics of the training: loss, speed, the parts of a step's time, checkpoints.
  *
  * @param resumedFrom step of the checkpoint that the run starts from; null for a new run
  */
@@ -95,7 +95,7 @@ export function trainingMetrics(
   let last: { readonly step: number; readonly atMs: number } | null = null;
   return {
     rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }) {
-      // Keeps these fields alone: a whole report, with its layers, would be held until the next scrape.
+      // Only these fields are kept: a whole report, with its layers, would be held until the next scrape.
       deferred.add(() => takeTimes(rank, { partsMs, allToAllMs, allToAllWaitMs }));
     },
     step(step, { tokensPerS, secondsLeft }) {

@@ -97,7 +97,7 @@ interface Arriving {
   readonly tensor: tf.Tensor2D;
   /** Buffer that receives the bytes. */
   readonly received: Travelling;
-  /** Must be called when all rows have arrived, before the tensor is used. */
+  /** Completes the tensor; must be called once all rows have arrived, before the tensor is used. */
   readonly finish: () => void;
 }
 
@@ -110,7 +110,7 @@ export function arriving(shape: readonly [number, number], precision: WirePrecis
   return { tensor: tensor2d, received, finish: () => kernels().widen(received, values) };
 }
 
-/** Views of each rank's ranges, as bytes. */
+/** Returns views of each rank's ranges, as bytes. */
 export function piecesOf(rows: Travelling, layout: RowLayout, width: number): Uint8Array[][] {
   const rowBytes = width * rows.BYTES_PER_ELEMENT;
   return layout.rangesOfRank.map((ranges) =>

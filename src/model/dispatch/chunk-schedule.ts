@@ -38,7 +38,7 @@ export function scheduleChunks(layout: DispatchLayout, topology: Topology, degre
   const numRemote = (numNodes - 1) * workersPerNode;
   const numGroups = Math.min(degree, numRemote);
   const numParts = Math.ceil(degree / numRemote);
-  /** The group in which a node receives from `source`, a rank of another node. */
+  /** Returns the group in which a node receives from `source`, a rank of another node. */
   const groupOf = (atNode: number, source: number) => {
     const ahead = nodeOf(topology, source) < atNode ? source : source - workersPerNode;
     return Math.floor((ahead * numGroups) / numRemote);
@@ -71,7 +71,7 @@ export function scheduleChunks(layout: DispatchLayout, topology: Topology, degre
 
 type Wanted = (peer: number) => boolean;
 
-/** Part `index` of `count` of every range of the wanted ranks. */
+/** Returns part `index` of `count` of every range of the wanted ranks. */
 function cut(
   { numRows, rangesOfRank }: RowLayout,
   isWanted: Wanted,
@@ -86,14 +86,14 @@ function cut(
   };
 }
 
-/** Part `index` of `count` of a range; nothing if it is empty. */
+/** Returns part `index` of `count` of a range; nothing if that part is empty. */
 function part<Range extends RowRange>(range: Range, index: number, count: number): Range[] {
   const from = Math.floor((index * range.count) / count);
   const to = Math.floor(((index + 1) * range.count) / count);
   return to > from ? [{ ...range, begin: range.begin + from, count: to - from }] : [];
 }
 
-/** The rows by expert; adjacent ranges are merged. */
+/** Returns the rows by expert; adjacent ranges are merged. */
 function workOf({ rangesOfRank }: RowLayout, rowsOfLocalExpert: readonly number[]): ExpertRows[] {
   const ranges = rangesOfRank
     .flat()

@@ -12,10 +12,10 @@ import type { DispatchContext, Dispatcher } from './dispatcher.js';
 // M = T + R, d hidden size, E experts.
 
 /**
- * Dispatch in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other
- * node that has experts of its choice, to the rank with the same local rank, together with its choices and weights.
- * That rank dispatches it inside its node like its own tokens and returns the weighted sum of the outputs. Between
- * nodes a token costs one row per node each way, however many of the node's experts it chose.
+ * Dispatches in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other
+ * node that has experts of the token's choice, to the rank with the same local rank, together with its choices and
+ * weights. That rank dispatches it inside its node like its own tokens and returns the weighted sum of the outputs.
+ * Between nodes a token costs one row per node each way, however many of the node's experts it chose.
  *
  * Every expert must have one owner. A token's outputs are summed node by node, so the sum may differ in the
  * last bits from the other dispatchers'.
@@ -136,7 +136,7 @@ function announceCrossing(
   return { tokensN: Int32Array.from(tokensOfNode.flat()), sent, received, expertsMK, countsHash };
 }
 
-/** Choices per expert by rank of the world; zero for ranks of other nodes. */
+/** Returns the choices per expert by rank of the world; zero for ranks of other nodes. */
 function countsInNode(keptE: Int32Array, { communicator, layer }: DispatchContext): Int32Array[] {
   const { topology } = communicator;
   const keptOfRank = Array.from({ length: topology.worldSize }, () => new Int32Array(keptE.length));
@@ -150,7 +150,7 @@ function countsInNode(keptE: Int32Array, { communicator, layer }: DispatchContex
   return keptOfRank;
 }
 
-/** Rows sent to, or received from, the counterpart on each other node, in the order of the nodes. */
+/** Returns the rows sent to, or received from, the counterpart on each other node, in the order of the nodes. */
 function layoutOf(
   { worldSize, numNodes, node }: Topology,
   countOf: (other: number) => number,

@@ -9,7 +9,7 @@ import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange }
 
 // Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 
-/** The rows that this rank's kept choices send, and those that its experts receive. */
+/** The rows that this rank's kept choices send, and the rows that its experts receive. */
 export interface DispatchLayout {
   /** Kept choices sorted by global expert id, then by token. */
   readonly scatter: RowScatter;
@@ -69,7 +69,7 @@ export function dispatchLayout(
   };
 }
 
-/** Counting sort of the kept choices by expert, stable by token. */
+/** Sorts the kept choices by expert (counting sort), stable by token. */
 function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter {
   const next = new Int32Array(keptE.length);
   for (let expert = 1; expert < keptE.length; expert++) next[expert] = next[expert - 1]! + keptE[expert - 1]!;

@@ -19,7 +19,7 @@ export interface LocalExperts {
    * @param numRows number of rows of each expert, possibly 0; their sum is R
    */
   run(xRD: tf.Tensor2D, numRows: readonly number[]): tf.Tensor2D;
-  /** Weights of each expert; null for experts without rows. */
+  /** Returns the weights of each expert; null for experts without rows. */
   weights(numRows: readonly number[]): readonly (FeedForwardWeights | null)[];
 }
 

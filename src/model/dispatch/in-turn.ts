@@ -3,7 +3,7 @@ import { gatherRows, scatterRows } from '../../ops/operations.js';
 import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
 import type { DispatchContext, Dispatcher } from './dispatcher.js';
 
-/** Dispatch, experts and combine one after the other: two all-to-alls forward, two backward. */
+/** Runs dispatch, experts and combine one after the other: two all-to-alls forward, two backward. */
 export function inTurn(context: DispatchContext): Dispatcher {
   const { communicator, placement } = context;
   return (xTD, decision, experts) => {

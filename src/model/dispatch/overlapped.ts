@@ -52,10 +52,10 @@ export interface OverlappedExpertsOptions extends LayerContext {
 }
 
 /**
- * Dispatch, experts and combine of a sparse layer as one operation, in which rows travel between nodes while experts
- * compute on others, forward and backward (pipelining as in Tutel, arXiv 2206.03382, section 3.3, but in chunks by
- * source instead of equal ones). The result has the same bits as that of the three steps in turn: a row's result does
- * not depend on its batch, and the weights' gradients are computed from all rows at once, in the same order.
+ * Runs dispatch, experts and combine of a sparse layer as one operation, in which rows travel while experts compute on
+ * other rows, forward and backward (pipelining as in Tutel, arXiv 2206.03382, section 3.3, but in chunks by source).
+ * The result has the same bits as if the three steps ran one after the other: a row's result does not depend on its
+ * batch, and the weights' gradients are computed from all rows at once, in the same order.
  *
  * @param rowsND [N, d], laid out by `sent`
  * @returns expert outputs [N, d], in the same order

@@ -10,7 +10,7 @@ export interface DispatchOptions {
   readonly overlapDegree: number;
 }
 
-/** A single node has no communication to overlap or deduplicate. */
+/** Selects a dispatcher; a single node has no communication to overlap or deduplicate. */
 export function selectDispatcher(
   { deduplicate, overlapDegree }: DispatchOptions,
   context: DispatchContext,

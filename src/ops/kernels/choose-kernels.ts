@@ -21,7 +21,7 @@ let chosen: Kernels | undefined;
 let library: { readonly path: string; readonly loaded: OneDnn } | undefined;
 
 /**
- * The kernels of this process: those of oneDNN if it is found, otherwise TensorFlow's, or the ones that
+ * Returns the kernels of this process: those of oneDNN if it is found, otherwise TensorFlow's, or the ones that
  * LOCMOE_KERNELS names. They are chosen at the first call, for the lifetime of the process.
  *
  * @throws TrainerError as `assertComputes`
@@ -37,7 +37,7 @@ export function wrapKernels(wrap: (chosen: Kernels) => Kernels): void {
 }
 
 /**
- * Path of the oneDNN library to use; null if TensorFlow computes.
+ * Returns the path of the oneDNN library to use; null if TensorFlow computes.
  *
  * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS or LOCMOE_ONEDNN names something unavailable
  */
@@ -60,7 +60,7 @@ export function oneDnnPath(): string | null {
 }
 
 /**
- * Why bfloat16 is not available here; null if it is.
+ * Tells why bfloat16 is not available here; null if it is.
  *
  * @throws TrainerError as `oneDnnPath` and `loadOneDnn`
  */
@@ -86,13 +86,13 @@ export function assertComputes(wanted: Precision): void {
     throw new TrainerError('BAD_CONFIG', `train.precision bfloat16: ${why}; float32 and auto do without it`);
 }
 
-/** The type in which products are computed here. @throws TrainerError as `assertComputes` */
+/** Returns the type in which products are computed here; throws as `assertComputes`. */
 export function elementTypeOf(wanted: Precision): ElementType {
   if (wanted !== 'auto') return wanted;
   return multipliesBfloat16() && whyNoBfloat16() === null ? 'bfloat16' : 'float32';
 }
 
-/** Whether oneDNN computes here. @throws as `oneDnnPath` */
+/** Tells whether oneDNN computes here; throws as `oneDnnPath`. */
 export function usesOneDnn(): boolean {
   return oneDnnPath() !== null;
 }

@@ -8,8 +8,8 @@ export interface FusedForward<Saved extends readonly tf.Tensor[] = readonly tf.T
   /** Kept for `backward` if a gradient is recorded, otherwise freed. */
   readonly saved: Saved;
   /**
-   * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: distinct
-   * tensors, one of which may be `dy` itself; undefined for one that is unwanted (ops/gradient-target.ts).
+   * Computes the gradients of the inputs, in their order, from the gradient of the value and the saved tensors:
+   * distinct tensors, one of which may be `dy` itself; undefined for one that is unwanted (ops/gradient-target.ts).
    */
   backward(dy: tf.Tensor, saved: Saved): (tf.Tensor | undefined)[];
 }
@@ -54,7 +54,7 @@ export function partsOf<T>(matrices: readonly T[]): { readonly wIns: readonly T[
   return { wIns: matrices.slice(0, -1), wOut: matrices.at(-1)! };
 }
 
-/** Rows of a network: as many at every step, a varying number, or a varying number in several pieces. */
+/** Rows of a network: the same number at every step, a varying number, or a varying number in several pieces. */
 export type FeedForwardRows = 'fixed' | 'varying' | 'in pieces';
 
 /**
@@ -74,7 +74,7 @@ export interface FeedForwardNetwork {
     saved: readonly tf.Tensor[],
   ): { readonly dx: tf.Tensor2D; readonly kept: readonly tf.Tensor[] };
   /**
-   * Gradients of the matrices, undefined if unwanted.
+   * Returns the gradients of the matrices, undefined if unwanted.
    *
    * @param pieces at least one, in the order of their rows
    */
@@ -111,22 +111,22 @@ export interface Kernels {
     seqLen: number,
     positionsT?: Int32Array,
   ): FusedForward;
-  /** Sum of two tensors of equal shape. */
+  /** Returns the sum of two tensors of equal shape. */
   add(x: tf.Tensor, y: tf.Tensor): tf.Tensor;
   /** Requires at least one row. */
   gatherRows(xTD: tf.Tensor2D, indicesN: Int32Array): FusedForward;
   /** Requires at least one row. */
   scatterRows(rowsND: tf.Tensor2D, weightsTK: tf.Tensor2D | null, scatter: RowScatter): FusedForward;
-  /** Consecutive rows of a matrix. */
+  /** Returns consecutive rows of a matrix. */
   sliceRows(xTD: tf.Tensor2D, begin: number, count: number): tf.Tensor2D;
   /** Concatenates one or more matrices vertically. */
   concatRows(parts: readonly tf.Tensor2D[]): tf.Tensor2D;
-  /** Rounds to bfloat16, as in ops/bfloat16.ts. @param to as long as `from` */
+  /** Rounds to bfloat16, as in ops/bfloat16.ts; `to` is as long as `from`. */
   narrow(from: Float32Array, to: Uint16Array): void;
-  /** The inverse of `narrow`, which is exact. */
+  /** Inverts `narrow`, without rounding. */
   widen(from: Uint16Array, to: Float32Array): void;
   /**
-   * x W on the host, row-major: [T, a] x [a, b] -> [T, b]. The bits of a row are the same as from `matMul`.
+   * Computes x W on the host, row-major: [T, a] x [a, b] -> [T, b]. The bits of a row are the same as from `matMul`.
    *
    * @param numRows T
    */

@@ -12,8 +12,8 @@ import {
   type Setting,
 } from './frames.js';
 
-// A client of the direct stream names its connection by 128 random bits: in its first SETTINGS, as settings that others ignore
-// (RFC 9113, section 6.5.2), and in the metadata of its call, so that a server finds the connection of the call.
+// A client of the direct stream names its connection by 128 random bits: in its first SETTINGS, as settings that peers
+// ignore (RFC 9113, section 6.5.2), and in the metadata of its call, so that a server finds the connection of the call.
 
 export const NAME_HEADER = 'locmoe-connection';
 const FIRST_ID = 0xf600;
@@ -40,12 +40,12 @@ export function withName(opening: Buffer, name: string): Buffer {
 
 /** A connection's name and settings, as its client's first bytes give them. */
 export interface Opening {
-  /** Null if the client has not named it, or speaks no HTTP/2. */
+  /** Null if the client has not named the connection, or speaks no HTTP/2. */
   readonly name: string | null;
   readonly settings: readonly Setting[];
 }
 
-/** Reads them; null if more have to come. */
+/** Reads name and settings; returns null if more bytes have to come. */
 export function readOpening(received: Buffer): Opening | null {
   const unnamed = { name: null, settings: [] };
   const start = received.subarray(0, PREFACE.length);

@@ -14,13 +14,13 @@ import {
   openingBytes,
 } from './frames.js';
 
-/** Where the bytes of a call's messages go. */
+/** Receives the bytes of a call's messages. */
 export interface ByteReceiver {
   /** Takes bytes as they come, cut anywhere. */
   take(bytes: Buffer): void;
-  /** Where the next bytes belong, at most `max`; null if `take` has to see them first. */
+  /** Returns memory for the next bytes, at most `max`; null if `take` has to see them first. */
   place(max: number): Uint8Array | null;
-  /** Bytes have been written to the start of the last `place`. */
+  /** Called when bytes have been written to the start of the last `place`. */
   filled(bytes: number): void;
 }
 
@@ -35,17 +35,17 @@ export interface DirectCallOptions {
   readonly receiver: ByteReceiver;
 }
 
-/** Reads shorter than this are copied from a buffer, which then has the head of the next frame too. */
+/** Reads shorter than this are copied from a buffer, which then has the head of the next frame, too. */
 const LEAST_DIRECT_BYTES = 8 << 10;
 const SCRATCH_BYTES = 16 << 10;
 const STREAM = 1;
 
 /**
- * A call of gRPC over a connection of its own whose messages do not pass through Node's HTTP/2: the socket reads the payload of
- * its DATA frames to where `receiver` wants them. All other frames go to a session of `node:http2`, which therefore knows of
- * headers, settings and pings, but of no data: windows are kept here.
+ * A gRPC call over a separate connection, whose messages bypass Node's HTTP/2: the socket reads the payload of DATA
+ * frames into the memory that `receiver` gives. All other frames go to a session of `node:http2`, which sees headers,
+ * settings and pings, but no data, so this class manages the flow-control windows.
  *
- * The peer may be any server of gRPC. One that knows connections by their names may write DATA frames of its own
+ * The peer may be any gRPC server. A server that knows connections by name may write DATA frames itself
  * (DirectConnection).
  */
 export class DirectCall {
@@ -56,10 +56,10 @@ export class DirectCall {
   readonly #cutter: FrameCutter;
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #name = randomName();
-  /** Holds what the session writes until its SETTINGS are whole and get the name; null from then on. */
+  /** Holds what the session writes until its SETTINGS are complete and the name is added; null from then on. */
   #opening: Buffer | null = Buffer.alloc(0);
   #isDirect = false;
-  /** Bytes of DATA frames since the last update of the windows, padding and all. */
+  /** Bytes of DATA frames since the last update of the windows, padding included. */
   #received = 0;
 
   constructor(private readonly options: DirectCallOptions) {
@@ -93,7 +93,7 @@ export class DirectCall {
     this.#socket.setNoDelay(true);
     this.#shim = new Duplex({
       read: () => undefined,
-      // At once: what this class writes has to come between two frames of the session, never within one.
+      // The shim writes at once: this class's bytes have to come between two frames of the session, never within one.
       write: (chunk: Buffer, _, done) => {
         this.#send(chunk);
         done();

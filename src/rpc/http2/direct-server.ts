@@ -22,15 +22,15 @@ import {
 const STREAM = 1;
 
 interface Waiting {
-  /** Bytes of messages, prefixes and all. */
+  /** Bytes of messages, prefixes included. */
   readonly parts: readonly Uint8Array[];
   readonly bytes: number;
   readonly done: () => void;
 }
 
 /**
- * A connection that a client has named: `send` writes DATA frames of its one call beside the session of HTTP/2 that
- * serves the call, from where the bytes lie. The session therefore knows of no data, so updates of windows end here.
+ * A connection that a client has named: `send` writes the DATA frames of its only call without copying, beside the
+ * HTTP/2 session that serves the call. The session sees no data, so this class handles the updates of windows.
  */
 export class DirectConnection {
   #connectionWindow = DEFAULT_WINDOW_BYTES;
@@ -46,8 +46,8 @@ export class DirectConnection {
   /**
    * Sends one message, as soon as the peer's windows have room.
    *
-   * @param parts of the message, which stay as they are until `done`
-   * @param done called once the kernel has them all; never if the connection breaks
+   * @param parts parts of the message, which must not change until `done` is called
+   * @param done called once the kernel has all parts; never if the connection breaks
    */
   send(parts: readonly Uint8Array[], done: () => void): void {
     const bytes = parts.reduce((sum, { length }) => sum + length, 0);
@@ -56,7 +56,7 @@ export class DirectConnection {
     if (this.#waiting.length === 1) this.#sendWaiting();
   }
 
-  /** The session has sent the headers of the response. */
+  /** Called when the session has sent the headers of the response. */
   open(): void {
     this.#isOpen = true;
     this.#sendWaiting();
@@ -72,7 +72,7 @@ export class DirectConnection {
     return (this.#waiting.length === 0 && this.socket.writableLength === 0) || this.socket.destroyed;
   }
 
-  /** Waits until the client has closed the connection, at most so long, and closes it. No part is read after that. */
+  /** Waits up to `timeoutMs` for the client to close the connection, then closes it. No part is read after that. */
   async close(timeoutMs: number): Promise<void> {
     if (this.socket.closed) return;
     const signal = AbortSignal.timeout(Math.max(0, Math.ceil(timeoutMs)));
@@ -91,7 +91,7 @@ export class DirectConnection {
     this.#sendWaiting();
   }
 
-  /** @throws Error if it is 0, or makes the window greater than it may be */
+  /** @throws Error if the update is 0, or makes the window greater than allowed */
   takeWindowUpdate(stream: number, payload: Buffer): void {
     const increment = payload.length === 4 ? payload.readUInt32BE() & MOST_WINDOW_BYTES : 0;
     if (stream === 0) this.#connectionWindow += increment;
@@ -101,7 +101,7 @@ export class DirectConnection {
     this.#sendWaiting();
   }
 
-  /** Sends what the windows have room for. A message that is begun is sent on before the next one. */
+  /** Sends what the windows have room for; completes a message before the next one. */
   #sendWaiting(): void {
     if (!this.#isOpen) return;
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
@@ -125,7 +125,7 @@ export class DirectConnection {
   }
 }
 
-/** Cuts parts after so many bytes, fewer than they have. */
+/** Cuts parts after the given number of bytes, which is less than their total. */
 function cut(parts: readonly Uint8Array[], bytes: number): [Uint8Array[], Uint8Array[]] {
   const [now, later]: [Uint8Array[], Uint8Array[]] = [[], []];
   let left = bytes;
@@ -141,8 +141,8 @@ function cut(parts: readonly Uint8Array[], bytes: number): [Uint8Array[], Uint8A
 export type FindDirect = (name: string) => DirectConnection | undefined;
 
 /**
- * Accepts connections for a server of gRPC. `inject` gets the ones without a name as they are, and in the place of a named one a
- * stream that has all but what its DirectConnection takes.
+ * Accepts connections for a gRPC server. `inject` gets an unnamed connection itself; for a named one it gets a stream
+ * without the bytes that the DirectConnection takes.
  *
  * @param secure options of TLS; null for plain text
  */
@@ -187,7 +187,7 @@ export function directListener(
   return { server, find: (name) => named.get(name) };
 }
 
-/** The stream of a named connection: what its DirectConnection neither takes nor sends. */
+/** Returns the stream for the session of a named connection: all that its DirectConnection neither takes nor sends. */
 function besides(connection: DirectConnection, socket: net.Socket): Duplex {
   const cutter = new FrameCutter(
     {
@@ -202,7 +202,7 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
         shim.push(encoded);
       },
     },
-    // Node's server announces no other.
+    // Node's server announces no other maximum.
     DEFAULT_MAX_FRAME_BYTES,
   );
   const sent = new FrameCutter(
@@ -220,7 +220,7 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
     read: () => {
       socket.resume();
     },
-    // At once: what the DirectConnection writes has to come between two frames of the session, never within one.
+    // `write` writes at once: the DirectConnection's bytes have to come between two frames, never within one.
     write: (chunk: Buffer, _, done) => {
       unread += chunk.length;
       socket.write(chunk, () => {

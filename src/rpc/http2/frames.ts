@@ -8,13 +8,13 @@ export const FRAME = { data: 0x0, headers: 0x1, settings: 0x4, windowUpdate: 0x8
 export const FLAG = { endStream: 0x1, ack: 0x1, padded: 0x8 } as const;
 export const SETTING = { initialWindowSize: 0x4, maxFrameSize: 0x5 } as const;
 
-/** Both windows of a connection and of a stream begin with it, if SETTINGS say nothing else. */
+/** Initial window of a connection, and of a stream unless SETTINGS say otherwise. */
 export const DEFAULT_WINDOW_BYTES = 65_535;
 export const DEFAULT_MAX_FRAME_BYTES = 16_384;
 export const MOST_WINDOW_BYTES = 2 ** 31 - 1;
 
 export interface FrameHeader {
-  /** Bytes of the payload. */
+  /** Size of the payload in bytes. */
   readonly length: number;
   readonly type: number;
   readonly flags: number;
@@ -46,7 +46,7 @@ export function encodeFrame(header: Omit<FrameHeader, 'length'>, payload: Uint8A
 /** gRPC's prefix of a message, which is carried in DATA frames: whether it is compressed, and its length. */
 export const MESSAGE_PREFIX_BYTES = 5;
 
-/** The prefix of a message of so many bytes, which is not compressed. */
+/** Encodes the prefix of an uncompressed message of `bytes` bytes. */
 export function messagePrefix(bytes: number): Buffer {
   const prefix = Buffer.alloc(MESSAGE_PREFIX_BYTES);
   prefix.writeUInt32BE(bytes, 1);
@@ -76,14 +76,14 @@ export function encodeSettings(settings: readonly Setting[]): Buffer {
   return payload;
 }
 
-/** Length of the preface and the frame after it; null if that is not known yet. */
+/** Returns the length of the preface and the frame after it; null if that is not known yet. */
 export function openingBytes(received: Buffer): number | null {
   const headerEnd = PREFACE.length + FRAME_HEADER_BYTES;
   if (received.length < headerEnd) return null;
   return headerEnd + decodeFrameHeader(received.subarray(PREFACE.length)).length;
 }
 
-/** WINDOW_UPDATE frames for both windows of a stream's bytes. */
+/** Encodes WINDOW_UPDATE frames for both windows that count a stream's bytes. */
 export function encodeWindowUpdates(stream: number, bytes: number): Buffer {
   const increment = Buffer.allocUnsafe(4);
   increment.writeUInt32BE(bytes);
@@ -93,46 +93,46 @@ export function encodeWindowUpdates(stream: number, bytes: number): Buffer {
 
 /** Takes the frames that a FrameCutter cuts. */
 export interface FrameSink {
-  /** A frame begins. Returns true to have its payload in `payload` as it comes, without its padding; else it is `other`. */
+  /** Called when a frame begins; returns true to get the bare payload by `payload`, else the whole frame by `other`. */
   begin?(header: FrameHeader): boolean;
   payload?(bytes: Buffer): void;
-  /** A frame whose payload was not taken, header and all. */
+  /** Called with a frame whose payload was not taken, header included. */
   other?(header: FrameHeader, encoded: Buffer): void;
-  /** The frame whose payload was taken is over. */
+  /** Called at the end of a frame whose payload was taken. */
   end?(header: FrameHeader): void;
 }
 
-/** Cuts the bytes of a connection into frames, wherever chunks of it end. */
+/** Cuts the bytes of a connection into frames, wherever the received chunks end. */
 export class FrameCutter {
   readonly #head = Buffer.alloc(FRAME_HEADER_BYTES);
   #headBytes = 0;
   #header: FrameHeader | null = null;
   #isTaken = false;
-  /** The frame so far, if its payload is not taken. */
+  /** The bytes of the frame so far, if its payload is not taken. */
   #encoded: Buffer = this.#head;
   /** Bytes of the frame that are still to come: first a PADDED frame's length of the padding, then payload, then padding. */
   #left = 0;
   #padding = 0;
   #padLengthIsDue = false;
 
-  /** @param maxFrameBytes of a frame whose payload is not taken; a longer one is an error of the peer */
+  /** @param maxFrameBytes maximum size of a frame whose payload is not taken; a longer one is an error of the peer */
   constructor(
     private readonly sink: FrameSink,
     private readonly maxFrameBytes: number,
   ) {}
 
-  /** Bytes of a taken payload that come next; 0 if something else does. */
+  /** Number of bytes of a taken payload that come next; 0 if something else comes next. */
   get directBytes(): number {
     return this.#isTaken && !this.#padLengthIsDue ? Math.max(0, this.#left - this.#padding) : 0;
   }
 
-  /** Counts bytes of a taken payload that went to their place by another way, at most `directBytes`. */
+  /** Skips bytes of a taken payload, at most `directBytes`, that the receiver has got directly. */
   skip(bytes: number): void {
     this.#left -= bytes;
     if (this.#left === 0) this.#finish();
   }
 
-  /** @throws Error if a frame is longer than it may be, or has more padding than bytes */
+  /** @throws Error if a frame is longer than allowed, or has more padding than bytes */
   push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {

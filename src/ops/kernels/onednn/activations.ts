@@ -49,14 +49,14 @@ export function activationBackward(
 const A = Math.sqrt(8 / Math.PI);
 const B = 0.044715 * A;
 
-/** y = GELU(x) */
+/** Computes y = GELU(x). */
 function gelu(primitives: Primitives, x: Operand, y: Operand): void {
   if (x.values instanceof Float32Array)
     primitives.combine('multiply', x, x, y, [linear(B, A), multiply(x), logistic, multiply(x)]);
   else primitives.eltwise('geluTanh', x, y);
 }
 
-/** y = GELU(x) and dx = dy GELU'(x); `dx` may be `dy`. */
+/** Computes y = GELU(x) and dx = dy GELU'(x); `dx` may be `dy`. */
 function geluBackward(
   primitives: Primitives,
   x: Operand,

@@ -92,7 +92,7 @@ class Heads {
     private readonly apart: number,
   ) {}
 
-  /** [K, end - begin, h], or [K, h, end - begin]. */
+  /** Returns the operand [K, end - begin, h], or [K, h, end - begin]. */
   of(sequence: number, begin: number, end: number, transposed = false): Operand {
     const { size, apart } = this;
     const width = this.array.dims[1]!;
@@ -109,8 +109,8 @@ function swap({ values, dims: [groups, rows, columns] }: Operand): Operand {
 }
 
 /**
- * softmax(q k^T / sqrt(h) + causal mask) v for every head, one sequence and one block of queries at a time,
- * so that scores stay in the caches.
+ * Computes softmax(q k^T / sqrt(h) + causal mask) v for every head, one sequence and one block of queries at a time, so
+ * that scores stay in the caches.
  *
  * @param qkv [T, (H + 2 K) h], of the operand type
  * @param y [T, d]
@@ -134,7 +134,7 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
 }
 
 /**
- * The gradient, with recomputed probabilities: dS = P (dP - D), where D, the row sums of dP P, equals the row
+ * Computes the gradient, with recomputed probabilities: dS = P (dP - D), where D, the row sums of dP P, equals the row
  * sums of dy y (FlashAttention, arXiv 2205.14135, appendix B.2).
  *
  * @param dy [T, d], of the operand type

@@ -22,7 +22,7 @@ export class Context {
     this.primitives = new Primitives(library);
   }
 
-  /** A tensor as an operand of products, to be kept for the backward. */
+  /** Converts a tensor to an operand of products, to be kept for the backward pass. */
   keep(tensor: tf.Tensor, type = this.type): { readonly tensor: tf.Tensor; readonly operand: Operand } {
     const given = this.memory.operandOf(tensor);
     if (type === 'float32') return { tensor, operand: given };
@@ -31,7 +31,7 @@ export class Context {
     return { tensor: kept.tensor, operand: kept };
   }
 
-  /** The gradient x^T dy of a matrix, written to its target if it has one. */
+  /** Computes the gradient x^T dy of a matrix, written to the matrix's target if it has one. */
   gradient(matrix: tf.Tensor, xTA: Operand, dyTB: Operand): tf.Tensor {
     const target = gradientTargetOf(matrix);
     const gradient = target

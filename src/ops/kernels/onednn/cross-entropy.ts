@@ -10,7 +10,7 @@ import { chunksOf, rowsOf, transposed } from './operand.js';
 /** Number of logits that are computed at a time, so that they stay in the caches. */
 const LOGIT_ELEMENTS = 1 << 19;
 
-/** `Kernels.tiedCrossEntropy`. Keeps softmax - one-hot, with which each of both gradients is one product. */
+/** Implements `Kernels.tiedCrossEntropy`; keeps softmax - one-hot, from which one product gives each gradient. */
 export function tiedCrossEntropy(
   context: Context,
   xTD: tf.Tensor2D,

@@ -16,8 +16,8 @@ import type { OwnTensor } from './tensor-memory.js';
 // Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.
 
 /**
- * Numbers of rows vary, and compiling for each would take time and memory, so they are rounded up to a
- * multiple of this.
+ * Numbers of rows vary, and compiling for each number would take time and memory, so they are rounded up to a multiple
+ * of this.
  */
 const ROWS_ROUNDED_TO = 32;
 /**
@@ -70,7 +70,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
           const [ofBefore, gradients] = mapTuple([before, dBefore], (all) =>
             all.map((each) => rowsOf(each, place)),
           );
-          // The gradient of the hidden units is stored where that of the last product will be.
+          // The gradient of the hidden units is stored where the gradient of the last product will be.
           primitives.product(rowsOf(dy, place), transposed(wOut), gradients.at(-1)!);
           activationBackward(primitives, ofBefore, rowsOf(hidden, place), gradients);
           for (const [i, wIn] of wIns.entries())
@@ -107,7 +107,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     return this.context.with(first, (operand) => this.#withAll(others, (rest) => use([operand, ...rest])));
   }
 
-  /** [R, d] -> [P, d], as operands of products. */
+  /** Pads rows, [R, d] -> [P, d], as operands of products. */
   #padded(rowsRD: tf.Tensor2D): OwnTensor {
     const { primitives, memory, type } = this.context;
     const [numRows, width] = rowsRD.shape;

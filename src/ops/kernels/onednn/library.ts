@@ -114,14 +114,14 @@ export interface OneDnn {
   readonly calls: Calls;
   readonly engine: Engine;
   readonly stream: Stream;
-  /** Whether it multiplies bfloat16 on this processor, even if slowly. */
+  /** Whether the library multiplies bfloat16 on this processor, even if slowly. */
   readonly hasBfloat16: boolean;
 }
 
 /**
  * @param path path of libdnnl.so
  * @param threadsPath path of libgomp.so, if the system may have none
- * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0, so that another try would not help
+ * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0, which another try would not change
  */
 export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
   // The library reads this variable when loaded. More threads would busy-wait for work on few rows.
@@ -165,9 +165,8 @@ function multiplies(calls: Calls, engine: Engine, type: number): boolean {
 }
 
 /**
- * Koffi closes a library at the end of the process, while its threads may still be busy-waiting; without the
- * library's code, that would be a segmentation fault. One more handle, which is never closed, keeps the
- * library and that of its threads loaded.
+ * Keeps the library and its threads' library loaded, by a handle that is never closed: Koffi closes a library at the
+ * end of the process, and its threads, which may still be busy-waiting, would crash without its code.
  */
 function keepUntilTheEnd(path: string): void {
   cFunction(koffi.load(null), 'void *dlopen(const char *file, int flags)')(path, RTLD_NOW);

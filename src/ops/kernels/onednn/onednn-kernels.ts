@@ -91,7 +91,7 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   };
 }
 
-/** Elements converted at a time: numbers of exchanged rows vary, and each would be compiled for. */
+/** Elements converted at a time: numbers of exchanged rows vary, and each would need a compilation. */
 const CONVERTED_AT_A_TIME = 1 << 14;
 
 function convert<From extends Values, To extends Values>(
@@ -107,7 +107,7 @@ function convert<From extends Values, To extends Values>(
   rest(from.subarray(at) as From, to.subarray(at) as To);
 }
 
-/** A single row is computed by another kernel, with other bits. */
+/** Minimum number of rows: another kernel would compute a single row, with other bits. */
 const FEWEST_ROWS = 2;
 
 function matMul(

@@ -20,7 +20,7 @@ export interface Place {
   readonly count: number;
 }
 
-/** Consecutive rows of a row-major matrix. */
+/** Returns consecutive rows of a row-major matrix. */
 export function rowsOf({ values, dims }: Operand, { begin, count }: Place): Operand {
   const width = dims[1]!;
   return { values: values.subarray(begin * width, (begin + count) * width), dims: [count, width] };
@@ -34,7 +34,7 @@ export function chunksOf(numRows: number, most: number): Place[] {
   }));
 }
 
-/** The transpose of a matrix, as a view of the same elements. */
+/** Returns the transpose of a matrix, as a view of the same elements. */
 export function transposed({ values, dims }: Operand): Operand {
   const [rows, columns] = dims as [number, number];
   return { values, dims: [columns, rows], strides: [1, columns] };

@@ -29,7 +29,7 @@ export function keyOfPostOp(op: PostOp): string {
   return 'operand' in op ? `${op.kind} ${keyOf(op.operand)}` : op.kind;
 }
 
-/** The operands of the post-ops that have one, with their indices in the list. */
+/** Returns the operands of the post-ops that have one, with their indices in the list. */
 export function operandsOf(
   postOps: readonly PostOp[],
 ): { readonly operand: Operand; readonly index: number }[] {

@@ -57,7 +57,7 @@ export class Primitives {
     this.#cache = new PrimitiveCache(library);
   }
 
-  /** result = a b, with leading dimensions for batches. */
+  /** Computes result = a b, with leading dimensions for batches. */
   product(
     a: Operand,
     b: Operand,
@@ -77,7 +77,7 @@ export class Primitives {
   }
 
   /**
-   * The first implementation whose bits for a row do not depend on the number of rows. Without AVX-512, the
+   * Returns the first implementation whose bits for a row do not depend on the number of rows. Without AVX-512, the
    * library's first choice sums the last few rows in another order.
    */
   #matmul(source: MemoryDesc, weights: MemoryDesc, target: MemoryDesc, attr: Attr | null): PrimitiveDesc {
@@ -104,7 +104,7 @@ export class Primitives {
     );
   }
 
-  /** result = a + b or a b, element by element; b has size 1 in dimensions along which it is repeated. */
+  /** Computes result = a + b or a b by element; b has size 1 in dimensions along which it is repeated. */
   combine(
     operation: 'add' | 'multiply',
     a: Operand,
@@ -126,7 +126,7 @@ export class Primitives {
     );
   }
 
-  /** dx = dy f'(x) for the function f of that name; `dx` may be `dy`. */
+  /** Computes dx = dy f'(x) for the function f of that name; `dx` may be `dy`. */
   eltwiseBackward(name: Activation, x: Operand, dy: Operand, dx: Operand): void {
     const { calls, engine } = this.library;
     const algorithm = ALGORITHM[name];
@@ -146,7 +146,7 @@ export class Primitives {
     return create(calls, 'eltwise', engine, TRAINING, ALGORITHM[name], source, result, 1, 0, null);
   }
 
-  /** Softmax along the last dimension; `y` may be `x`. */
+  /** Computes the softmax along the last dimension; `y` may be `x`. */
   softmax(x: Operand, y: Operand): void {
     this.#cache.run(`softmax ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
       this.#softmax(descs, x.dims.length - 1),
@@ -158,7 +158,7 @@ export class Primitives {
     return create(calls, 'softmax', engine, TRAINING, ALGORITHM.softmax, source, result, axis, null);
   }
 
-  /** Layer norm over the last dimension. @param statistics output */
+  /** Computes the layer norm over the last dimension; `statistics` is an output. */
   layerNorm(
     x: Operand,
     gain: Operand,

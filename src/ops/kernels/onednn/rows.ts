@@ -6,7 +6,7 @@ import type { Context } from './context.js';
 // Shapes: T rows or tokens, N chosen rows, K choices of a token, d hidden size, V vocabulary, S positions, P
 // longest sequence.
 
-/** `Kernels.embedding` */
+/** Implements `Kernels.embedding`. */
 export function embedding(
   { memory }: Context,
   tokensVD: tf.Tensor2D,
@@ -34,7 +34,7 @@ export function embedding(
   };
 }
 
-/** `Kernels.gatherRows` */
+/** Implements `Kernels.gatherRows`. */
 export function gatherRows({ memory }: Context, xTD: tf.Tensor2D, indicesN: Int32Array): FusedForward {
   return {
     value: rowsAt(memory, xTD, indicesN).tensor,
@@ -43,7 +43,7 @@ export function gatherRows({ memory }: Context, xTD: tf.Tensor2D, indicesN: Int3
   };
 }
 
-/** `Kernels.scatterRows` */
+/** Implements `Kernels.scatterRows`. */
 export function scatterRows(
   { memory }: Context,
   rowsND: tf.Tensor2D,
@@ -101,7 +101,7 @@ function weightedScatter(
 
 type Memory = Context['memory'];
 
-/** [N, d] */
+/** Copies the rows at the indices: [N, d]. */
 function rowsAt(memory: Memory, xTD: tf.Tensor, indicesN: Int32Array) {
   const d = xTD.shape[1]!;
   const chosen = memory.create([indicesN.length, d]);
@@ -111,7 +111,7 @@ function rowsAt(memory: Memory, xTD: tf.Tensor, indicesN: Int32Array) {
   return chosen;
 }
 
-/** Adds each row to that of its index: [numRows, d]. */
+/** Adds each row to the result's row at its index: [numRows, d]. */
 function sumOfRows(memory: Memory, rowsND: tf.Tensor, indicesN: Int32Array, numRows: number) {
   const d = rowsND.shape[1]!;
   const sum = zeros(memory, [numRows, d]);

@@ -8,9 +8,9 @@ export interface Block {
 }
 
 /**
- * Under the causal mask the first half of the queries sees only the first half of the keys, and the second
- * half of the keys is seen only by the second half of the queries. Four blocks skip more masked scores but
- * are no faster, and sixteen take XLA 18 s to compile.
+ * Halves a sequence: under the causal mask, the first half of the queries sees only the first half of the keys, and the
+ * second half of the keys is seen only by the second half of the queries. Four blocks skip more masked scores but are
+ * no faster, and sixteen take XLA 18 s to compile.
  */
 export function halves(seqLen: number): Block[] {
   if (seqLen < SHORTEST_SPLIT) return [{ begin: 0, end: seqLen }];
@@ -21,7 +21,7 @@ export function halves(seqLen: number): Block[] {
   ];
 }
 
-/** Scores computed per sequence and head in a forward pass: each block's queries by all keys up to its end. */
+/** Counts the scores per sequence and head in a forward pass: each block's queries by all keys up to its end. */
 export function numScores(seqLen: number): number {
   return halves(seqLen).reduce((sum, { begin, end }) => sum + (end - begin) * end, 0);
 }

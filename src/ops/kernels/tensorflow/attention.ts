@@ -41,7 +41,7 @@ export function attentionParts(shape: AttentionShape): AttentionParts {
   return parts;
 }
 
-/** The segment number of each position, [G, S, 1]; empty if every sequence is a single segment. */
+/** Returns the segment number of each position, [G, S, 1]; empty if every sequence is a single segment. */
 export function segmentsOf({ numSequences, seqLen, numHeads, positionsT }: AttentionShape): tf.Tensor[] {
   if (positionsT === undefined) return [];
   const segmentsGS = new Float32Array(numSequences * numHeads * seqLen);
@@ -78,8 +78,8 @@ function forward([qkvTC, segmentsGS1]: ForwardInputs, shape: AttentionShape): tf
 }
 
 /**
- * By blocks of keys, with scores transposed (a row for each key): the gradients of keys and values come out
- * in their layout, and no product transposes an operand, which is slow in TensorFlow.
+ * Computes by blocks of keys, with scores transposed (a row for each key): the gradients of keys and values come out in
+ * their layout, and no product transposes an operand, which is slow in TensorFlow.
  */
 function backward(
   [dyTD, qkvTC, yTD, logSumGS1, segmentsGS1]: BackwardInputs,
@@ -111,12 +111,12 @@ function backward(
   return sumOfShared(joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape), shape);
 }
 
-/** Products divided by sqrt(h), minus 1e9 where the mask hides a key. */
+/** Computes products divided by sqrt(h), minus 1e9 where the mask hides a key. */
 function scores(products: tf.Tensor, q: tf.Tensor, maskOfBlock: tf.Tensor): tf.Tensor {
   return tf.add(tf.mul(products, scaleOf(q)), maskOfBlock);
 }
 
-/** Scores between row and column positions, minus at least 1e9 where they are in different segments. */
+/** Returns scores between row and column positions, minus at least 1e9 where they are in different segments. */
 function betweenSegments(
   scoresOfBlock: tf.Tensor,
   segmentsGS1: tf.Tensor | undefined,
@@ -129,7 +129,7 @@ function betweenSegments(
   return tf.sub(scoresOfBlock, tf.mul(tf.mul(apart, apart), 1e9));
 }
 
-/** [Q, K]: -1e9 for keys after the query. */
+/** Creates the mask [Q, K]: -1e9 for keys after the query. */
 function mask(queries: Block, keys: Block): tf.Tensor {
   const numKeys = keys.end - keys.begin;
   const values = new Float32Array((queries.end - queries.begin) * numKeys);
@@ -140,18 +140,18 @@ function mask(queries: Block, keys: Block): tf.Tensor {
   return tf.tensor2d(values, [queries.end - queries.begin, numKeys]);
 }
 
-/** 1 / sqrt(h). */
+/** Returns 1 / sqrt(h). */
 function scaleOf(q: tf.Tensor): number {
   return 1 / Math.sqrt(q.shape[2]!);
 }
 
-/** [G, a, b] -> [G, end - begin, b]. */
+/** Takes the rows of a block: [G, a, b] -> [G, end - begin, b]. */
 function rows(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
   const [groups, length, width] = x.shape as [number, number, number];
   return end - begin === length ? x : tf.slice(x, [0, begin, 0], [groups, end - begin, width]);
 }
 
-/** [G, a, b] -> [G, a, end - begin]. */
+/** Takes the columns of a block: [G, a, b] -> [G, a, end - begin]. */
 function columns(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
   const [groups, length, width] = x.shape as [number, number, number];
   return end - begin === width ? x : tf.slice(x, [0, 0, begin], [groups, length, end - begin]);
@@ -175,12 +175,12 @@ function plusLastColumns(sum: tf.Tensor | undefined, x: tf.Tensor): tf.Tensor {
   );
 }
 
-/** [G, a, b] -> [G, b, a]. */
+/** Swaps rows and columns: [G, a, b] -> [G, b, a]. */
 function swap(x: tf.Tensor): tf.Tensor {
   return tf.transpose(x, [0, 2, 1]);
 }
 
-/** [T, (H + 2 K) h] -> three tensors [T, d]: keys and values are repeated for the heads that share them. */
+/** Splits [T, (H + 2 K) h] into three tensors [T, d]; repeats keys and values for the heads that share them. */
 function queriesKeysValues(
   xTC: tf.Tensor,
   shape: AttentionShape,
@@ -198,7 +198,7 @@ function queriesKeysValues(
   });
 }
 
-/** Gradients of keys and values are summed over the heads that share them: [T, 3 d] -> [T, (H + 2 K) h]. */
+/** Sums gradients of keys and values over the heads that share them: [T, 3 d] -> [T, (H + 2 K) h]. */
 function sumOfShared(gradientsTC: tf.Tensor, shape: AttentionShape): tf.Tensor {
   const { numHeads } = shape;
   const numKeyValueHeads = keyValueHeadsOf(shape);
@@ -215,7 +215,7 @@ function sumOfShared(gradientsTC: tf.Tensor, shape: AttentionShape): tf.Tensor {
   return tf.concat([tf.slice(gradientsTC, [0, 0], [numTokens, d]), sums], 1);
 }
 
-/** [T, d] -> [G, S, h]. */
+/** Splits a tensor by head: [T, d] -> [G, S, h]. */
 function heads(xTD: tf.Tensor, { numSequences, seqLen, numHeads }: AttentionShape): tf.Tensor {
   const byHead = tf.reshape(xTD, [numSequences, seqLen, numHeads, -1]);
   return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [-1, seqLen, byHead.shape[3]!]);
@@ -227,7 +227,7 @@ function joinHeads(
   { numSequences, seqLen, numHeads }: AttentionShape,
 ): tf.Tensor {
   const numTokens = numSequences * seqLen;
-  // Concatenated along an axis outside the heads, or XLA would test for each element which part it belongs to.
+  // Parts are concatenated along an axis outside the heads, or XLA would test which part each element belongs to.
   const byToken = parts.map((x) => {
     const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
     return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);

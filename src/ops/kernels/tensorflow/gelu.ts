@@ -6,16 +6,16 @@ export const SLOPE = 2 * Math.sqrt(2 / Math.PI);
 export const CUBIC = SLOPE * 0.044715;
 
 /**
- * The tanh approximation of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2), as in GPT-2 and PanGu.
- * It differs from the erf form by at most 5e-4; erf is a scalar loop in this TensorFlow and ten times as
- * slow. Without gradients, for use in a fused operation.
+ * Computes the tanh approximation of GELU (Hendrycks and Gimpel, arXiv 1606.08415, section 2), as in GPT-2 and PanGu.
+ * It differs from the erf form by at most 5e-4; erf is a scalar loop in this TensorFlow and ten times as slow. Without
+ * gradients, for use in a fused operation.
  */
 export function gelu(x: tf.Tensor): tf.Tensor {
   return tf.mul(x, gateOf(x));
 }
 
 /**
- * dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)), where gate (1 - gate) is the derivative of the sigmoid.
+ * Computes dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)), gate (1 - gate) being the sigmoid's derivative.
  *
  * @returns dx, and GELU(x) recomputed: saving it in the forward pass would take memory and save no time
  */

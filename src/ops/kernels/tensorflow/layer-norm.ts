@@ -12,7 +12,7 @@ export function layerNormForward(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Ten
   return [tf.add(tf.mul(normalTD, gainD), biasD), meanT1, inverseStdT1];
 }
 
-/** dx = (g - mean(g) - n mean(g n)) / std, with g = dy gain and n the normalised input. */
+/** Computes dx = (g - mean(g) - n mean(g n)) / std, with g = dy gain and n the normalised input. */
 export function layerNormBackward(
   dyTD: tf.Tensor,
   xTD: tf.Tensor,

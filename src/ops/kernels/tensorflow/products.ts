@@ -2,8 +2,8 @@ import { tf } from '../../tensorflow.js';
 import { rawOp } from './raw-op.js';
 
 /**
- * MatMul with optional transposes. `tf.matMul` calls BatchMatMul with two reshapes, which gives the same bits
- * and takes 10 % longer.
+ * Runs MatMul with optional transposes. `tf.matMul` calls BatchMatMul with two reshapes, which gives the same bits and
+ * takes 10 % longer.
  */
 export function product(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor2D {
   return rawOp('MatMul', [a, b], { transpose_a: transposeA, transpose_b: transposeB }) as tf.Tensor2D;
@@ -13,7 +13,7 @@ export function product(a: tf.Tensor, b: tf.Tensor, transposeA = false, transpos
 const FEWEST_ROWS = 3;
 
 /**
- * `product` in which the bits of a row do not depend on the number of rows: [T, a] x [a, b] -> [T, b], or
+ * Computes `product` such that the bits of a row do not depend on the number of rows: [T, a] x [a, b] -> [T, b], or
  * with the second matrix transposed.
  */
 export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false): tf.Tensor2D {
@@ -27,7 +27,7 @@ export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false):
 }
 
 /**
- * `rowsProduct` with rows on the host: row-major [T, a] x [a, b] -> [T, b].
+ * Computes `rowsProduct` with rows on the host: row-major [T, a] x [a, b] -> [T, b].
  *
  * @param numRows T
  */
@@ -45,8 +45,8 @@ export function hostRowsProduct(xTA: Float32Array, numRows: number, wAB: tf.Tens
 }
 
 /**
- * a^T b for a wide a and a narrow b, as in the gradient of a narrowing projection or a tied embedding:
- * [T, F] x [T, d] -> [F, d]. For many rows TensorFlow is faster with (b^T a)^T; the bits are the same.
+ * Computes a^T b for a wide a and a narrow b, as in the gradient of a narrowing projection or a tied embedding: [T, F]
+ * x [T, d] -> [F, d]. For many rows TensorFlow is faster with (b^T a)^T; the bits are the same.
  */
 export function narrowingGradient(wideTF: tf.Tensor, narrowTD: tf.Tensor): tf.Tensor {
   const [numRows, width] = narrowTD.shape;
@@ -56,7 +56,7 @@ export function narrowingGradient(wideTF: tf.Tensor, narrowTD: tf.Tensor): tf.Te
 }
 
 /**
- * x W^T: [T, a] x [b, a] -> [T, b]. TensorFlow packs a transposed operand element by element, once for each
+ * Computes x W^T: [T, a] x [b, a] -> [T, b]. TensorFlow packs a transposed operand element by element, once for each
  * block of rows; with many rows it is faster to transpose a large, tall W first. Same bits.
  */
 export function transposedProduct(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
@@ -71,7 +71,7 @@ const MANY_ROWS = 512;
 const LARGE = 1 << 20;
 const BLOCK = 32;
 
-/** W^T: [b, a] -> [a, b]. A large matrix is transposed in two steps, each of which fits the caches. */
+/** Computes W^T: [b, a] -> [a, b]. A large matrix is transposed in two steps, each of which fits the caches. */
 export function transposedMatrix(wBA: tf.Tensor): tf.Tensor2D {
   const [b, a] = wBA.shape as [number, number];
   if (a * b < LARGE || b % BLOCK !== 0) return tf.transpose(wBA as tf.Tensor2D);

@@ -180,8 +180,8 @@ class TensorflowNetwork implements FeedForwardNetwork {
   }
 
   /**
-   * TensorFlow would repack a transposed operand for each piece, which takes longer than the product with its
-   * few rows. The bits are the same.
+   * Multiplies by a transpose that is computed once: TensorFlow would repack a transposed operand for each piece, which
+   * takes longer than the product with its few rows. The bits are the same.
    */
   #timesTransposed(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
     if (this.rows !== 'in pieces') return rowsProduct(xTA, wBA, true);
