@@ -1,6 +1,5 @@
-// Builds a base image for the Dockerfile from Debian packages and the local Node, for machines without access
-// to an image registry: `docker build --build-arg BASE_IMAGE=locmoe-base:node26`. Needs root on Debian and
-// debootstrap.
+// Builds a base image for the Dockerfile from Debian packages and the local Node, for machines without access to an
+// image registry: `docker build --build-arg BASE_IMAGE=locmoe-base:node26`. Needs root on Debian and debootstrap.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -52,9 +52,7 @@ function browserProject(name) {
 
 const COMPILER = 'node_modules/typescript/bin/tsc';
 
-/**
- * @throws {Error} if the packages are not installed, or if the compiler reports errors, which it has printed
- */
+/** @throws {Error} if the packages are not installed, or if the compiler reports errors, which it has printed */
 export function build() {
   if (!existsSync(path.join(ROOT, COMPILER)))
     throw new Error('build: the packages that it takes are not installed; run `npm run setup` first');

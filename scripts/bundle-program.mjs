@@ -35,8 +35,7 @@ const { outputFiles } = await build({
   write: false,
 });
 const [{ text }] = outputFiles;
-// The name is a hash of the contents, so that another process may run the file while this one writes it
-// again.
+// The name is a hash of the contents, so that another process may run the file while this one writes it again.
 const file = path.join(CACHE, `${createHash('sha256').update(text).digest('hex').slice(0, 16)}.mjs`);
 mkdirSync(CACHE, { recursive: true });
 writeFileSync(`${file}.${process.pid}`, text);

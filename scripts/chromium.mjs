@@ -1,5 +1,4 @@
-// Chromium for the page tests. `install` gets it with apt-get, which needs root on Debian and is done only on
-// request.
+// Chromium for the page tests. `install` gets it with apt-get, which needs root on Debian and is done only on request.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { aptInstall, whyNotInstallable } from './apt-install.mjs';

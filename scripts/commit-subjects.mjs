@@ -1,5 +1,4 @@
-// `npm run lint`: the subjects of the newest commits must fit the 72 columns that `git log` and mail have for
-// them.
+// `npm run lint`: the subjects of the newest commits must fit the 72 columns that `git log` and mail have for them.
 import { spawnSync } from 'node:child_process';
 
 const COMMITS = 50;

@@ -10,10 +10,7 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const GENERATED = path.join(ROOT, 'src/rpc/generated');
 const TOOL = 'node_modules/@grpc/proto-loader/build/bin/proto-loader-gen-types.js';
 
-/**
- * The options that load-proto.ts also gives @grpc/proto-loader. `X` is a received message, `XInput` one to
- * send.
- */
+/** The options that load-proto.ts also gives @grpc/proto-loader. `X` is a received message, `XInput` one to send. */
 const OPTIONS = [
   '--longs=Number',
   '--enums=String',

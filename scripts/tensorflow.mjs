@@ -1,8 +1,7 @@
-// TensorFlow for Node: the package from the registry, whose install script is not run, and its native
-// library. In a checkout the package is a development dependency; elsewhere (an installed locmoe, an image)
-// it is installed into tensorflow/ of this package, or of the user's cache. The library is a pinned build
-// from a registry package, with which the tests run; LOCMOE_TENSORFLOW=vendor selects the vendor's own build
-// instead.
+// TensorFlow for Node: the package from the registry, whose install script is not run, and its native library. In a
+// checkout the package is a development dependency; elsewhere (an installed locmoe, an image) it is installed into
+// tensorflow/ of this package, or of the user's cache. The library is a pinned build from a registry package, with
+// which the tests run; LOCMOE_TENSORFLOW=vendor selects the vendor's own build instead.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {

@@ -1,5 +1,4 @@
-// Builds the image that the container tests run. .ci/run starts with this, so that the image is ready when
-// they begin.
+// Builds the image that the container tests run. .ci/run starts with this, so that the image is ready when they begin.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -13,8 +12,7 @@ const PUBLIC_BASE = 'node:26-trixie-slim';
 const TIMEOUT_MS = 600_000;
 
 /**
- * Builds TEST_IMAGE from the working tree, on the public base image if it can be pulled, else on one that is
- * made here.
+ * Builds TEST_IMAGE from the working tree, on the public base image if it can be pulled, else on one that is made here.
  * @param {(line: string) => void} log
  * @throws {Error} with the output of the build that failed
  */

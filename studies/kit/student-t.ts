@@ -11,9 +11,7 @@ export function studentTAbove(t: number, degreesOfFreedom: number): number {
   return t >= 0 ? bothTails / 2 : 1 - bothTails / 2;
 }
 
-/**
- * Returns the t that is exceeded with this probability, which is below one half; by bisection, to 12 digits.
- */
+/** Returns the t that is exceeded with this probability, which is below one half; by bisection, to 12 digits. */
 export function studentTQuantile(above: number, degreesOfFreedom: number): number {
   let [low, high] = [0, 1];
   while (studentTAbove(high, degreesOfFreedom) > above) high *= 2;

@@ -42,15 +42,9 @@ export interface Study<Options extends StudyOptions, Figures extends object> {
    */
   isPart?(values: ValuesOf<Options>): boolean;
   measure(place: Place<ValuesOf<Options>, Figures>): Promise<Figures>;
-  /**
-   * Reads the figures if the study keeps them in a separate file, to which `measure` adds, instead of one
-   * JSON.
-   */
+  /** Reads the figures if the study keeps them in a separate file, to which `measure` adds, instead of one JSON. */
   read?(options: ValuesOf<Options>, out: string): Made<Figures>;
-  /**
-   * Makes the values for `report.md` of the study's folder from the figures; without it the study has no
-   * page.
-   */
+  /** Makes the values for `report.md` of the study's folder from the figures; without it the study has no page. */
   report?(figures: Made<Figures>): Report;
 }
 

@@ -27,10 +27,9 @@ const SECTION = /\{\{([#^])([\w:-]+)\}\}(\n?)([\s\S]*?)\{\{\/\2\}\}(\n?)/g;
 const VALUE = /\{\{([\w:-]+)\}\}/g;
 
 /**
- * Fills a template in the manner of Mustache. `{{name}}` is replaced by a value. `{{#name}}...{{/name}}` is
- * kept if the value is neither false, null nor empty, once for each view of a list; otherwise
- * `{{^name}}...{{/name}}` is kept. Inside a section, its view takes precedence over the surrounding one.
- * Several blank lines become one.
+ * Fills a template in the manner of Mustache. `{{name}}` is replaced by a value. `{{#name}}...{{/name}}` is kept if the
+ * value is neither false, null nor empty, once for each view of a list; otherwise `{{^name}}...{{/name}}` is kept.
+ * Inside a section, its view takes precedence over the surrounding one. Several blank lines become one.
  *
  * @throws Error for a name without a value
  */

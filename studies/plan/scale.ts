@@ -51,10 +51,7 @@ export interface ScalePoint {
   readonly plan: Plan;
 }
 
-/**
- * Predicts every router and exchange for growing numbers of devices, at constant work per device (weak
- * scaling).
- */
+/** Predicts every router and exchange for growing numbers of devices, at constant work per device (weak scaling). */
 export function scaleCurves(options: DeviceOptions): ScalePoint[] {
   const { profile: device } = ASSUMED;
   const compute = { ...device.compute, flopsPerS: options.flopsPerS };

@@ -66,9 +66,7 @@ type WrittenQuestion = AsWritten<
     readonly reference: OneOrMore<string>;
   }
 >;
-/**
- * Without `question`, the contrast belongs to the first question of the confirming stage that has both arms.
- */
+/** Without `question`, the contrast belongs to the first question of the confirming stage that has both arms. */
 type WrittenContrast = AsWritten<
   Planned,
   { readonly arm: string; readonly reference: string; readonly question?: string }

@@ -19,17 +19,13 @@ export interface Difference {
 }
 
 /**
- * `equal` only if the test of equivalence rejects; `not equal` if the 95 % interval lies entirely beyond the
- * margin, on the side of the difference. All else is `undecided`, including arms that are certainly not
- * worse, or not better.
+ * `equal` only if the test of equivalence rejects; `not equal` if the 95 % interval lies entirely beyond the margin, on
+ * the side of the difference. All else is `undecided`, including arms that are certainly not worse, or not better.
  */
 export type Verdict = 'equal' | 'not equal' | 'undecided';
 
 export interface Equivalence extends Difference {
-  /**
-   * The larger p value of the two one-sided tests: below 0.05 the arms are equal. Null with fewer than two
-   * pairs.
-   */
+  /** The larger p value of the two one-sided tests: below 0.05 the arms are equal. Null with fewer than two pairs. */
   readonly p: number | null;
   readonly verdict: Verdict;
 }
@@ -49,10 +45,9 @@ export function differenceOf(
 }
 
 /**
- * Performs two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n -
- * 1 degrees of freedom: is the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that
- * fails to find a difference, this one can say "equal" only if there are enough seeds, close enough to each
- * other.
+ * Performs two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n - 1 degrees
+ * of freedom: is the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that fails to find a
+ * difference, this one can say "equal" only if there are enough seeds, close enough to each other.
  *
  * @returns null without pairs
  */

@@ -92,8 +92,7 @@ function comparedOf(
 }
 
 /**
- * Prepares the texts before the runs: otherwise preparation would count as their time, and parallel runs
- * would collide.
+ * Prepares the texts before the runs: otherwise preparation would count as their time, and parallel runs would collide.
  */
 async function prepareTexts(cells: readonly Cell[], dataDir: string): Promise<void> {
   const texts = cells.map(({ config: { data, model } }) => ({ ...data, vocabSize: model.vocabSize }));

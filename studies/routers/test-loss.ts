@@ -12,8 +12,7 @@ import type { Run } from './runs.js';
 const BATCH = 64;
 
 /**
- * Evaluates the last checkpoint of a run on the test text, by the causal rule, in this process and in
- * float32.
+ * Evaluates the last checkpoint of a run on the test text, by the causal rule, in this process and in float32.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if it is damaged, `NOT_FINITE` if a loss is not finite
  */

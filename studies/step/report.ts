@@ -11,10 +11,7 @@ import { type CellFigures, labelOfPart, PARTS, programsIn } from './figures.js';
 import type { MachineFigures } from './history.js';
 import { partsChart, ranksChart, sizesChart } from './pictures.js';
 
-/**
- * @param machines machines as sorted by `readMachines`, at least one: the first is shown in the tables and
- *   pictures
- */
+/** @param machines machines as sorted by `readMachines`, at least one: the first is shown in the tables and pictures */
 export function reportOf(machines: readonly MachineFigures[]): Report {
   const [shown] = machines;
   if (shown === undefined) throw new TrainerError('BAD_INPUT', '--report: no machine has been measured yet');

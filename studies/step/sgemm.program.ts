@@ -1,5 +1,4 @@
-// Matrix products on one core, started by sgemm.ts per core: reports ready, waits for the start signal,
-// multiplies.
+// Matrix products on one core, started by sgemm.ts per core: reports ready, waits for the start signal, multiplies.
 import { kernels } from 'locmoe/internal/ops/kernels/choose-kernels';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 
