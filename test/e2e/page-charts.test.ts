@@ -522,9 +522,10 @@ describe.skipIf(reason !== null)('the page of runs', () => {
     const session = await browser.context.newCDPSession(tab);
     await session.send('Emulation.setTouchEmulationEnabled', { enabled: true });
     const lanes = tab.locator('.lanes .row-plot canvas');
-    await lanes.scrollIntoViewIfNeeded();
-    const box = (await lanes.boundingBox())!;
+    // The layout may still move while charts load; a trial waits until it does not.
+    await lanes.hover({ trial: true });
     const tap = async () => {
+      const box = (await lanes.boundingBox())!;
       const touchPoints = [{ x: box.x + box.width / 2, y: box.y + 30 }];
       await session.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints });
       await session.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
