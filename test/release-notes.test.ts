@@ -9,7 +9,7 @@ const SCRIPT = fileURLToPath(new URL('../scripts/release-notes.mjs', import.meta
 const CHANGELOG =
   '# Changelog\n\n## Unreleased\n\n## 0.2.0 (2026-12-01)\n\n- New ([how](docs/a.md)).\n\n## 0.1.0\n\n- Old.\n';
 
-/** Runs the script in a checkout that has this version and changelog. */
+/** Runs the script for a tag in a checkout of version 0.2.0 with this changelog; `inner` is the version of packages/logs. */
 function notesOf(tag: string, changelog = CHANGELOG, inner = '0.2.0') {
   const root = mkdtempSync(path.join(tmpdir(), 'locmoe-release-'));
   onTestFinished(() => rmSync(root, { recursive: true }));

@@ -15,7 +15,7 @@ export class LiveRun {
   readonly #seen = new Map<string, RunProcess>();
   #client: CoordinatorClient | null = null;
 
-  /** @throws TrainerError `BAD_INPUT` if it is over, or its coordinator is not a process of this user here */
+  /** @throws TrainerError `BAD_INPUT` if the run is over, or its coordinator is no process of this user on this machine */
   static async open(folder: RunFolder, security: Security): Promise<LiveRun> {
     const run = new LiveRun(folder, security);
     const { runId } = run.record;

@@ -8,7 +8,7 @@ import { TrainerError } from '../errors.js';
 import type { Message } from './template.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 
-// A transformers model may have a Jinja template that renders a conversation as one text, with special tokens by name.
+// A model of HuggingFace's transformers may have a Jinja template that renders a conversation as one text.
 
 const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';

@@ -1,7 +1,7 @@
 import { EventEmitter, on } from 'node:events';
 import type { TrainingEvent, TrainingResult, TrainOptions } from './training.js';
 
-/** A training run in progress. Iteration gives its events from then on, and throws what `result` rejects with. */
+/** A training run in progress. Iterating yields the events from its start on, and throws what `result` rejects with. */
 export interface Training extends AsyncIterable<TrainingEvent> {
   /**
    * Resolves when the run is over and all of its processes have ended.

@@ -19,7 +19,7 @@ export type StoredArrays = readonly [values: Float32Array, m: Float32Array, v: F
 export interface ExpertStorage {
   /** True if the storage already has the experts, so that none is initialized or loaded. */
   readonly isFilled: boolean;
-  /** Reads what was written last, or zeros: the values and the moments m and v. */
+  /** Reads an expert's values and moments m and v as last written; all zeros if none were written. */
   read(expert: number, into: StoredArrays): void;
   write(expert: number, from: StoredArrays): void;
   /** Announces that these experts are read soon. */

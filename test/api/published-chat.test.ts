@@ -36,7 +36,7 @@ function opened(name: string): Inference {
   return openInference(openCheckpoint(place(name)));
 }
 
-/** The text that transformers makes, by Jinja's own engine, and its tokens by HuggingFace's own tokenizers. */
+/** Token ids of MESSAGES: the template rendered by Python's Jinja as transformers does, encoded by HuggingFace's tokenizers. */
 async function foreignIds(python: string, name: string, settings: object): Promise<number[]> {
   const program = `
 import json, sys
@@ -117,7 +117,7 @@ it('the API answers in the form of the template, ends at a token of generation_c
   const inference = opened(name);
   const messages = MESSAGES.slice(0, 2);
   const { tokenIds } = asRead(inference, { prompt: messages, domain: 0 });
-  // The greedy tokens; the first token that did not occur before serves as the end of the answer.
+  // Of the greedy tokens the first one after the second that did not occur before becomes the end of answers.
   const { decoder, tokenizer } = inference;
   const { sequence, hiddenSD } = decoder.begin([{ tokenIds, domain: 0, maxTokens: 20 }])[0]!;
   let [logits] = decoder.logitsOf(hiddenSD.subarray(-inference.config.model.dModel));

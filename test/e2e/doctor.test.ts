@@ -43,7 +43,7 @@ describe('locmoe doctor', () => {
 
   it('tries a configuration in its layout and in one process', async () => {
     const [folder, file] = micro();
-    // No process id is as large.
+    // The folder of a killed trial: Linux gives no process an id this large.
     const killed = path.join(DATA_DIR, `.doctor-${workMark().replace(`-${process.pid}-`, '-4194305-')}`);
     mkdirSync(path.join(killed, 'runs'), { recursive: true });
     const run = startTrial(file, 2, '--json');

@@ -36,7 +36,7 @@ it('draws the true continuation and three others of the same domain, all equally
     expect([...ids.slice(end, end + 4)]).toEqual(continuations[answer]);
     expect(contextIds.length).toBeLessThanOrEqual(seqLen - 3);
     expect(contextIds.length).toBeGreaterThanOrEqual(8);
-    // The context begins with its text at the earliest.
+    // A context never reaches into the previous text: only its first token may be an end of text.
     expect(contextIds.lastIndexOf(END)).toBeLessThanOrEqual(0);
     expect(new Set(continuations.map(String)).size).toBe(NUM_CHOICES);
     for (const continuation of continuations) {

@@ -5,7 +5,7 @@ import type { Random } from './random.js';
 import { framed, HANGS } from './raw-grpc.js';
 
 const NUM_STRANGERS = 6;
-/** Messages of a round. */
+/** Number of mutated messages in a round: the strangers' calls, a frame and a credit of the peer. */
 export const AGENT_MESSAGES = NUM_STRANGERS + 2;
 /** Size in bytes of a message from rank 0 to rank 1; more than its header. */
 const SENT_BYTES = 200;

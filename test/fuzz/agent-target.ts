@@ -53,7 +53,7 @@ export class AgentTarget {
   readonly errors: readonly TrainerError[];
   /** The segment as the worker sees it. */
   readonly segment: ShmSegment;
-  /** The stream that the agent has opened from node 1. */
+  /** The server's side of the call by which the agent pulls from node 1; what is written here reaches the agent. */
   readonly toAgent: PeerCall;
   readonly raw: RawClient;
 

@@ -130,8 +130,6 @@ describe.each([
 
   it('gradients reach tokens through weights and losses', () => {
     const few = x.subarray(0, 12 * d);
-    // The selection is that of the unchanged tokens, so that the steps of the finite differences move no token to
-    // another expert.
     const op = (xTD: tf.Tensor) => {
       const { weightsTK, auxiliaryLoss } = routeTokens(createRouter(context), {
         x: xTD,
@@ -140,7 +138,8 @@ describe.each([
       return tf.concat([tf.reshape(weightsTK!, [-1]), tf.reshape(tf.mul(auxiliaryLoss!, 20), [1])]);
     };
     const smooth = selection === 'ecr' && expertGroups === 2;
-    // With all experts of a group as candidates in fixed places no choice can flip.
+    // Finite differences hold only where none of their steps moves a token to another expert: `smooth` does not with
+    // these values, and with all experts of a group as candidates in fixed places no choice can flip.
     if (smooth || expertGroups === 4) checkGradients(op, [{ shape: [12, d], values: few }], 5e-3);
     const gradient = tf.grad((xTD: tf.Tensor) => tf.sum(tf.square(op(xTD))))(tf.tensor2d(few, [12, d]));
     expect(Math.max(...gradient.dataSync().map(Math.abs))).toBeGreaterThan(1e-4);

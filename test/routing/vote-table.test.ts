@@ -158,7 +158,7 @@ it('gives an expert first to the ids that have had none below', () => {
     return [lower, upper].map((router) => [...met].map((key) => router.table!()![key]! >= 0));
   };
   const [lower, alone] = tablesOf(false);
-  // Both layers have seen the same tokens, so that each on its own leaves out the same ids.
+  // Both layers have seen the same tokens, so without `below` both leave the same ids without an expert.
   expect(alone).toEqual(lower);
   const [below, above] = tablesOf(true);
   expect(below).toEqual(lower);

@@ -7,10 +7,7 @@ interface Measure {
   readonly help: string;
   /** Name of its Prometheus gauge, which has the value of the last step. */
   readonly prometheus?: string;
-  /**
-   * Tag of its TensorBoard scalar; such a number is also a column of the page, and part of its record of a
-   * step.
-   */
+  /** Tag of the number's TensorBoard scalar. A number with a tag is also a column of the page. */
   readonly tensorboard?: string;
 }
 

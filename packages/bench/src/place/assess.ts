@@ -14,7 +14,7 @@ import { expectedRows } from './expected-rows.js';
 /** A row goes to its expert and its output comes back, and their gradients take the same two ways. */
 export const WAYS_OF_ROW = 4;
 
-/** The predicted step for one placement of the experts: sums over all ranks and sparse layers. */
+/** The predicted step for one placement of the experts, over all ranks and sparse layers. */
 export interface Assessment {
   /** Bytes of the sparse layers, as a run reports them: rows, and the counts or scores of the router. */
   readonly bytesSameNode: number;

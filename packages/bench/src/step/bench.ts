@@ -17,7 +17,7 @@ export interface BenchStepOptions extends BenchFolders {
   readonly steps: number;
   /** A peer that does the same training. */
   readonly peer?: 'torch';
-  /** With a peer: how often each program runs. */
+  /** With a peer: how many times each program runs. */
   readonly turns: number;
   /** With a peer: steps of the first turn, whose losses must agree before anything else is timed. */
   readonly verifySteps: number;

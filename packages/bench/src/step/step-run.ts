@@ -72,7 +72,7 @@ export interface StepRun {
   readonly keptPerToken: number | null;
 }
 
-/** Returns the range of timed steps: without warm-up and the last step, whose report the end of the run delays. */
+/** Returns the range of timed steps, which leaves out the warm-up and the last step: the run's end delays its report. */
 export function countedSteps(numSteps: number): { readonly from: number; readonly to: number } {
   return { from: Math.min(WARM_UP_STEPS, numSteps - LEAST_STEPS + 1), to: numSteps - 1 };
 }
