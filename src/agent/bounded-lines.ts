@@ -4,9 +4,7 @@ import { StringDecoder } from 'node:string_decoder';
 /** Longer lines are cut, so that a batch of lines stays far below gRPC's message limit. */
 export const MAX_LINE_CHARS = 16 << 10;
 
-/**
- * Calls `onLine` for every line of a UTF-8 stream; a line that is too long is cut, with a note of how much is missing.
- */
+/** Calls `onLine` for every line of a UTF-8 stream; a line that is too long is cut, with a note of how much is missing. */
 export function readLines(stream: Readable, onLine: (line: string) => void): void {
   const decoder = new StringDecoder('utf8');
   let line = '';

@@ -146,9 +146,7 @@ export class DataPlane {
     }
   }
 
-  /**
-   * Sends the bytes that workers have left for other nodes, unless aborted; ends the streams and unmaps the segment.
-   */
+  /** Sends the bytes that workers have left for other nodes, unless aborted; ends the streams and unmaps the segment. */
   close(): Promise<void> {
     this.#closed ??= this.#tearDown();
     return this.#closed;

@@ -135,8 +135,7 @@ export class NodeRanks {
         peers.filter((peer) => peer.node !== node),
         this.#timeouts.connectMs,
       );
-      // The wait follows the connection to the peers: an unreachable peer would show as a time-out of the first
-      // collective.
+      // The wait follows the connection to the peers: an unreachable peer would show as a time-out of the first collective.
       await ready;
       this.options.send({ event: 'ready', ready: {} });
     } catch (error) {

@@ -115,9 +115,7 @@ export class NodeSnapshot {
   }
 }
 
-/**
- * Removes duplicates: ranks of one node that hold the same experts write the same tensors, and the first file counts.
- */
+/** Removes duplicates: ranks of one node that hold the same experts write the same tensors, and the first file counts. */
 function withoutTwins(files: readonly ShardFile[]): ShardFile[] {
   const seen = new Set<string>();
   return files.map((file) => {

@@ -28,9 +28,7 @@ export interface NodeWorkersListener {
   finished(stoppedEarly: boolean): void;
 }
 
-/**
- * The workers of a node: reports when all are ready or finished, which one failed and why, and the progress of each.
- */
+/** The workers of a node: reports when all are ready or finished, which one failed and why, and the progress of each. */
 export class NodeWorkers {
   readonly #pool: WorkerPool;
   readonly #oomKills = new OomKills();

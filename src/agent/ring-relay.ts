@@ -224,10 +224,7 @@ export class RingRelay {
     }
   }
 
-  /**
-   * Collects the credit due to `node`: triples for the pairs that have consumed a quarter of a ring since their last
-   * grant.
-   */
+  /** Collects the credit due to `node`: triples for the pairs that have consumed a quarter of a ring since their last grant. */
   takeCredit(node: number): number[] {
     const due = this.segment.shape.ringBytes / 4;
     const consumed: number[] = [];

@@ -97,16 +97,10 @@ export function commonOf(
   };
 }
 
-/**
- * An answer may fill this many windows of the model, or `LEAST_NEW_TOKENS`, which clients written for larger
- * models ask for.
- */
+/** An answer may fill this many windows of the model, or `LEAST_NEW_TOKENS`, which clients written for larger models ask for. */
 const MAX_WINDOWS = 16;
 const LEAST_NEW_TOKENS = 1 << 15;
-/**
- * Characters of a text for each token of the window, or at least `LEAST_CHARS`, which are encoded in a fifth
- * of a second.
- */
+/** Characters of a text for each token of the window, or at least `LEAST_CHARS`, which are encoded in a fifth of a second. */
 const CHARS_PER_TOKEN = 32;
 const LEAST_CHARS = 1 << 16;
 

@@ -62,9 +62,7 @@ export function syncFolder(path: string): void {
   }
 }
 
-/**
- * Converts an error of the file system to a TrainerError `DISK_FULL` or `NO_RESOURCE`; returns other errors unchanged.
- */
+/** Converts an error of the file system to a TrainerError `DISK_FULL` or `NO_RESOURCE`; returns other errors unchanged. */
 export function asStorageError(error: unknown, what = 'the disk failed'): unknown {
   if (!(error instanceof Error) || !('code' in error) || error instanceof TrainerError) return error;
   const full = isDiskFull(error);

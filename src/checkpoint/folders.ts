@@ -13,9 +13,8 @@ import { assertNotSuperseded, markedGenerations, markGeneration, superseded } fr
 //   latest, latest.tmp-G         name of the newest committed checkpoint, for people and scripts
 //   generation-G                 the generation that the run is at (fence.ts)
 //
-// Renames make check-then-act safe: a process acts only on names of its own generation, and a later
-// generation moves all names of earlier ones when it starts. So a process that was frozen between the two
-// finds nothing to commit or delete.
+// Renames make check-then-act safe: a process acts only on names of its own generation, and a later generation moves all names of
+// earlier ones when it starts. So a process that was frozen between the two finds nothing to commit or delete.
 
 const SET_ASIDE = /\.replaced-(\d+)$/;
 const UNFINISHED = /^(?:step-\d{6,}|latest)\.tmp-(\d+)/;

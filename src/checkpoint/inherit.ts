@@ -7,11 +7,10 @@ import type { Checkpoint } from './checkpoint.js';
 const OF_EXPERT = /\.(?:shared|experts\.(\d+))\./;
 
 /**
- * Returns the initial values of a parameter of a sparse model that inherits from a dense one with as many layers
- * (PanGu-Sigma, arXiv 2303.10845): a parameter of the same name is copied, an expert is a copy of its layer's
- * feed-forward. Where experts are narrower or shared, each has some of the feed-forward's hidden units, whose outputs
- * add up: the shared experts have the first units, the routed ones have slices of the others in turn. Null for the
- * parameters of routers, which have no counterpart.
+ * Returns the initial values of a parameter of a sparse model that inherits from a dense one with as many layers (PanGu-Sigma,
+ * arXiv 2303.10845): a parameter of the same name is copied, an expert is a copy of its layer's feed-forward. Where experts are
+ * narrower or shared, each has some of the feed-forward's hidden units, whose outputs add up: the shared experts have the first
+ * units, the routed ones have slices of the others in turn. Null for the parameters of routers, which have no counterpart.
  *
  * @param sharedWidth total number of hidden units of the shared experts
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged, or its shape differs

@@ -16,10 +16,7 @@ interface Launcher {
   readonly job: readonly string[];
 }
 
-/**
- * The first launcher whose variables are set counts. Inside a Slurm job, `mpirun` gives its tasks the
- * variables of both.
- */
+/** The first launcher whose variables are set counts. Inside a Slurm job, `mpirun` gives its tasks the variables of both. */
 const LAUNCHERS: readonly Launcher[] = [
   { rank: 'LOCMOE_RANK', size: 'LOCMOE_SIZE', job: ['LOCMOE_JOB'] },
   { rank: 'OMPI_COMM_WORLD_RANK', size: 'OMPI_COMM_WORLD_SIZE', job: ['PMIX_NAMESPACE'] },

@@ -26,8 +26,7 @@ export interface LingerOptions extends Pick<RunOptions, 'http' | 'linger'> {
 }
 
 /**
- * Decides for how many seconds the process keeps serving after the run's end, so that Prometheus, which polls, learns
- * of the end.
+ * Decides for how many seconds the process keeps serving after the run's end, so that Prometheus, which polls, learns of the end.
  */
 export function lingerSeconds(
   { http, linger, resumeOrStart = false }: LingerOptions,

@@ -88,9 +88,7 @@ function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
   return pid !== undefined && exitCode === null && signalCode === null;
 }
 
-/**
- * Returns the first line that a crashed process wrote, which gives its reason; earlier generations wrote up to `from`.
- */
+/** Returns the first line that a crashed process wrote, which gives its reason; earlier generations wrote up to `from`. */
 function firstLine(file: string, from: number): string {
   try {
     const lines = readFileSync(file).subarray(from).toString().split('\n');

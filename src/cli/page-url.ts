@@ -21,9 +21,7 @@ export function httpUrl(address: string, token: string | null): string {
   return `http://${place}/${token === null ? '' : `?token=${encodeURIComponent(token)}`}`;
 }
 
-/**
- * Says where to find the token that an address was printed without: in a file of the run, or (null) in --token-file.
- */
+/** Says where to find the token that an address was printed without: in a file of the run, or (null) in --token-file. */
 export function tokenLine(file: string | null): string {
   return `it asks for the token ${file === null ? 'of --token-file' : `in ${fromHere(file)}`}`;
 }

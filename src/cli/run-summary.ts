@@ -23,10 +23,7 @@ const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
 /** A gate counts as idle if token ids decide at least this share of its choices. */
 const IDLE_FROM = 0.95;
-/**
- * A gate is not idle if more than this share of tokens go to its first choice: halfway between chance with two experts
- * and 1.
- */
+/** A gate is not idle if more than this share of tokens go to its first choice: halfway between chance with two experts and 1. */
 const DECIDES_FROM = 0.75;
 /** Greatest number of columns in a table within 80 characters. */
 const MAX_EXPERT_COLUMNS = 8;

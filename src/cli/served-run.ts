@@ -27,9 +27,7 @@ export interface ServeOptions extends RunOptions {
   readonly joinTimeout: number;
   readonly resumeOrStart: boolean;
   readonly jsonLogs: boolean;
-  /**
-   * True for one of several tasks (`locmoe launch`): this machine has a node, and all nodes end with the coordinator.
-   */
+  /** True for one of several tasks (`locmoe launch`): this machine has a node, and all nodes end with the coordinator. */
   readonly isTask?: boolean;
   /** Called once the coordinator listens, with the address at which others reach it. */
   readonly onAddress?: (address: string) => void;

@@ -81,10 +81,7 @@ function vectorsOf(floats: number): number {
   return FLOATS_OF_VECTOR * Math.ceil(floats / FLOATS_OF_VECTOR);
 }
 
-/**
- * @param visit called with the halves of a piece, of which the lower may be longer by one, and the index of
- *   the first pair
- */
+/** @param visit called with the halves of a piece, of which the lower may be longer by one, and the index of the first pair */
 function forEachPiece(
   values: Float32Array,
   visit: (low: Float32Array, high: Float32Array, begin: number) => void,

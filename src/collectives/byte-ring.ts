@@ -68,9 +68,7 @@ export class ByteRing {
     this.#copyOut(this.tail + offset, target, 0, target.length);
   }
 
-  /**
-   * Returns free space at the head, in one piece of at most `max` bytes; `advance` tells how much of it was written.
-   */
+  /** Returns free space at the head, in one piece of at most `max` bytes; `advance` tells how much of it was written. */
   room(max: number): Uint8Array {
     const head = this.head;
     const at = head & (this.size - 1);
@@ -82,10 +80,7 @@ export class ByteRing {
     Atomics.store(this.words, this.control + HEAD, (this.head + count) | 0);
   }
 
-  /**
-   * Returns `count` available bytes from `offset` bytes after the tail on, in one or two pieces; `release`
-   * consumes them.
-   */
+  /** Returns `count` available bytes from `offset` bytes after the tail on, in one or two pieces; `release` consumes them. */
   pieces(offset: number, count: number): Uint8Array[] {
     const at = (this.tail + offset) & (this.size - 1);
     const first = Math.min(count, this.size - at);

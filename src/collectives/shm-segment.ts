@@ -183,8 +183,7 @@ export class ShmSegment {
   }
 
   /**
-   * Unmaps the segment. Its rings and doorbells must no longer be used; the control blocks stay readable,
-   * with their last state.
+   * Unmaps the segment. Its rings and doorbells must no longer be used; the control blocks stay readable, with their last state.
    */
   close(): void {
     if (!this.#open) return;

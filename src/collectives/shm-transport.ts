@@ -190,8 +190,7 @@ export class ShmTransport implements Transport {
         if (isAsleep) this.#sleep(transfer, now - idleSince);
         else yieldCore();
         const idleMs = performance.now() - now;
-        // A sleep much longer than asked means that this process was stopped or got no processor: it did not
-        // wait for others.
+        // A sleep much longer than asked means that this process was stopped or got no processor: it did not wait for others.
         const waitedMs = idleMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : idleMs;
         transfer.waitMs += waitedMs;
         this.#flight.wait(transfer.ticket, transfer.waitMs, this.#epochMs + now + idleMs, transfer.lastPeer);

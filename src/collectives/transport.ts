@@ -111,8 +111,7 @@ export interface SpanRecorder {
   /** Opens a part inside the part that is open. */
   begin(name: string): void;
   /**
-   * Ends the part that the last `next` began, if any, and begins another one; with the same name and layer,
-   * the part continues.
+   * Ends the part that the last `next` began, if any, and begins another one; with the same name and layer, the part continues.
    */
   next(name: string, layer?: number): void;
   /** Ends the part of the last `begin`, with any part that is open inside it. */

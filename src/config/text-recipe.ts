@@ -15,10 +15,7 @@ interface Size {
   /** Minimum number of bytes of text to which this row applies. */
   readonly from: number;
   readonly vocabSize: number;
-  /**
-   * Bytes of English text per token with this vocabulary, from which the steps are estimated until the tokens
-   * are counted.
-   */
+  /** Bytes of English text per token with this vocabulary, from which the steps are estimated until the tokens are counted. */
   readonly bytesPerToken: number;
   /**
    * Number of times that each token is seen. Text seen four times is worth nearly as much as new text; sixteen times

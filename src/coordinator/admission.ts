@@ -70,9 +70,7 @@ export class Admission {
     };
   }
 
-  /**
-   * Opens a member's session, or reopens it while the member trains; tells all to start once every node has connected.
-   */
+  /** Opens a member's session, or reopens it while the member trains; tells all to start once every node has connected. */
   connect(node: number, dataAddress: string, session: SessionLink): void {
     const { isAwaited: returns, request } = this.members.get(node);
     if (!returns) this.#assertWaiting(request.host);

@@ -85,9 +85,7 @@ export class Membership {
     member.heardOfMs = performance.now();
   }
 
-  /**
-   * Restores the members of the previous coordinator, whose workers train; each is expected to open a session again.
-   */
+  /** Restores the members of the previous coordinator, whose workers train; each is expected to open a session again. */
   adopt(members: readonly JournalMember[]): void {
     for (const { node, ...process } of members) {
       const member = new Member(node, { ...process, version: VERSION });
@@ -172,8 +170,7 @@ export class Membership {
   }
 
   /**
-   * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next
-   * generation.
+   * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next generation.
    *
    * @returns pids of the agents that rejoin; the others have left the run
    */

@@ -9,10 +9,7 @@ import type { RunOptions, RunPlan } from './planning/run-options.js';
 import type { RunLeader } from './run-leader.js';
 import type { OpenRun } from './run-view.js';
 
-/**
- * Creates the run's folder, or opens that of the resumed run, and opens the run's log, without which the run
- * is aborted.
- */
+/** Creates the run's folder, or opens that of the resumed run, and opens the run's log, without which the run is aborted. */
 export function openRun(
   { options, plan }: { readonly options: RunOptions; readonly plan: RunPlan },
   now: { readonly generation: number },

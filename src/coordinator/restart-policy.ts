@@ -23,9 +23,7 @@ const RECOVERABLE_IN_TRAINING: readonly ErrorCode[] = [...RECOVERABLE, 'NO_RESOU
 export class RestartPolicy {
   #last: string | null = null;
   #whyNot: string | null = null;
-  /**
-   * Furthest step that a rank had reached at a failure, and the number of failures since then without further progress.
-   */
+  /** Furthest step that a rank had reached at a failure, and the number of failures since then without further progress. */
   #furthestStep = 0;
   #numInVain = 0;
 

@@ -95,8 +95,7 @@ export function stopOnSignals(
 }
 
 /**
- * Makes uncaught errors and rejections end the run with a last checkpoint and a report, instead of ending the process
- * at once.
+ * Makes uncaught errors and rejections end the run with a last checkpoint and a report, instead of ending the process at once.
  *
  * @param run `lastWords` is called when even ending the run has failed
  * @returns a function that restores the default

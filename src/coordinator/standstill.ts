@@ -21,10 +21,7 @@ export class StandstillWatch {
     return lateMs;
   }
 
-  /**
-   * Duration in ms of the last standstill, if it was recent and long enough for nodes to give up on this process; else
-   * 0.
-   */
+  /** Duration in ms of the last standstill, if it was recent and long enough for nodes to give up on this process; else 0. */
   get missedMs(): number {
     const isNow = performance.now() - this.#endedMs < GRACE.afterStandstillMs;
     return isNow && this.#lastedMs > KEEPALIVE_MS ? this.#lastedMs : 0;

@@ -12,10 +12,7 @@ export interface Batch {
   readonly targets: Int32Array;
   /** [B]; position of each sequence's domain in the configuration */
   readonly domains: Int32Array;
-  /**
-   * Layout of samples that are packed into the sequences; undefined if each sequence is one text, whose
-   * targets all count.
-   */
+  /** Layout of samples that are packed into the sequences; undefined if each sequence is one text, whose targets all count. */
   readonly packed?: PackedTokens | undefined;
 }
 

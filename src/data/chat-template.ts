@@ -84,9 +84,7 @@ function parse(file: string, source: string): Template {
   }
 }
 
-/**
- * A noncharacter, which Unicode keeps out of texts: within the name of a special token it makes the name ordinary text.
- */
+/** A noncharacter, which Unicode keeps out of texts: within the name of a special token it makes the name ordinary text. */
 const BREAK = '\uFDD0';
 
 /**

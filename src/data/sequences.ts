@@ -36,9 +36,7 @@ export function sequencesOf(split: TokenSplit, endOfText: number, seqLen: number
     : packedSequences(split, split.marks, endOfText, seqLen);
 }
 
-/**
- * Cuts windows of seqLen + 1 tokens every seqLen tokens, so that every token but the first is predicted exactly once.
- */
+/** Cuts windows of seqLen + 1 tokens every seqLen tokens, so that every token but the first is predicted exactly once. */
 function textSequences({ ids }: TokenSplit, seqLen: number): Sequences {
   return {
     count: Math.max(0, Math.floor((ids.length - 1) / seqLen)),

@@ -2,9 +2,7 @@ import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { bytesToEnd, JSON_START, type JsonState, nextJson } from './json-automaton.js';
 
-/**
- * From every state one of these bytes leads nearer to the end; each needs a token, or an object might not end in time.
- */
+/** From every state one of these bytes leads nearer to the end; each needs a token, or an object might not end in time. */
 const ENDING_BYTES = [...Buffer.from('{":0}]nruealsu'), 0x80, 0x90, 0xa0];
 
 /** Bytes of the tokens of a vocabulary. */

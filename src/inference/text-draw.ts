@@ -25,10 +25,7 @@ export interface Drawn {
   readonly token: number;
   /** Text that became certain with this token; at the end, all that remains. */
   readonly text: string;
-  /**
-   * `stop`: a stop text, an end token or the end of the JSON object has come; `length`: `maxTokens` are
-   * drawn; else null.
-   */
+  /** `stop`: a stop text, an end token or the end of the JSON object has come; `length`: `maxTokens` are drawn; else null. */
   readonly finishReason: 'stop' | 'length' | null;
 }
 

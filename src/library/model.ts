@@ -6,9 +6,7 @@ import type { DomainLoss } from '../rpc/generated/messages.js';
 
 /** How to continue a text. */
 export interface GenerateOptions extends Partial<Sampling> {
-  /**
-   * Domain of the text, which decides the experts: one of `model.config.data.domains`, required if there are several.
-   */
+  /** Domain of the text, which decides the experts: one of `model.config.data.domains`, required if there are several. */
   readonly domain?: string;
   /** Tokens to add at most; 100 by default. */
   readonly maxTokens?: number;

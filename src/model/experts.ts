@@ -65,8 +65,7 @@ export function experts(
   numRows: readonly number[],
 ): tf.Tensor2D {
   const busy = expertIds.map((id, i) => ({ id, rows: numRows[i]! })).filter(({ rows }) => rows > 0);
-  // If there are no rows, the input is the output, so that the backward pass still reaches the all-to-alls on
-  // every rank.
+  // If there are no rows, the input is the output, so that the backward pass still reaches the all-to-alls on every rank.
   if (busy.length === 0) return xRD;
   const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`, family);
   if (isRecording() || busy.length === 1)

@@ -29,10 +29,9 @@ function isNamedBy(name: string, entry: string): boolean {
 }
 
 /**
- * Returns the parameters that are differentiated even if they are frozen. The backward pass ends at the lowest
- * parameter to differentiate, and its collectives must be the same on every rank, so it must pass through each sparse
- * layer of which some rank trains an expert. The final norm is listed because the router may be all that is trained,
- * and the loss might not depend on it.
+ * Returns the parameters that are differentiated even if they are frozen. The backward pass ends at the lowest parameter to
+ * differentiate, and its collectives must be the same on every rank, so it must pass through each sparse layer of which some rank
+ * trains an expert. The final norm is listed because the router may be all that is trained, and the loss might not depend on it.
  */
 export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: FeedForwardSize): string[] {
   const { first, count } = heldExperts(moe);
@@ -53,8 +52,7 @@ export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: Fee
 /**
  * Checks the parameters that train.freeze, train.only and train.lora name.
  *
- * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, all are frozen, or a pair is no smaller
- *   than its matrix
+ * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, all are frozen, or a pair is no smaller than its matrix
  */
 export function assertTrainable(config: RunConfig): void {
   const { freeze, only, lora } = config.train;

@@ -258,9 +258,7 @@ export class MoeLayer {
   }
 }
 
-/**
- * Restricts a decision's lists to the experts that the model holds, numbered from 0; no token goes to any other expert.
- */
+/** Restricts a decision's lists to the experts that the model holds, numbered from 0; no token goes to any other expert. */
 function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange): RoutingDecision {
   if (count === decision.keptE.length) return decision;
   const end = first + count;
@@ -281,8 +279,7 @@ function routerName(layer: number, name: string): string {
 }
 
 /**
- * Checks that every choice is either kept or dropped for a reason; a router that loses some would silently
- * train on less data.
+ * Checks that every choice is either kept or dropped for a reason; a router that loses some would silently train on less data.
  */
 function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: RoutingDecision): void {
   routedE.forEach((routed, expert) => {

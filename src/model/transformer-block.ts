@@ -39,8 +39,7 @@ export function feedForwardWeights(
 }
 
 /**
- * Called with the input of a layer's attention, [T, (H + 2 K) h]: queries, keys, values. The tensor lives in
- * the caller's tidy.
+ * Called with the input of a layer's attention, [T, (H + 2 K) h]: queries, keys, values. The tensor lives in the caller's tidy.
  */
 export type AttentionInspector = (prefix: string, qkvTC: tf.Tensor2D) => void;
 

@@ -26,9 +26,8 @@ export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Ten
 }
 
 /**
- * Returns x itself, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is
- * final, i.e. after every use of the result has been differentiated, which is at the same place between the collectives
- * on every rank.
+ * Returns x itself, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is final, i.e.
+ * after every use of the result has been differentiated, which is at the same place between the collectives on every rank.
  */
 export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Tensor) => void): T {
   return fusedOp([x], () => ({

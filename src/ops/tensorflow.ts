@@ -8,10 +8,9 @@ import { tensorFlowFolder } from '../../scripts/tensorflow.mjs';
 let loaded: typeof tensorflow | undefined;
 
 /**
- * TensorFlow, loaded when a member is first used: loading takes 100 MB and a second, which processes that do
- * not compute avoid. The coordinator and the planner import the routers only for their names, fields and
- * prices. It is required, not imported: for an import, Node would parse all of its files for the names that
- * they export, which takes 0.2 s.
+ * TensorFlow, loaded when a member is first used: loading takes 100 MB and a second, which processes that do not compute avoid.
+ * The coordinator and the planner import the routers only for their names, fields and prices. It is required, not imported: for
+ * an import, Node would parse all of its files for the names that they export, which takes 0.2 s.
  */
 export const tf = new Proxy({} as typeof tensorflow, {
   get(_, member: keyof typeof tensorflow) {

@@ -13,9 +13,8 @@ const LOCAL_BIN = path.join('node_modules', '.bin');
 let starter: readonly string[] | undefined;
 
 /**
- * Returns a shell command that starts this program in the working directory: it begins with `locmoe` if PATH leads to
- * this program by that name, else with the words that started this process. It never makes npx fetch a package from a
- * registry.
+ * Returns a shell command that starts this program in the working directory: it begins with `locmoe` if PATH leads to this
+ * program by that name, else with the words that started this process. It never makes npx fetch a package from a registry.
  */
 export function locmoeCommand(words: readonly string[]): string {
   starter ??= starterOf(process);
@@ -26,8 +25,7 @@ export function locmoeCommand(words: readonly string[]): string {
  * Rewrites a command that a run has recorded as one of this program, since it is to be pasted into a shell
  * and the run may come from a stranger.
  *
- * @returns null if the command is not one that a run records, sets a router (whose code would run), or has
- *   control characters
+ * @returns null if the command is not one that a run records, sets a router (whose code would run), or has control characters
  */
 export function recordedCommand(recorded: string): string | null {
   const quoted = [...recorded.matchAll(/(?:'[^']*'|\\'|[^\s'])+/g)];

@@ -8,9 +8,7 @@ export function workMark(): string {
   return `${machineMark()}-${process.pid}-${randomUUID()}`;
 }
 
-/**
- * Tells whether a mark's process has ended; false for a mark of another machine, whose process ids mean nothing here.
- */
+/** Tells whether a mark's process has ended; false for a mark of another machine, whose process ids mean nothing here. */
 export function isAbandoned(mark: string): boolean {
   const [, machine, pid] = /^([0-9a-f]{16})-(\d+)-/.exec(mark) ?? [];
   return machine === machineMark() && processIdentity(Number(pid)) === '';

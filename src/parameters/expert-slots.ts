@@ -55,9 +55,8 @@ interface Resident {
 const FLOAT_BYTES = 4;
 
 /**
- * The experts of a rank where only those with tokens are updated: flat arrays of as many slots as a budget
- * allows, each for one expert. An expert that is needed takes the slot of the least recently used one. All
- * experts have the same size.
+ * The experts of a rank where only those with tokens are updated: flat arrays of as many slots as a budget allows, each for one
+ * expert. An expert that is needed takes the slot of the least recently used one. All experts have the same size.
  */
 export class ExpertSlots implements ParameterGroup {
   readonly flat: FlatArrays<StateArrays>;
@@ -169,8 +168,7 @@ export class ExpertSlots implements ParameterGroup {
   }
 
   /**
-   * Declares that experts have tokens in this step: they stay in memory until its end, with gradients that
-   * start at zero.
+   * Declares that experts have tokens in this step: they stay in memory until its end, with gradients that start at zero.
    *
    * @throws TrainerError `BAD_CONFIG` if the budget is too small
    */

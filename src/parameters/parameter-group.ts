@@ -1,10 +1,7 @@
 import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
 
-/**
- * Initial values. Normally distributed ones come from a generator seeded by (seed, name), so they are equal
- * in every layout.
- */
+/** Initial values. Normally distributed ones come from a generator seeded by (seed, name), so they are equal in every layout. */
 export type Initializer =
   | { readonly kind: 'normal'; readonly std: number }
   | { readonly kind: 'constant'; readonly value: number };

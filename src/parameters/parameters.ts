@@ -43,9 +43,8 @@ export interface ParameterSource {
 }
 
 /**
- * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
- * a TensorFlow variable for each parameter for the model. Where only experts with tokens are updated, experts
- * are in slots.
+ * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and a TensorFlow
+ * variable for each parameter for the model. Where only experts with tokens are updated, experts are in slots.
  *
  * One step: `computeGradients` of each micro-batch; reduce and apply `group.gradients`; `pushValues`.
  */

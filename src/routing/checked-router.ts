@@ -72,8 +72,7 @@ export function checkedPrice(price: RouterPrice, blame: Blame): RouterPrice {
 /**
  * Returns a router whose decisions are checked one by one.
  *
- * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that ignores a requested
- *   control of its gate
+ * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that ignores a requested control of its gate
  */
 export function checkedRouter(
   its: ReturnType<RouterPolicy['create']>,

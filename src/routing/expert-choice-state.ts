@@ -80,10 +80,7 @@ export class ExpertChoiceState {
     this.skipStep();
   }
 
-  /**
-   * Discards the batches of the step. If it is called without `endStep`, the step is not applied, and the
-   * state is unchanged.
-   */
+  /** Discards the batches of the step. If it is called without `endStep`, the step is not applied, and the state is unchanged. */
   skipStep(): void {
     this.#estimatedE = null;
     this.thresholds.skipStep();

@@ -44,8 +44,7 @@ export function risingAffinities(
  * @param affinitiesN affinity of each candidate
  * @param risingE the same by expert, ascending (risingAffinities)
  * @param capacityE C of each expert; Infinity for no limit
- * @param expertShare share of an expert's capacity that is filled by affinity; the rest is filled first-fit
- *   in token order
+ * @param expertShare share of an expert's capacity that is filled by affinity; the rest is filled first-fit in token order
  */
 export function expertChoice(
   positionsE: readonly Int32Array[],

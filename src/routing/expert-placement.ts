@@ -14,9 +14,8 @@ export interface Placement {
 }
 
 /**
- * Returns the placement of a sparse layer: `moe.placement` if it is for the same number of ranks, otherwise consecutive
- * experts. A run that continues with fewer nodes, or a model that is evaluated on one rank, cannot use the placement of
- * a cluster.
+ * Returns the placement of a sparse layer: `moe.placement` if it is for the same number of ranks, otherwise consecutive experts.
+ * A run that continues with fewer nodes, or a model that is evaluated on one rank, cannot use the placement of a cluster.
  *
  * @param layer index among all layers of the model
  */

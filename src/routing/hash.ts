@@ -21,10 +21,9 @@ const fields = {
  * expert `group[table[token] mod group.length]` of the domain's group. The table is a random permutation of the
  * vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is learned; the weight is 1.
  *
- * `hashShare` is not in the paper: with less than 1, tokens of the remaining ids bypass the layer on the
- * residual, so that experts have fewer tokens, always of the same ids. Layers take turns through one random
- * order of the ids, because having an expert in some layer matters more for a token than having one in every
- * layer (docs/results/routers.md).
+ * `hashShare` is not in the paper: with less than 1, tokens of the remaining ids bypass the layer on the residual, so that
+ * experts have fewer tokens, always of the same ids. Layers take turns through one random order of the ids, because having an
+ * expert in some layer matters more for a token than having one in every layer (docs/results/routers.md).
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */

@@ -57,8 +57,7 @@ const oneCandidateVotes: MoeRule<PlusMoe> = ({ tableAfter, maxExpertsPerToken, s
   );
 
 /**
- * Mean experts per token with an adaptive capacity, measured over a training run (docs/results/routers.md, "Routers
- * that learn").
+ * Mean experts per token with an adaptive capacity, measured over a training run (docs/results/routers.md, "Routers that learn").
  */
 const MEASURED_EXPERTS_PER_TOKEN = 0.53;
 
@@ -67,10 +66,9 @@ const MEASURED_EXPERTS_PER_TOKEN = 0.53;
  * tokens choose experts (eq. 5), experts choose among those tokens (eq. 6) up to an adaptive capacity. Weights are the
  * softmax of the affinities over the token's experts; load-balance and locality loss as in LocMoE.
  *
- * `choiceWeights: margin` is not in the paper. A softmax over a token's experts expresses how they compare,
- * not whether the token needs any. The margin above the threshold has a gradient in the affinity by which the
- * expert chooses, like the router weight of Mixture-of-Depths (arXiv 2404.02258, section 3.3), and is 0 at
- * the boundary between keeping and dropping.
+ * `choiceWeights: margin` is not in the paper. A softmax over a token's experts expresses how they compare, not whether the token
+ * needs any. The margin above the threshold has a gradient in the affinity by which the expert chooses, like the router weight of
+ * Mixture-of-Depths (arXiv 2404.02258, section 3.3), and is 0 at the boundary between keeping and dropping.
  *
  * `selection` tcr: tokens choose, capacity is first-fit. ecr: a token is a candidate of all experts of its
  * group, experts choose. both: experts choose among the tokens that chose them.
@@ -80,9 +78,8 @@ const MEASURED_EXPERTS_PER_TOKEN = 0.53;
  * (candidate-selection.ts). The running threshold is then a threshold of these scores, so that an expert keeps equally
  * many tokens outside training too, where the score depends on the token id.
  *
- * Expert choice is global: affinities are all-gathered before the dispatch, and each rank computes the same
- * selection. As it depends on the whole batch, outside training an expert keeps the tokens that reach its
- * running threshold, which is causal.
+ * Expert choice is global: affinities are all-gathered before the dispatch, and each rank computes the same selection. As it
+ * depends on the whole batch, outside training an expert keeps the tokens that reach its running threshold, which is causal.
  */
 export const locmoePlusRouter = defineRouter({
   fields,

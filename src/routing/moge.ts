@@ -32,8 +32,7 @@ const groupsFit: MoeRule<MogeMoe> = (moe) =>
  * unchanged probabilities (eq. 7). The load-balance loss (eq. 8) is computed per batch: the share of choices
  * of each expert times its mean probability before the choice, over all experts together.
  *
- * The paper has no level 1 and no capacity, and its M is the number of devices. Its shared experts are
- * `moe.sharedExperts`.
+ * The paper has no level 1 and no capacity, and its M is the number of devices. Its shared experts are `moe.sharedExperts`.
  *
  * The paper puts each of M groups on a device. As routing must not depend on the layout, M is a field here.
  * Ranks hold consecutive experts, so if the number of ranks (or nodes) divides M, each has whole groups:

@@ -33,8 +33,7 @@ export interface RouterPrice {
     readonly source: string;
   };
   /**
-   * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0
-   * without expert choice.
+   * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0 without expert choice.
    */
   readonly candidatesPerToken: number;
   /** Whether rows are multiplied by routing weights, which have gradients. */

@@ -18,8 +18,7 @@ export interface RouterInput {
   /** Whether the decision must contain the gate's scores, for a recording, whose score columns otherwise stay empty. */
   readonly wantsScores?: boolean | undefined;
   /**
-   * The replacement of the gate's scores that `locmoe eval --ablate` requests; a router passes its scores
-   * through `controlled`.
+   * The replacement of the gate's scores that `locmoe eval --ablate` requests; a router passes its scores through `controlled`.
    */
   readonly gateControl?: GateControl | undefined;
   /** The router's own parameters by their short name (the `name` of its specs). */

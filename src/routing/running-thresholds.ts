@@ -7,9 +7,8 @@ const THRESHOLD_STEPS = 100;
 const NO_THRESHOLD = -1e9;
 
 /**
- * Lowest score at which each expert of a layer keeps a token outside training: a running average over training steps of
- * its cut, which is the score of its C-th candidate. Equal on all ranks. An expert that has had no cut yet keeps all
- * tokens.
+ * Lowest score at which each expert of a layer keeps a token outside training: a running average over training steps of its cut,
+ * which is the score of its C-th candidate. Equal on all ranks. An expert that has had no cut yet keeps all tokens.
  */
 export class RunningThresholds {
   readonly thresholdE: Float32Array;
@@ -65,10 +64,7 @@ export class RunningThresholds {
     this.skipStep();
   }
 
-  /**
-   * Discards the batches of the step. If it is called without `endStep`, the step is not applied, and the
-   * state is unchanged.
-   */
+  /** Discards the batches of the step. If it is called without `endStep`, the step is not applied, and the state is unchanged. */
   skipStep(): void {
     this.#cutSumE.fill(0);
     this.#numCutsE.fill(0);

@@ -9,10 +9,9 @@ import { oneExpertVotes, voteTableField, withVoteTable } from './vote-table.js';
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
 /**
- * Switch routing (arXiv 2101.03961, eq. 1 and 2): a learned dense gate W_g, softmax over the experts of the
- * domain's group, top-1 weighted by its probability; load-balance loss (eq. 4). With K > 1 it is top-k
- * routing as in Mixtral (see topWeights), or without its normalisation as in Qwen2Moe; the loss then counts
- * all choices, each as 1/K of a token.
+ * Switch routing (arXiv 2101.03961, eq. 1 and 2): a learned dense gate W_g, softmax over the experts of the domain's group, top-1
+ * weighted by its probability; load-balance loss (eq. 4). With K > 1 it is top-k routing as in Mixtral (see topWeights), or
+ * without its normalisation as in Qwen2Moe; the loss then counts all choices, each as 1/K of a token.
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */

@@ -36,8 +36,7 @@ export const oneExpertVotes: MoeRule<VotingMoe & MoeWith<typeof topKField>> = ({
  * about the token is lost. StableMoE distils the gate into a word embedding; here the tokens of each id and domain vote
  * in the last third of the first stage. In the second stage the gate is not used, and the weight is 1.
  *
- * @param expertsChoose whether tokens that no expert keeps vote for having none; otherwise capacity drops
- *   tokens as before
+ * @param expertsChoose whether tokens that no expert keeps vote for having none; otherwise capacity drops tokens as before
  * @returns `learned` itself if there is no second stage
  */
 export function withVoteTable(
@@ -137,11 +136,10 @@ class VotingRouter {
 }
 
 /**
- * Returns the expert with the most votes; ties go to the lower id. Ids without a vote are distributed over the group of
- * the domain. If tokens voted for having none, the number of ids with experts is chosen so that they hold the share of
- * tokens that was kept: first the ids that have the fewest experts in the layers below, and among these the ones with
- * the largest kept share. Otherwise the experts of all layers would leave out the same ids, as much of a token's
- * activations comes from the layers below.
+ * Returns the expert with the most votes; ties go to the lower id. Ids without a vote are distributed over the group of the
+ * domain. If tokens voted for having none, the number of ids with experts is chosen so that they hold the share of tokens that
+ * was kept: first the ids that have the fewest experts in the layers below, and among these the ones with the largest kept share.
+ * Otherwise the experts of all layers would leave out the same ids, as much of a token's activations comes from the layers below.
  *
  * @param votes row-major [D, V, E], or [D, V, E + 1]
  * @param tablesBelow tables of the sparse layers below

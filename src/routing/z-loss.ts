@@ -16,9 +16,8 @@ export const zLossField = {
 };
 
 /**
- * Adds the router z-loss c_z mean_t (log sum_i exp x_{t,i})^2 to another loss, if there is one (ST-MoE, arXiv
- * 2202.08906, eq. 5), over the experts of a token's domain. As it is a mean over tokens, its mean over ranks
- * is that of the global batch.
+ * Adds the router z-loss c_z mean_t (log sum_i exp x_{t,i})^2 to another loss, if there is one (ST-MoE, arXiv 2202.08906, eq. 5),
+ * over the experts of a token's domain. As it is a mean over tokens, its mean over ranks is that of the global batch.
  *
  * @param logitsTE x: logits of the gate without preferences of token ids, which are not trained, [T, E]
  */

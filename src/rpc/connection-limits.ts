@@ -1,4 +1,4 @@
-/** What a client may cost a server, whether it has named its connection (connection-name.ts) or not. */
+/** Limits on what a client costs a server, whether it has named its connection (connection-name.ts) or not. */
 export const CONNECTION_LIMITS = {
   /** Connections that may be open without an accepted call; beyond, each new one costs the oldest its place. */
   strangers: 1_000,

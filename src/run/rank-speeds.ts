@@ -7,8 +7,7 @@ type StepTimes = Pick<StepReport, 'rank' | 'stepMs' | 'partsMs' | 'cpuMs' | 'que
 const WINDOW_STEPS = 200;
 
 /**
- * Time in ms that a rank itself spent on a step, without waiting for others or for a processor, and the CPU time of its
- * process.
+ * Time in ms that a rank itself spent on a step, without waiting for others or for a processor, and the CPU time of its process.
  */
 export interface OwnTime {
   readonly wallMs: number;

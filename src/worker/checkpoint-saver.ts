@@ -66,9 +66,7 @@ export class CheckpointSaver {
     });
   }
 
-  /**
-   * @throws TrainerError the error that has stopped this rank from writing since the last call; none for a full disk
-   */
+  /** @throws TrainerError the error that has stopped this rank from writing since the last call; none for a full disk */
   check(): void {
     if (this.#failure !== null) throw this.#failure;
   }

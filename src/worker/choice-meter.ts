@@ -11,9 +11,7 @@ import type { RoutingDecision } from '../routing/router.js';
 
 /** Pairs of token id and domain that a layer remembers at a time; a new pair replaces an older one. */
 const MOST_REMEMBERED = 1 << 16;
-/**
- * Tokens of a layer and micro-batch whose scores are measured, evenly spaced: the cost does not grow with the batch.
- */
+/** Tokens of a layer and micro-batch whose scores are measured, evenly spaced: the cost does not grow with the batch. */
 const MOST_SCORED = 128;
 
 /** Creates the sums over the micro-batches of a step, all zero. */
@@ -40,8 +38,7 @@ interface LayerState {
 }
 
 /**
- * Measures of what decides the choices of this rank's tokens, averaged over the sparse layers. The meter only
- * reads decisions.
+ * Measures of what decides the choices of this rank's tokens, averaged over the sparse layers. The meter only reads decisions.
  */
 export class ChoiceMeter {
   readonly #numDomains: number;

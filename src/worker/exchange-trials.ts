@@ -73,8 +73,7 @@ export class OverlapTrial {
   }
 
   /**
-   * Records the time of the step. All ranks call it after every step; in the trial's last step the call is a
-   * collective.
+   * Records the time of the step. All ranks call it after every step; in the trial's last step the call is a collective.
    *
    * @returns true if the trial is over: the faster degree is used from now on
    */

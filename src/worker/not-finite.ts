@@ -35,9 +35,8 @@ export interface NotFiniteAccount {
 export const NOT_FINITE_REMEDY = 'lower train.learningRate or raise train.warmupSteps';
 
 /**
- * Finds the first tensor that is not finite. A collective: every rank calls it after the same skipped step,
- * whose gradients are still in the flat arrays, or after the same validation. The forward pass is repeated to
- * inspect its activations.
+ * Finds the first tensor that is not finite. A collective: every rank calls it after the same skipped step, whose gradients are
+ * still in the flat arrays, or after the same validation. The forward pass is repeated to inspect its activations.
  *
  * @param batches this rank's batches of the step or validation
  * @param loss this rank's loss
@@ -106,10 +105,7 @@ function firstParameter({ model }: TrainState): BadTensor | null {
   return null;
 }
 
-/**
- * Finds the gradient that was spoiled first: the backward pass goes from the last parameter to the first and
- * propagates NaN.
- */
+/** Finds the gradient that was spoiled first: the backward pass goes from the last parameter to the first and propagates NaN. */
 function firstGradient({ model }: TrainState): BadTensor | null {
   let first: BadTensor | null = null;
   let order = 0;

@@ -17,10 +17,7 @@ import { answerForStack } from './stack-answer.js';
 /** Niceness, which on Linux applies to this thread alone: where cores are few, training has priority. */
 const NICE = 5;
 setPriority(NICE);
-/**
- * Free memory that a snapshot needs, relative to its size: the neighbour's copy and other ranks' snapshots
- * need room, too.
- */
+/** Free memory that a snapshot needs, relative to its size: the neighbour's copy and other ranks' snapshots need room, too. */
 const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {

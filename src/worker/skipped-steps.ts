@@ -69,9 +69,8 @@ export class SkippedSteps {
   }
 
   /**
-   * Returns whether a checkpoint is due after the last step, with one every `every` steps. No checkpoint is saved after
-   * a skipped step: its weights may be the cause, and it would displace an older checkpoint. The next applied step is
-   * due instead.
+   * Returns whether a checkpoint is due after the last step, with one every `every` steps. No checkpoint is saved after a skipped
+   * step: its weights may be the cause, and it would displace an older checkpoint. The next applied step is due instead.
    */
   isCheckpointDue(step: number, every: number): boolean {
     return this.#inARow === 0 && step % every <= this.#inARowBefore;

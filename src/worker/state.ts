@@ -26,8 +26,7 @@ import type { Inheritance } from '../rpc/generated/messages.js';
 import type { TrainState } from './train-step.js';
 
 /**
- * Creates a new model and optimizer, or restores those of a checkpoint, which may have been written by any
- * layout of ranks.
+ * Creates a new model and optimizer, or restores those of a checkpoint, which may have been written by any layout of ranks.
  *
  * @param folder folder for the file of experts, if there is one
  */
@@ -150,8 +149,7 @@ export function tensorsToSave(state: TrainState): RankTensors {
 }
 
 /**
- * Returns this rank's part of its node's snapshot: each node has the shared parameters, from its first rank, and its
- * own experts.
+ * Returns this rank's part of its node's snapshot: each node has the shared parameters, from its first rank, and its own experts.
  */
 export function tensorsToKeep(state: TrainState): RankTensors {
   return partOf(state, {

@@ -33,9 +33,7 @@ export interface TrainState {
 }
 
 export interface StepOutcome extends MeasuredStep {
-  /**
-   * Values as computed, finite or not: this rank's loss, including the auxiliary loss, and values equal on all ranks.
-   */
+  /** Values as computed, finite or not: this rank's loss, including the auxiliary loss, and values equal on all ranks. */
   readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
   /** True if any rank was asked to stop; equal on all ranks, as is `isTimeUp`. */
   readonly stopAsked: boolean;
@@ -71,8 +69,7 @@ const NO_WISHES = { timeUsed: 0, snapshot: { refusals: 1, cost: 0 } };
  * micro-batches, so that only the activations of one micro-batch are held at a time. The sums are reduced over the
  * ranks once, during the backward pass of the last micro-batch.
  *
- * If a loss or the gradient is not finite, all ranks skip the step: parameters, moments and the routers'
- * state stay as they were.
+ * If a loss or the gradient is not finite, all ranks skip the step: parameters, moments and the routers' state stay as they were.
  */
 export function trainStep(state: TrainState, input: StepInput): StepOutcome {
   const { config, transport, model } = state;

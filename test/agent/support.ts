@@ -13,7 +13,7 @@ import { loadProto } from '../../src/rpc/load-proto.js';
 
 export const WORKER_PROGRAM = new URL('./worker.program.mjs', import.meta.url);
 
-/** What the worker of a test does next. */
+/** The next action of the worker of a test. */
 export type WorkerAction =
   /** Sends a message to the agent as it is. */
   | { readonly emit: object }

@@ -117,7 +117,7 @@ it('the API answers in the form of the template, ends at a token of generation_c
   const inference = opened(name);
   const messages = MESSAGES.slice(0, 2);
   const { tokenIds } = asRead(inference, { prompt: messages, domain: 0 });
-  // Of the greedy tokens the first one after the second that did not occur before becomes the end of answers.
+  // The first greedy token after the second that did not occur before becomes the end of answers.
   const { decoder, tokenizer } = inference;
   const { sequence, hiddenSD } = decoder.begin([{ tokenIds, domain: 0, maxTokens: 20 }])[0]!;
   let [logits] = decoder.logitsOf(hiddenSD.subarray(-inference.config.model.dModel));

@@ -63,7 +63,7 @@ export type MetricsRecord = DeepReadonly<z.output<typeof metricsRecord>>;
 
 export type MetricsRecordOf<Type extends MetricsRecord['type']> = Extract<MetricsRecord, { type: Type }>;
 
-/** For each type, a field that all its records have. */
+/** Names, for each type, a field that all its records have. */
 const FIELD_OF_TYPE: Readonly<Record<string, string>> = {
   generation: 'generation',
   step: 'stepMs',

@@ -161,7 +161,7 @@ export interface RoutesFacts {
    * it.
    */
   readonly numExperts: number | null;
-  /** What the rank sent in the step; null if the file does not contain it. */
+  /** Bytes that the rank sent in the step; null if the file does not contain them. */
   readonly sent: SentRows | null;
   /** Minimum and maximum of a requested column; null if the file does not contain them. */
   readonly rangeOf: (column: RouteColumn) => readonly [least: number, greatest: number] | null;

@@ -50,9 +50,8 @@ export interface Adapter {
 }
 
 /**
- * Opens the adapter in a folder; null if there is none. Its base model is in the folder that
- * `base_model_name_or_path` names, relative to the working folder or to that of the adapter; if it names
- * none, the adapter is in the folder of its base model.
+ * Opens the adapter in a folder; null if there is none. Its base model is in the folder that `base_model_name_or_path` names,
+ * relative to the working folder or to that of the adapter; if it names none, the adapter is in the folder of its base model.
  *
  * @throws TrainerError `BAD_INPUT` naming the file and the field that is not supported
  */

@@ -23,10 +23,9 @@ export function isHuggingFace(folder: string): boolean {
 }
 
 /**
- * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json,
- * tokenizer.json, and model.safetensors or the files that its index names. File headers are checked at once,
- * values when they are read. A folder of a LoRA adapter, as PEFT writes it, is opened as its base model with
- * the products of the pairs added.
+ * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json, tokenizer.json, and
+ * model.safetensors or the files that its index names. File headers are checked at once, values when they are read. A folder of a
+ * LoRA adapter, as PEFT writes it, is opened as its base model with the products of the pairs added.
  *
  * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the file and the field or tensor that is missing,
  *   wrong or not supported

@@ -82,8 +82,7 @@ const GROWN = { numExperts: 8, router: 'switch', expertsPerToken: 2, capacityFac
 /**
  * Reads config.json as a configuration with the same model.
  *
- * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or not part of
- *   family mixtral
+ * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or not part of family mixtral
  */
 export function readPublishedConfig(folder: string): Published {
   const file = path.join(folder, CONFIG_FILE);

@@ -124,9 +124,7 @@ function stateLegend(letters: readonly string[]): string {
   return `  state: ${known.join(', ')}`;
 }
 
-/**
- * Formats the rank's own time in a step, and the share of the steps' time by which it exceeds the next slowest rank.
- */
+/** Formats the rank's own time in a step, and the share of the steps' time by which it exceeds the next slowest rank. */
 function speedOf(speed: RankSpeed | undefined): string[] {
   if (speed === undefined) return ['-', '-', '-'];
   return [

@@ -69,9 +69,8 @@ export interface TrialReport {
 }
 
 /**
- * Trains a configuration as `locmoe train` does: its first step both in its own layout and in one process, for
- * comparison, and a few steps for the speed. Leaves only the prepared dataset, which a training run needs too; a
- * checkpoint beside it is temporary.
+ * Trains a configuration as `locmoe train` does: its first step both in its own layout and in one process, for comparison, and a
+ * few steps for the speed. Leaves only the prepared dataset, which a training run needs too; a checkpoint beside it is temporary.
  *
  * @throws TrainerError if a run fails, with its output; `INTERRUPTED`
  */

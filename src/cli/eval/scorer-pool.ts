@@ -91,8 +91,7 @@ function processBytes(config: RunConfig): number {
   const widest = Math.max(dFeedForward, expertWidthOf(config) * Math.max(1, config.moe.sharedExperts));
   const { shared, model } = parameterCounts(config);
   const values = shared + expertsInMemory(config, { expertsOfRank: model - shared });
-  // The sum counts TensorFlow's copy, the transposed embedding, and a forward pass: inputs and outputs of attention and
-  // experts.
+  // The sum counts TensorFlow's copy, the transposed embedding, and a forward pass: inputs and outputs of attention and experts.
   const numbers =
     (usesOneDnn() ? 1 : 2) * values + vocabSize * dModel + ROWS_AT_ONCE * (8 * dModel + 2 * widest);
   return PROCESS_BYTES + FLOAT_BYTES * numbers;

@@ -77,8 +77,7 @@ function progressOf(
   const committed = directory === undefined ? null : { step: stepOf(directory), directory };
   const found = lastOf(folder.metrics, committed);
   const step = Math.max(from, found.step);
-  // A validation that preceded the last report of its step is truncated with everything after `step`, and is reported
-  // again.
+  // A validation that preceded the last report of its step is truncated with everything after `step`, and is reported again.
   const validation = found.validations.find((each) => each.step <= step);
   return {
     step,

@@ -77,9 +77,7 @@ export interface RunPlan {
   readonly config: RunConfig;
   readonly dataset: Dataset;
   readonly checkpoint: Checkpoint | null;
-  /**
-   * Checkpoint that initialises the weights of a new run, or from which its model grows (`initFrom`); null for none.
-   */
+  /** Checkpoint that initialises the weights of a new run, or from which its model grows (`initFrom`); null for none. */
   readonly init: Checkpoint | null;
   /** Run to resume, whose lock this process holds until `giveUp`; null for a new run. */
   readonly resumed: {

@@ -132,8 +132,7 @@ function withPrecision(config: RunConfig, nodesHere: PlanSettings['nodesHere']):
 }
 
 /**
- * Finds the generation of a run that may still train with the requested configuration; null if nodes end with
- * their coordinator.
+ * Finds the generation of a run that may still train with the requested configuration; null if nodes end with their coordinator.
  */
 function adoptable(
   options: RunOptions,
@@ -174,8 +173,7 @@ export async function unfinishedRun(
   try {
     checkpoint = resolveCheckpoint(directory, () => undefined);
   } catch (error) {
-    // Another process that holds the run may have deleted the checkpoint during the read; the lock's error then says
-    // so.
+    // Another process that holds the run may have deleted the checkpoint during the read; the lock's error then says so.
     (await claimRun(newest.folder, () => undefined))();
     throw error;
   }

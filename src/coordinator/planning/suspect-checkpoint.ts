@@ -9,10 +9,9 @@ import { MAX_SKIPPED_STEPS, VALIDATION_OPERATION } from '../../run/not-finite.js
 import { changedFields } from './changed-fields.js';
 
 /**
- * Tells whether a failure would repeat from a checkpoint. Non-finite steps are skipped, and several in a row
- * fail a generation: if no other step lies between the checkpoint and the failure, the checkpoint's weights
- * alone caused it, at any learning rate. A save or a validation that finds non-finite values follows an
- * update, so it does not implicate the weights before the update.
+ * Tells whether a failure would repeat from a checkpoint. Non-finite steps are skipped, and several in a row fail a generation:
+ * if no other step lies between the checkpoint and the failure, the checkpoint's weights alone caused it, at any learning rate. A
+ * save or a validation that finds non-finite values follows an update, so it does not implicate the weights before the update.
  */
 export function leadsToFailure(
   checkpoint: string,
@@ -36,8 +35,7 @@ export function lowerRate({ train }: RunConfig): string {
 }
 
 /**
- * Resolves the checkpoint to resume from with `resolveCheckpoint`, but skips a suspect one unless a step folder is
- * named.
+ * Resolves the checkpoint to resume from with `resolveCheckpoint`, but skips a suspect one unless a step folder is named.
  *
  * @param configFrom returns the requested configuration, given the checkpoint to resume
  * @throws TrainerError `BAD_CHECKPOINT` if there is no other checkpoint, or the same step was not finite in

@@ -25,10 +25,7 @@ export interface Source {
   readonly read: (folder: string) => Iterable<SourceText> | Promise<Iterable<SourceText>>;
 }
 
-/**
- * The domains. The order of a domain's sources matters, as the first of near-duplicates is kept; `standard`
- * comes first.
- */
+/** The domains. The order of a domain's sources matters, as the first of near-duplicates is kept; `standard` comes first. */
 export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly Source[]>>>> = {
   standard: {
     en: [

@@ -134,10 +134,7 @@ function unitTable(): Uint16Array {
   });
 }
 
-/**
- * Keeps the UTF-16 units of lower-case letters, digits and ideographs, so that layout and punctuation make no
- * difference.
- */
+/** Keeps the UTF-16 units of lower-case letters, digits and ideographs, so that layout and punctuation make no difference. */
 export function normalise(text: string): Uint16Array {
   lettersOfUnits ??= unitTable();
   const units = new Uint16Array(text.length);

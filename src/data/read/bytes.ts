@@ -5,10 +5,7 @@ import { type Reading, readError, refusal, type Span } from './span.js';
 import type { Compression } from './text-source.js';
 
 const WINDOW_BYTES = 1 << 20;
-/**
- * Compressed bytes passed to the decompressor at a time, whose output is all in memory: at most 128 KiB for every four
- * bytes.
- */
+/** Compressed bytes passed to the decompressor at a time, whose output is all in memory: at most 128 KiB for every four bytes. */
 const ZSTD_BYTES = 256;
 /** The default limit of the zstd program. */
 const MAX_ZSTD_WINDOW = 128 << 20;

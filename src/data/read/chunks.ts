@@ -26,9 +26,8 @@ export function cleanText(text: string): string {
 }
 
 /**
- * Splits a text into chunks of 2,000 to 4,000 bytes of UTF-8 at the end of a paragraph, else a line, else a
- * sentence, else a word. A text of at most 4,000 bytes is one chunk. The concatenated chunks differ from the
- * text only in white space.
+ * Splits a text into chunks of 2,000 to 4,000 bytes of UTF-8 at the end of a paragraph, else a line, else a sentence, else a
+ * word. A text of at most 4,000 bytes is one chunk. The concatenated chunks differ from the text only in white space.
  */
 export function chunkText(text: string): string[] {
   const bytes = Buffer.from(text);

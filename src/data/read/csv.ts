@@ -8,8 +8,7 @@ const BATCH = 256;
 /**
  * Yields the text in one column of a CSV file with a header; .tsv files are separated by tabs.
  *
- * @throws TrainerError `BAD_INPUT` with file and line of invalid CSV, or naming the columns if the requested
- *   one does not exist
+ * @throws TrainerError `BAD_INPUT` with file and line of invalid CSV, or naming the columns if the requested one does not exist
  */
 export async function* csvTexts(
   windows: AsyncIterable<Buffer>,

@@ -24,7 +24,7 @@ export interface SourceFile {
  */
 export function listFiles(domain: string, source: TextSource): SourceFile[] {
   const files = source.files.flatMap((pattern) => filesOf(domain, source, pattern));
-  // Of equal keys, the last and thus shortest name is kept.
+  // The last and thus shortest name of equal keys is kept.
   const byPlace = new Map(
     files
       .sort((a, b) => b.length - a.length)

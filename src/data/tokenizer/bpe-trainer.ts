@@ -27,9 +27,8 @@ interface Pair {
 }
 
 /**
- * Trains a byte-level BPE (Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2). Ties go to the
- * smaller pair of ids as in HuggingFace's trainer, so both give the same merges. A merge updates counts only
- * in the words that hold its pair.
+ * Trains a byte-level BPE (Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2). Ties go to the smaller pair of ids as
+ * in HuggingFace's trainer, so both give the same merges. A merge updates counts only in the words that hold its pair.
  *
  * @param texts texts, each of which is pre-tokenized on its own
  * @param vocabSize 256 bytes, merges and one special token
@@ -92,10 +91,7 @@ function addPair(pairs: Map<PairKey, Pair>, key: PairKey, word: Word): void {
   if (pair.words[pair.words.length - 1] !== word) pair.words.push(word);
 }
 
-/**
- * Pops the most frequent pair. Counts of queued pairs only decrease, so a stale entry is pushed back with its
- * current count.
- */
+/** Pops the most frequent pair. Counts of queued pairs only decrease, so a stale entry is pushed back with its current count. */
 function popCurrent(
   heap: PairHeap,
   pairs: ReadonlyMap<PairKey, Pair>,

@@ -5,10 +5,7 @@
 export const PRE_TOKENIZER =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 
-/**
- * GPT-2's printable character for each byte: printable Latin-1 represents itself, the other bytes follow from
- * U+0100 on.
- */
+/** GPT-2's printable character for each byte: printable Latin-1 represents itself, the other bytes follow from U+0100 on. */
 export const BYTE_CHARACTERS: readonly string[] = (() => {
   let next = 256;
   return Array.from({ length: 256 }, (_, byte) => {

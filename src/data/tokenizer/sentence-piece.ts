@@ -47,9 +47,7 @@ function stepsOf(part: Part, value: unknown): readonly unknown[] {
   return Array.isArray(inner) ? inner : [value];
 }
 
-/**
- * Names the part of a byte_fallback file that would be encoded or decoded differently here; undefined if there is none.
- */
+/** Names the part of a byte_fallback file that would be encoded or decoded differently here; undefined if there is none. */
 export function unlikeSentencePiece(file: Readonly<Partial<Record<Part | 'pre_tokenizer', unknown>>>) {
   const part = (['normalizer', 'decoder'] as const).find(
     (each) => !ORDER[each].test(namesOf(each, file[each]) ?? ''),

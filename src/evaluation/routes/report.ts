@@ -63,8 +63,7 @@ export interface GateRoutes {
 }
 
 /**
- * Reports on each sparse layer. Where the last two steps routed the same text, all but the stability is of
- * the last step alone.
+ * Reports on each sparse layer. Where the last two steps routed the same text, all but the stability is of the last step alone.
  *
  * @param rows rows of any steps and ranks; rows of one sequence are in its order
  */

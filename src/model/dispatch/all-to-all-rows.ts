@@ -78,8 +78,7 @@ function move(
 export type Travelling = Float32Array | Uint16Array;
 
 /**
- * Converts rows to the precision of the wire, even rows that stay on this rank, so that the result does not
- * depend on the layout.
+ * Converts rows to the precision of the wire, even rows that stay on this rank, so that the result does not depend on the layout.
  */
 export function leaving(values: Float32Array, precision: WirePrecision): Travelling {
   if (precision === 'float32') return values;

@@ -17,8 +17,7 @@ import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from 
 import { dispatchLayout } from './dispatch-layout.js';
 import type { DispatchContext, Dispatcher } from './dispatcher.js';
 
-// Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden
-// size of an expert.
+// Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden size of an expert.
 
 /** Overlaps rows of other nodes, in `degree` chunks, with the experts' computation. */
 export function overlapped(context: DispatchContext, degree: number): Dispatcher {

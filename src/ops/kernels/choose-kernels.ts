@@ -75,10 +75,7 @@ export function whyNoBfloat16(): string | null {
     : `it needs oneDNN, which is not installed: run ${locmoeCommand(['setup'])}`;
 }
 
-/**
- * @throws TrainerError `BAD_CONFIG` if nothing on this machine computes in this precision; as `oneDnnPath`
- *   and `loadOneDnn`
- */
+/** @throws TrainerError `BAD_CONFIG` if nothing on this machine computes in this precision; as `oneDnnPath` and `loadOneDnn` */
 export function assertComputes(wanted: Precision): void {
   oneDnnPath();
   const why = wanted === 'bfloat16' ? whyNoBfloat16() : null;

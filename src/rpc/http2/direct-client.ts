@@ -45,8 +45,7 @@ const STREAM = 1;
  * frames into the memory that `receiver` gives. All other frames go to a session of `node:http2`, which sees headers,
  * settings and pings, but no data, so this class manages the flow-control windows.
  *
- * The peer may be any gRPC server. A server that knows connections by name may write DATA frames itself
- * (DirectConnection).
+ * The peer may be any gRPC server. A server that knows connections by name may write DATA frames itself (DirectConnection).
  */
 export class DirectCall {
   readonly stream: http2.ClientHttp2Stream;

@@ -41,7 +41,7 @@ async function labelValues(request: IndexRequest): Promise<object> {
 
 async function series({ engine, parameters }: IndexRequest): Promise<object> {
   const matches = parameters.all('match');
-  // As in Loki, `{}` alone stands for all streams here, though no other route accepts it.
+  // `{}` alone selects all streams here, as in Loki, though no other route accepts it.
   const isAll = matches.every((text) => /^\s*\{\s*\}\s*$/.test(text));
   const found = new Map<string, Labels>();
   for (const matchers of isAll ? [[]] : matches.map(selectorOf))

@@ -3,8 +3,7 @@ import { add, linear, logistic, multiply } from './post-ops.js';
 import type { Primitives } from './primitives.js';
 
 /**
- * Computes hidden units from the products of the input matrices: GELU of one product, or SiLU of the first
- * times the second.
+ * Computes hidden units from the products of the input matrices: GELU of one product, or SiLU of the first times the second.
  *
  * @param hidden output
  */

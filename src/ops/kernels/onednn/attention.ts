@@ -18,8 +18,7 @@ interface Block {
 }
 
 /**
- * The keys that the queries of a block may attend to in one sequence: from `first` to the end of the block,
- * except masked ones.
+ * The keys that the queries of a block may attend to in one sequence: from `first` to the end of the block, except masked ones.
  */
 interface Sight {
   readonly sequence: number;
@@ -52,9 +51,8 @@ function maskOf({ begin, end }: Block): Operand {
 }
 
 /**
- * Visits what a block attends to in each sequence. The range starts at the first query's segment, rounded
- * down to a block boundary, so that there are few shapes to compile, and the work for long sequences of short
- * segments grows only linearly.
+ * Visits what a block attends to in each sequence. The range starts at the first query's segment, rounded down to a block
+ * boundary, so that there are few shapes to compile, and the work for long sequences of short segments grows only linearly.
  */
 function eachSight(
   { memory }: Context,

@@ -1,7 +1,7 @@
 import { tf } from '../../tensorflow.js';
 import type { Context } from './context.js';
 
-/** For fewer elements, TensorFlow's own addition takes less time. */
+/** TensorFlow's own addition takes less time for fewer elements. */
 const LEAST_ELEMENTS = 1 << 14;
 
 /**

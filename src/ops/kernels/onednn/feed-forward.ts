@@ -16,13 +16,11 @@ import type { OwnTensor } from './tensor-memory.js';
 // Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.
 
 /**
- * Numbers of rows vary, and compiling for each number would take time and memory, so they are rounded up to a multiple
- * of this.
+ * Numbers of rows vary, and compiling for each number would take time and memory, so they are rounded up to a multiple of this.
  */
 const ROWS_ROUNDED_TO = 32;
 /**
- * Rows processed at a time, so that intermediate results stay in the caches, and products are compiled for
- * few numbers of rows.
+ * Rows processed at a time, so that intermediate results stay in the caches, and products are compiled for few numbers of rows.
  */
 const ROWS_AT_A_TIME = 128;
 

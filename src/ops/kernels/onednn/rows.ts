@@ -3,8 +3,7 @@ import type { tf } from '../../tensorflow.js';
 import type { FusedForward, RowScatter } from '../kernels.js';
 import type { Context } from './context.js';
 
-// Shapes: T rows or tokens, N chosen rows, K choices of a token, d hidden size, V vocabulary, S positions, P
-// longest sequence.
+// Shapes: T rows or tokens, N chosen rows, K choices of a token, d hidden size, V vocabulary, S positions, P longest sequence.
 
 /** Implements `Kernels.embedding`. */
 export function embedding(

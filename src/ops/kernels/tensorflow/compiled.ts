@@ -41,15 +41,13 @@ const runsOf = new WeakMap<Compute, Map<string, Run>>();
 const sessions = new Map<string, Run>();
 
 /**
- * Runs a function of tensors compiled by TensorFlow's XLA, which fuses element-wise operations, reductions and small
- * products into a few loops with the widest vectors of this processor. The first call with inputs of new shapes records
- * the function's operations; a graph that has not been seen before is then compiled, which takes some 0.1 s and lasts
- * for the lifetime of the process. So call it with shapes that recur, and with the same function object: a new object
- * is recorded again.
+ * Runs a function of tensors compiled by TensorFlow's XLA, which fuses element-wise operations, reductions and small products
+ * into a few loops with the widest vectors of this processor. The first call with inputs of new shapes records the function's
+ * operations; a graph that has not been seen before is then compiled, which takes some 0.1 s and lasts for the lifetime of the
+ * process. So call it with shapes that recur, and with the same function object: a new object is recorded again.
  *
  * @param name for errors
- * @param compute operations on its inputs and on constants that it creates, the same at every call; it must
- *   not read elements
+ * @param compute operations on its inputs and on constants that it creates, the same at every call; it must not read elements
  * @returns the outputs of `compute`, up to rounding
  * @throws TrainerError `INTERNAL` if the function uses a tensor from outside or attributes of an unknown kind
  */

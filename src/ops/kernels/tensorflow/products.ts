@@ -9,7 +9,7 @@ export function product(a: tf.Tensor, b: tf.Tensor, transposeA = false, transpos
   return rawOp('MatMul', [a, b], { transpose_a: transposeA, transpose_b: transposeB }) as tf.Tensor2D;
 }
 
-/** For fewer rows, TensorFlow uses another kernel, with other bits. */
+/** TensorFlow uses another kernel, with other bits, for fewer rows. */
 const FEWEST_ROWS = 3;
 
 /**

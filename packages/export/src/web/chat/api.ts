@@ -18,7 +18,7 @@ export interface Message {
   readonly content: string;
 }
 
-/** What the model reads: a text to continue, or the turns of a conversation. */
+/** The input of the model: a text to continue, or the turns of a conversation. */
 export type Context = string | readonly Message[];
 
 /** A choice of an expert in `routes`. */

@@ -36,7 +36,7 @@ const DEFAULT_TOKENS = 512;
 let served: readonly Model[] = [];
 let endOfText = '';
 let styleOf: (expert: number) => string = () => '';
-/** What the model reads before the next message; null at the beginning. */
+/** Input of the model before the next message; null at the beginning. */
 let context: Context | null = null;
 /** Ids of the tokens that the model has read for this context. */
 let known: readonly number[] = [];

@@ -8,6 +8,6 @@ export interface ChartRow {
   readonly note?: string;
   /** Whether the row caused a failure. */
   readonly isBlamed?: boolean;
-  /** For a row that groups those below it: whether they are shown, which its button toggles. */
+  /** Whether the rows below are shown, which the button of a row that groups them toggles. */
   readonly isOpen?: boolean;
 }
