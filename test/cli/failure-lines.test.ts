@@ -137,6 +137,13 @@ describe('failureLines', () => {
       '  resume: no checkpoint was saved yet (train.checkpointEvery): start the run again',
     ]);
   });
+
+  it('stay few with many ranks that all did something else', () => {
+    const ranks = Array.from({ length: 64 }, (_, i) => rank(i, { step: i }));
+    const lines = failureLines(report(ranks, CULPRIT));
+    expect(lines).toHaveLength(10);
+    expect(lines).toContain("  and 59 other ranks elsewhere: failure.json in the run's folder");
+  });
 });
 
 it('formatRanks joins neighbours', () => {

@@ -67,3 +67,9 @@ it('of a run whose coordinator was killed and which was resumed', () => {
     '  1: 2 x 1 from the beginning, its coordinator was lost',
   );
 });
+
+it('of a run that goes on, and of one without a journal', () => {
+  expect(generationsOf(JOURNAL.slice(0, 4)).map(({ end }) => end)).toEqual(['open']);
+  expect(generationsOf([])).toEqual([]);
+  expect(generationLines(generationsOf(JOURNAL.slice(0, 3)), 5)).toEqual([]);
+});

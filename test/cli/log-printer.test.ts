@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { ResultLine } from '@locmoe/logs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { LogPrinter, nodeOutput } from '../../src/cli/log-printer.js';
 
 const PLAIN = {
@@ -128,5 +128,32 @@ describe('LogPrinter', () => {
       '',
     ]);
     expect(new LogPrinter(PLAIN).formatMatrix([])).toBe('no values\n');
+  });
+
+  it('colours only if asked to, and tells ranks apart', () => {
+    const colored = new LogPrinter({ ...PLAIN, colors: true });
+    const color = (rank: string) =>
+      /\[(\d+)mnode 0/.exec(colored.format(shown({ node: '0', rank }, record('x'))))?.[1];
+    expect(new Set(['0', '1', '2', '3'].map(color))).toEqual(new Set(['36', '32', '35', '34']));
+    expect(new LogPrinter(PLAIN).format(shown({ node: '0', rank: '0' }, record('x')))).not.toContain('\x1b');
+  });
+
+  it('prints JSON lines as they are', () => {
+    const line = shown({}, record('x'), { group: 1 });
+    expect(new LogPrinter({ ...PLAIN, json: true }).format(line)).toBe(`${line.text}\n`);
+  });
+
+  it('fit 80 columns, however many labels and points there are', () => {
+    onTestFinished(() => void Reflect.deleteProperty(process.stdout, 'columns'));
+    process.stdout.columns = 80;
+    const values = Array.from({ length: 60 }, (_, i): [number, string] => [
+      i,
+      String(i === 31 ? 999_999.5 : i),
+    ]);
+    const metric = { level: 'info', rank: '12', service_name: 'locmoe', source: 'worker' };
+    const lines = new LogPrinter(PLAIN).formatMatrix([{ metric, values }]).trimEnd().split('\n');
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(80);
+    // The largest of each two points.
+    expect(lines[1]).toMatch(/ ▁{15}█▁{14}$/);
   });
 });

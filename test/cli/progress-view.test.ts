@@ -114,4 +114,33 @@ describe('ProgressView', () => {
     live.step(step(1), run);
     expect(screen.text.replace('\r\x1b[2K', '')).toBe('step   1/100  loss 4.568  left 1m15s');
   });
+
+  it('tells how many experts compute a token, whatever was dropped', () => {
+    const { screen, view: plain } = view(false);
+    const [layer] = step(1).layers;
+    const more = { ...layer, routed: [60], overCapacity: [48], kept: [12] };
+    plain.step({ ...step(1), layers: [layer, more] }, run);
+    expect(screen.text).toContain('crossed 50 %  0.80 experts/token\n');
+  });
+
+  it('breaks a line that stays between words in a terminal, and never elsewhere', () => {
+    const line = `run micro: ${'2 nodes x 2 workers, '.repeat(6)}starting`;
+    const { screen, view: live } = view(true, 80);
+    live.print(line);
+    live.step(step(1), run);
+    live.print(line);
+    const shown = screen.text.replaceAll('\r\x1b[2K', '\n').split('\n');
+    expect(Math.max(...shown.map(({ length }) => length))).toBeLessThanOrEqual(80);
+    expect(shown.filter((each) => each.startsWith('  '))).toHaveLength(2);
+    const { screen: file, view: plain } = view(false, 80);
+    plain.print(line);
+    expect(file.text).toBe(`${line}\n`);
+  });
+
+  it('always shows the last step', () => {
+    const { screen, view: plain } = view(false);
+    plain.step(step(99), run);
+    plain.step(step(100), run);
+    expect(screen.text).toContain('step 100/100');
+  });
 });
