@@ -61,6 +61,12 @@ describe('withoutSeen', () => {
         .validation.map(({ text }) => text),
     ).toEqual([wordsOf(4, 9)]);
   });
+
+  it('keeps text of which training text has a third', () => {
+    const [shared, own] = [wordsOf(1, 100), wordsOf(2, 300)];
+    const domains = new Map([['a', documentsOf([`${wordsOf(3, 300)} ${shared}`], [`${own} ${shared}`])]]);
+    expect(withoutSeen(domains).get('a')!.validation).toHaveLength(1);
+  });
 });
 
 describe('texts of reference works', () => {

@@ -168,3 +168,16 @@ it('gives an expert first to the ids that have had none below', () => {
   expect(keysWith([false, true])).toBeGreaterThan(5);
   expect(keysWith([false, false])).toBeGreaterThan(0);
 });
+
+it('takes the votes of a batch of more tokens than a call has arguments', () => {
+  const numTokens = 200_000;
+  const router = createRouter(contextOf({ router: 'switch', tableAfter: 1 }, 1));
+  const batch = {
+    xTD: tf.tensor2d(randomValues('many', numTokens * D), [numTokens, D]),
+    tokenIdsT: randomIntegers('many ids', numTokens, V),
+    domainsT: randomIntegers('many domains', numTokens, 3),
+  };
+  route(router, batch, true);
+  router.endStep();
+  expect(router.state.get('votes')!.reduce((a, b) => a + b)).toBe(numTokens);
+});
