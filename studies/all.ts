@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { measureParts } from '@locmoe/bench/internal/measure-parts';
 import { Command } from 'commander';
 import { collectWords } from 'locmoe/internal/cli/commands/options';
 import { EXIT } from 'locmoe/internal/errors';
-import { measureParts } from '../packages/bench/src/measure-parts.js';
 
 const study = (name: string, ...more: readonly string[]) => [
   '--conditions=source',

@@ -1,12 +1,12 @@
-import type { Collective } from '../../packages/bench/src/collectives/cases.js';
-import { hiddenShare } from '../../packages/bench/src/collectives/measure-overlap.js';
+import type { Collective } from '@locmoe/bench/internal/collectives/cases';
+import { hiddenShare } from '@locmoe/bench/internal/collectives/measure-overlap';
 import {
   formatSize,
   type Measurements,
   type Spread,
   type StreamName,
   type System,
-} from '../../packages/bench/src/collectives/measurements.js';
+} from '@locmoe/bench/internal/collectives/measurements';
 
 /** A line of the table at the top of the page; ratios above 1 mean that locmoe is faster. */
 export interface Headline {

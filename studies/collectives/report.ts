@@ -1,4 +1,4 @@
-import { bytesBetweenNodes, type Collective, layoutOf } from '../../packages/bench/src/collectives/cases.js';
+import { bytesBetweenNodes, type Collective, layoutOf } from '@locmoe/bench/internal/collectives/cases';
 import {
   digits,
   type ExchangeRow,
@@ -6,7 +6,7 @@ import {
   STREAM_LABELS,
   SYSTEMS,
   withSpread,
-} from '../../packages/bench/src/collectives/measurements.js';
+} from '@locmoe/bench/internal/collectives/measurements';
 import { COLOURS, type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { table } from '../kit/text.js';

@@ -1,5 +1,5 @@
-import { measureCollectives } from '../../packages/bench/src/collectives/bench.js';
-import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
+import { measureCollectives } from '@locmoe/bench/internal/collectives/bench';
+import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
 import { words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { type Figures, figuresOf } from './figures.js';

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { machine, makeBenchFolders } from '@locmoe/bench/internal/folders';
 import { Command } from 'commander';
 import { EXIT, TrainerError } from 'locmoe/internal/errors';
 import { interruptible } from 'locmoe/internal/os/on-signals';
-import { machine, makeBenchFolders } from '../../packages/bench/src/folders.js';
 import type { StudyOptions, ValuesOf } from './options.js';
 import { type Report, writeReport } from './report.js';
 

@@ -1,4 +1,4 @@
-export { withSpread } from '../../packages/bench/src/statistics.js';
+export { withSpread } from '@locmoe/bench/internal/statistics';
 
 /** Formats 0.1234 as "12.3 %". */
 export function percent(share: number): string {

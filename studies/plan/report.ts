@@ -1,8 +1,8 @@
-import { digits } from '../../packages/bench/src/collectives/measurements.js';
-import type { LayoutCheck } from '../../packages/bench/src/plan/bench.js';
-import { formatLink } from '../../packages/bench/src/plan/link.js';
-import { TIME_PARTS } from '../../packages/bench/src/plan/predict.js';
-import type { MachineProfile } from '../../packages/bench/src/plan/profile.js';
+import { digits } from '@locmoe/bench/internal/collectives/measurements';
+import type { LayoutCheck } from '@locmoe/bench/internal/plan/bench';
+import { formatLink } from '@locmoe/bench/internal/plan/link';
+import { TIME_PARTS } from '@locmoe/bench/internal/plan/predict';
+import type { MachineProfile } from '@locmoe/bench/internal/plan/profile';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table } from '../kit/text.js';

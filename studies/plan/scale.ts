@@ -1,10 +1,10 @@
+import type { Link } from '@locmoe/bench/internal/plan/link';
+import { type Plan, predict } from '@locmoe/bench/internal/plan/predict';
+import type { MachineProfile } from '@locmoe/bench/internal/plan/profile';
+import type { RoutingAssumption } from '@locmoe/bench/internal/plan/routing-model';
 import { resolveConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
-import type { Link } from '../../packages/bench/src/plan/link.js';
-import { type Plan, predict } from '../../packages/bench/src/plan/predict.js';
-import type { MachineProfile } from '../../packages/bench/src/plan/profile.js';
-import type { RoutingAssumption } from '../../packages/bench/src/plan/routing-model.js';
 import { readYaml } from '../kit/read-yaml.js';
 
 export const EXCHANGES = ['hierarchical', 'flat'] as const;

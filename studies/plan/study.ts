@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
+import { measurePlan } from '@locmoe/bench/internal/plan/bench';
+import { parseLink } from '@locmoe/bench/internal/plan/link';
 import { numberFrom } from 'locmoe/internal/cli/commands/options';
-import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
-import { measurePlan } from '../../packages/bench/src/plan/bench.js';
-import { parseLink } from '../../packages/bench/src/plan/link.js';
 import { count, SET, text } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { type Figures, reportOf } from './report.js';

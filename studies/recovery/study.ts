@@ -1,21 +1,21 @@
-import { wholeNumber } from 'locmoe/internal/cli/commands/options';
-import { EXIT } from 'locmoe/internal/errors';
-import { measureRecovery } from '../../packages/bench/src/recovery/bench.js';
+import { measureRecovery } from '@locmoe/bench/internal/recovery/bench';
 import {
   addResult,
   faultTable,
   NO_FIGURES,
   otherRows,
   type RecoveryFigures,
-} from '../../packages/bench/src/recovery/figures.js';
-import { PARTS } from '../../packages/bench/src/recovery/measure-row.js';
-import type { Part } from '../../packages/bench/src/recovery/part.js';
-import { fuzzCheckpointFiles } from '../../test/fuzz/checkpoints.js';
-import { fuzzBothPlanes } from '../../test/fuzz/messages.js';
-import { replayToBothPlanes } from '../../test/fuzz/stale.js';
+} from '@locmoe/bench/internal/recovery/figures';
+import { PARTS } from '@locmoe/bench/internal/recovery/measure-row';
+import type { Part } from '@locmoe/bench/internal/recovery/part';
+import { wholeNumber } from 'locmoe/internal/cli/commands/options';
+import { EXIT } from 'locmoe/internal/errors';
 import { count, maybe, words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { table } from '../kit/text.js';
+import { fuzzCheckpointFiles } from '../../test/fuzz/checkpoints.js';
+import { fuzzBothPlanes } from '../../test/fuzz/messages.js';
+import { replayToBothPlanes } from '../../test/fuzz/stale.js';
 
 /** Limit for the answer to a valid call right after mutated ones, on a quiet machine. */
 const ANSWER_MS = 50;

@@ -1,5 +1,5 @@
+import { mean } from '@locmoe/bench/internal/statistics';
 import type { Interval } from 'locmoe/internal/evaluation/statistics';
-import { mean } from '../../packages/bench/src/statistics.js';
 import { type MeanTest, testMean } from '../kit/student-t.js';
 
 export const SIGNIFICANCE = 0.05;

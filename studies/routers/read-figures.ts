@@ -1,5 +1,5 @@
+import { mean, median, sum } from '@locmoe/bench/internal/statistics';
 import { type GlobalStep, locality, readRecords, type Validation } from '@locmoe/run-format';
-import { mean, median, sum } from '../../packages/bench/src/statistics.js';
 import type { Figures, Losses, OverTraining } from './runs.js';
 
 export function readFigures(metricsFile: string): Figures {

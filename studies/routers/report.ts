@@ -1,4 +1,4 @@
-import { spreadOf } from '../../packages/bench/src/statistics.js';
+import { spreadOf } from '@locmoe/bench/internal/statistics';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table, withSpread } from '../kit/text.js';

@@ -1,15 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { machine } from '@locmoe/bench/internal/folders';
+import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
+import { goesOnFromHere, runTraining } from '@locmoe/bench/internal/training';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
 import { openDataset } from 'locmoe/internal/data/dataset';
 import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
 import { formatDuration } from 'locmoe/internal/format';
 import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
-import { machine } from '../../packages/bench/src/folders.js';
-import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
-import { goesOnFromHere, runTraining } from '../../packages/bench/src/training.js';
 import { count, SET, text, words } from '../kit/options.js';
 import { STUDIES } from '../kit/read-yaml.js';
 import { study } from '../kit/study.js';

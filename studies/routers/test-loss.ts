@@ -1,10 +1,10 @@
+import { sum } from '@locmoe/bench/internal/statistics';
 import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { committedFolders } from 'locmoe/internal/checkpoint/folders';
 import type { ValidationBatch } from 'locmoe/internal/data/batch';
 import type { Dataset } from 'locmoe/internal/data/dataset';
 import { createLoader } from 'locmoe/internal/data/loader';
 import { evaluate, openInference } from 'locmoe/internal/inference/inference';
-import { sum } from '../../packages/bench/src/statistics.js';
 import { lossesOf } from './read-figures.js';
 import type { Run } from './runs.js';
 

@@ -1,6 +1,6 @@
+import { layoutOf } from '@locmoe/bench/internal/collectives/cases';
+import { PEER_SETTINGS } from '@locmoe/bench/internal/step/verify';
 import { loadConfig } from 'locmoe/internal/config/resolve';
-import { layoutOf } from '../../packages/bench/src/collectives/cases.js';
-import { PEER_SETTINGS } from '../../packages/bench/src/step/verify.js';
 
 export const MODELS = ['small', 'medium'] as const;
 /** `small` is the recipe itself; `medium` has twice its width. */

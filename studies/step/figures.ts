@@ -1,7 +1,4 @@
-import { loadConfig } from 'locmoe/internal/config/resolve';
-import type { RunConfig } from 'locmoe/internal/config/schema';
-import { parametersOfExpert } from 'locmoe/internal/model/parameter-counts';
-import { median, type Spread, spreadOf } from '../../packages/bench/src/statistics.js';
+import { median, type Spread, spreadOf } from '@locmoe/bench/internal/statistics';
 import {
   fastestPeer,
   isPeer,
@@ -12,10 +9,13 @@ import {
   type Program,
   type StepRun,
   stepMsOf,
-} from '../../packages/bench/src/step/step-run.js';
-import type { TorchPeer } from '../../packages/bench/src/step/torch-peer.js';
-import type { TurnResult } from '../../packages/bench/src/step/turns.js';
-import { lengthSettings } from '../../packages/bench/src/step/verify.js';
+} from '@locmoe/bench/internal/step/step-run';
+import type { TorchPeer } from '@locmoe/bench/internal/step/torch-peer';
+import type { TurnResult } from '@locmoe/bench/internal/step/turns';
+import { lengthSettings } from '@locmoe/bench/internal/step/verify';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { parametersOfExpert } from 'locmoe/internal/model/parameter-counts';
 import {
   type Cell,
   type CellSizes,

@@ -1,5 +1,5 @@
-import type { Spread } from '../../packages/bench/src/statistics.js';
-import { PROGRAM_LABELS, PROGRAMS } from '../../packages/bench/src/step/step-run.js';
+import type { Spread } from '@locmoe/bench/internal/statistics';
+import { PROGRAM_LABELS, PROGRAMS } from '@locmoe/bench/internal/step/step-run';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import { HEADLINE_LAYOUT, isHeadline, MODELS, numRanks, SWEEPS, type Sweep } from './cells.js';
 import { type CellFigures, labelOfPart, PARTS, type ProgramFigures, programsIn } from './figures.js';

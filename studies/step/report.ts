@@ -1,9 +1,9 @@
+import { type Spread, withSpread } from '@locmoe/bench/internal/statistics';
+import { isPeer, PROGRAM_LABELS } from '@locmoe/bench/internal/step/step-run';
+import { TORCH_SETTINGS } from '@locmoe/bench/internal/step/torch-peer';
+import { TOLERANCE } from '@locmoe/bench/internal/step/verify';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatCount } from 'locmoe/internal/format';
-import { type Spread, withSpread } from '../../packages/bench/src/statistics.js';
-import { isPeer, PROGRAM_LABELS } from '../../packages/bench/src/step/step-run.js';
-import { TORCH_SETTINGS } from '../../packages/bench/src/step/torch-peer.js';
-import { TOLERANCE } from '../../packages/bench/src/step/verify.js';
 import type { Report } from '../kit/report.js';
 import { percent, table } from '../kit/text.js';
 import { cellId, HEADLINE_LAYOUT, isHeadline, MODELS, numRanks, SWEEPS } from './cells.js';

@@ -1,9 +1,9 @@
+import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
+import { programsHere } from '@locmoe/bench/internal/step/bench';
+import { LEAST_STEPS } from '@locmoe/bench/internal/step/step-run';
+import { describePeer, findTorch } from '@locmoe/bench/internal/step/torch-peer';
+import { runTurns } from '@locmoe/bench/internal/step/turns';
 import { wholeNumber } from 'locmoe/internal/cli/commands/options';
-import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
-import { programsHere } from '../../packages/bench/src/step/bench.js';
-import { LEAST_STEPS } from '../../packages/bench/src/step/step-run.js';
-import { describePeer, findTorch } from '../../packages/bench/src/step/torch-peer.js';
-import { runTurns } from '../../packages/bench/src/step/turns.js';
 import { count, maybe, SET, text, words } from '../kit/options.js';
 import { originHere, study } from '../kit/study.js';
 import { figuresOf } from './figures.js';

@@ -1,7 +1,7 @@
+import type { Program } from '@locmoe/bench/internal/step/step-run';
+import type { Turn } from '@locmoe/bench/internal/step/turns';
+import { lengthSettings } from '@locmoe/bench/internal/step/verify';
 import { TrainerError } from 'locmoe/internal/errors';
-import type { Program } from '../../packages/bench/src/step/step-run.js';
-import type { Turn } from '../../packages/bench/src/step/turns.js';
-import { lengthSettings } from '../../packages/bench/src/step/verify.js';
 import {
   type Cell,
   cellId,

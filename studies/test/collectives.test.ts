@@ -1,5 +1,4 @@
-import { describe, expect, it } from 'vitest';
-import type { Collective } from '../../packages/bench/src/collectives/cases.js';
+import type { Collective } from '@locmoe/bench/internal/collectives/cases';
 import {
   type ExchangeRow,
   type Measurements,
@@ -7,7 +6,8 @@ import {
   type StreamRow,
   type System,
   spreadOf,
-} from '../../packages/bench/src/collectives/measurements.js';
+} from '@locmoe/bench/internal/collectives/measurements';
+import { describe, expect, it } from 'vitest';
 import { figuresOf, geometricMean } from '../collectives/figures.js';
 
 /** A measurement with an invented time. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { machine } from '@locmoe/bench/internal/folders';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { machine } from '../../../packages/bench/src/folders.js';
 import { count, SET, text, words } from '../../kit/options.js';
 import { type Place, study } from '../../kit/study.js';
 import { temporaryFolder } from '../support.js';

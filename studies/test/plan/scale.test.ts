@@ -1,5 +1,5 @@
+import { parseLink } from '@locmoe/bench/internal/plan/link';
 import { describe, expect, it } from 'vitest';
-import { parseLink } from '../../../packages/bench/src/plan/link.js';
 import {
   DEVICES,
   EXCHANGES,

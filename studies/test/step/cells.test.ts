@@ -1,6 +1,6 @@
+import { lengthSettings } from '@locmoe/bench/internal/step/verify';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { describe, expect, it } from 'vitest';
-import { lengthSettings } from '../../../packages/bench/src/step/verify.js';
 import { type Cell, settingsOf, sizesOf } from '../../step/cells.js';
 
 const SMALL: Cell = { model: 'small', layout: '2x2', sweep: null };

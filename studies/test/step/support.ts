@@ -1,5 +1,5 @@
-import { type StepRun, summarize } from '../../../packages/bench/src/step/step-run.js';
-import type { TurnResult } from '../../../packages/bench/src/step/turns.js';
+import { type StepRun, summarize } from '@locmoe/bench/internal/step/step-run';
+import type { TurnResult } from '@locmoe/bench/internal/step/turns';
 import { type Cell, cellId } from '../../step/cells.js';
 
 const PARTS = { forward: 30, backward: 40, exchange: 5, allReduce: 3, optimizer: 2, waiting: 12 };

@@ -1,5 +1,5 @@
+import type { Program } from '@locmoe/bench/internal/step/step-run';
 import { describe, expect, it } from 'vitest';
-import type { Program } from '../../../packages/bench/src/step/step-run.js';
 import { cellId } from '../../step/cells.js';
 import { planTurns as plan, scopeOf } from '../../step/turns.js';
 
