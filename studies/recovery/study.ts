@@ -13,9 +13,9 @@ import { EXIT } from 'locmoe/internal/errors';
 import { count, maybe, words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { table } from '../kit/text.js';
-import { fuzzCheckpointFiles } from '../../test/fuzz/checkpoints.js';
-import { fuzzBothPlanes } from '../../test/fuzz/messages.js';
-import { replayToBothPlanes } from '../../test/fuzz/stale.js';
+import { fuzzCheckpointFiles } from './fuzz/checkpoints.js';
+import { fuzzBothPlanes } from './fuzz/messages.js';
+import { replayToBothPlanes } from './fuzz/stale.js';
 
 /** Limit for the answer to a valid call right after mutated ones, on a quiet machine. */
 const ANSWER_MS = 50;

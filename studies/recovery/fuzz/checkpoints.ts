@@ -2,13 +2,13 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type FileDigest, MANIFEST_FILE, stepFolder, TOKENIZER_FILE } from '@locmoe/run-format';
-import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { writeDurably } from '../../src/checkpoint/durable.js';
-import { assertFits } from '../../src/checkpoint/fits.js';
-import { type Manifest, writeManifest } from '../../src/checkpoint/manifest.js';
-import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
-import { loadConfig } from '../../src/config/resolve.js';
-import { TrainerError } from '../../src/errors.js';
+import { resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { writeDurably } from 'locmoe/internal/checkpoint/durable';
+import { assertFits } from 'locmoe/internal/checkpoint/fits';
+import { type Manifest, writeManifest } from 'locmoe/internal/checkpoint/manifest';
+import { writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import { TrainerError } from 'locmoe/internal/errors';
 import { type Files, MUTATIONS, type Mutation } from './checkpoint-mutations.js';
 import { Random } from './random.js';
 

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
-import { DataPlane } from '../../src/agent/data-plane.js';
-import { ShmSegment } from '../../src/collectives/shm-segment.js';
-import { timeoutsOf } from '../../src/config/timeouts.js';
-import type { TrainerError } from '../../src/errors.js';
-import { encodeHead } from '../../src/rpc/frame-codec.js';
-import type { Frame } from '../../src/rpc/generated/messages.js';
-import { loadProto } from '../../src/rpc/load-proto.js';
+import { DataPlane } from 'locmoe/internal/agent/data-plane';
+import { ShmSegment } from 'locmoe/internal/collectives/shm-segment';
+import { timeoutsOf } from 'locmoe/internal/config/timeouts';
+import type { TrainerError } from 'locmoe/internal/errors';
+import { encodeHead } from 'locmoe/internal/rpc/frame-codec';
+import type { Frame } from 'locmoe/internal/rpc/generated/messages';
+import { loadProto } from 'locmoe/internal/rpc/load-proto';
 import { RawClient } from './raw-grpc.js';
 
 export const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');

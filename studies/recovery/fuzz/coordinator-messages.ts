@@ -1,5 +1,5 @@
 import type { LogStore } from '@locmoe/logs';
-import { VERSION } from '../../src/rpc/version.js';
+import { VERSION } from 'locmoe/internal/rpc/version';
 import {
   CoordinatorTarget,
   dataAddress,

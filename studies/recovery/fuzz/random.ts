@@ -1,4 +1,4 @@
-import { CounterRandom } from '../../src/parameters/counter-random.js';
+import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 
 /**
  * Random draws of one case, which depend only on the seed and the case's number, so that each case can be run alone.

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { LogStore } from '@locmoe/logs';
-import type { AgentEvent } from '../../src/rpc/generated/messages.js';
+import type { AgentEvent } from 'locmoe/internal/rpc/generated/messages';
 import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import {
   CoordinatorTarget,

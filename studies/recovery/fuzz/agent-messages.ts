@@ -1,4 +1,4 @@
-import type { Frame } from '../../src/rpc/generated/messages.js';
+import type { Frame } from 'locmoe/internal/rpc/generated/messages';
 import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import { mutateMessage } from './mutate-message.js';
 import type { Random } from './random.js';
