@@ -1,6 +1,6 @@
+import { globalStep } from '@locmoe/test-kit';
 import type { ValidationBatch } from 'locmoe/internal/data/batch';
 import { describe, expect, it } from 'vitest';
-import { globalStep } from '../../../packages/bench/test/routers/support.js';
 import { contrastsOf } from '../../routers/contrasts.js';
 import type { Planned } from '../../routers/design.js';
 import { figuresOf } from '../../routers/read-figures.js';

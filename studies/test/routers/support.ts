@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { globalStep } from '../../../packages/bench/test/routers/support.js';
+import { globalStep } from '@locmoe/test-kit';
 import { readDesign } from '../../routers/design.js';
 import { cellsOf } from '../../routers/jobs.js';
 import { figuresOf } from '../../routers/read-figures.js';

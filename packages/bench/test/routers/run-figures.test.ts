@@ -1,6 +1,6 @@
+import { globalStep } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
 import { runFigures } from '../../src/routers/run-figures.js';
-import { globalStep } from './support.js';
 
 describe('runFigures', () => {
   // The first 20 of 40 steps are slow and excluded.
