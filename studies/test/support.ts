@@ -1,13 +1,15 @@
+import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { onTestFinished, vi } from 'vitest';
 import { STUDIES } from '../index.js';
 
 const RUN = fileURLToPath(new URL('../run.ts', import.meta.url));
-/** The command line of the studies, to which the name of one is appended. */
-export const STUDY = [process.execPath, '--conditions=source', '--import', 'tsx', RUN] as const;
+/** Prepared datasets of the tests are kept with the user's own, so that a second test run finds them. */
+export const DATA_DIR = fileURLToPath(new URL('../../data', import.meta.url));
 
 /** Fields at the end of every study's JSON. */
 export const MADE = { machine: 'a machine', command: 'a command' } as const;
@@ -29,6 +31,17 @@ export async function callStudy(name: string, ...args: readonly string[]): Promi
     log.mockRestore();
     process.exitCode = undefined;
   }
+}
+
+/**
+ * Runs the command line of the studies in a process of its own, which ends with the test at the latest.
+ *
+ * @throws {Error} with `code`, `stdout` and `stderr` if it fails
+ */
+export function runStudy(...args: readonly string[]) {
+  const run = promisify(execFile)(process.execPath, ['--conditions=source', '--import', 'tsx', RUN, ...args]);
+  onTestFinished(() => void run.child.kill());
+  return run;
 }
 
 /**

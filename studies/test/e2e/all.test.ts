@@ -1,9 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { Locmoe } from '../../../test/e2e/support.js';
 import { makeAll } from '../../all.js';
-import { STUDY, temporaryFolder } from '../support.js';
+import { runStudy, temporaryFolder } from '../support.js';
 
 /**
  * Makes reports with these programs; each notes that it ran. @returns the exit code, the programs that ran, and the
@@ -56,10 +55,8 @@ it('makes those that are named, in its own order, and refuses another name', asy
 });
 
 it('is one of the studies that the help lists, and another name is refused', async () => {
-  const call = (...args: readonly string[]) => new Locmoe(args, {}, STUDY).finished;
-  const help = await call('--help');
-  expect(help.code).toBe(0);
-  expect(help.stdout).toMatch(/^ {2}recovery \[options\]/m);
-  expect(help.stdout).toMatch(/^ {2}all \[options\]/m);
-  expect((await call('recoverry')).code).toBe(2);
+  const { stdout } = await runStudy('--help');
+  expect(stdout).toMatch(/^ {2}recovery \[options\]/m);
+  expect(stdout).toMatch(/^ {2}all \[options\]/m);
+  await expect(runStudy('recoverry')).rejects.toMatchObject({ code: 2 });
 });

@@ -1,29 +1,29 @@
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { findRun, lastRecords } from '@locmoe/run-format';
+import { fileURLToPath } from 'node:url';
+import { runTraining } from '@locmoe/bench/internal/training';
+import { lastRecords } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import { Locmoe, newestRun, ROOT, trainArguments } from '../../../test/e2e/support.js';
-import { temporaryFolder } from '../support.js';
+import { DESIGN } from '../routers/support.js';
+import { DATA_DIR, temporaryFolder } from '../support.js';
 
 const STEPS = 4;
 /** Sequences times tokens of a step. */
 const TOKENS = 8 * 32;
 
-/** Trains the micro model for some steps, with one group of experts. */
+/** Trains the micro model of the design for some steps. */
 async function train(control: string, nodes: number, workersPerNode: number, ...sets: string[]) {
   const folder = temporaryFolder();
-  const router = path.join(ROOT, 'studies/routers/controls', `${control}.mjs`);
-  const run = new Locmoe(
-    trainArguments({
-      folder,
-      nodes,
-      workersPerNode,
-      sets: [`moe.router=${router}`, 'moe.expertGroups=1', `train.steps=${STEPS}`, ...sets],
-    }),
-  );
-  const { code, stdout, stderr } = await run.finished;
-  expect(code, stdout + stderr).toBe(0);
-  expect(stdout).not.toMatch(/NaN|Infinity|undefined/);
-  const records = lastRecords(findRun(path.join(folder, 'runs'), newestRun(folder)).folder.metrics);
+  const router = fileURLToPath(new URL(`../../routers/controls/${control}.mjs`, import.meta.url));
+  const { metrics } = await runTraining({
+    config: path.join(DESIGN, 'proof.yaml'),
+    sets: [`moe.router=${router}`, 'moe.capacityFactor=null', `train.steps=${STEPS}`, ...sets],
+    folder,
+    dataDir: DATA_DIR,
+    more: ['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
+  });
+  expect(readFileSync(path.join(folder, 'output.txt'), 'utf8')).not.toMatch(/NaN|Infinity|undefined/);
+  const records = lastRecords(metrics);
   const steps = records.filter((record) => record.type === 'step');
   const [validation] = records.filter((record) => record.type === 'validation');
   expect(steps).toHaveLength(STEPS);

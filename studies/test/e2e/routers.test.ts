@@ -1,32 +1,26 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { DATA_DIR, Locmoe } from '../../../test/e2e/support.js';
 import { readRuns } from '../../routers/runs.js';
 import { DESIGN } from '../routers/support.js';
-import { STUDY, temporaryFolder } from '../support.js';
+import { DATA_DIR, runStudy, temporaryFolder } from '../support.js';
 
 it('trains every run once, whatever is done at once, and looks at the test text in the confirming stage alone', async () => {
   const folder = temporaryFolder();
   const study = (...more: readonly string[]) =>
-    new Locmoe(
-      [
-        'routers',
-        '--design',
-        DESIGN,
-        '--work-dir',
-        folder,
-        '--data-dir',
-        DATA_DIR,
-        '--seeds',
-        '1,11',
-        ...more,
-      ],
-      {},
-      STUDY,
-    ).finished;
-  const first = await study('--at-once', '2');
-  expect(first.code, first.stdout + first.stderr).toBe(0);
+    runStudy(
+      'routers',
+      '--design',
+      DESIGN,
+      '--work-dir',
+      folder,
+      '--data-dir',
+      DATA_DIR,
+      '--seeds',
+      '1,11',
+      ...more,
+    );
+  await study('--at-once', '2');
   const runs = [...readRuns(folder).values()];
   const shown = runs.map(({ arm, kind, seed, test }) => `${arm} ${kind} ${seed} ${test !== null}`);
   expect(shown.sort()).toEqual([
