@@ -3,7 +3,6 @@
 // each other in a circle is Biome's to check (biome.json).
 export const FLOORS = [
   ['studies'],
-  ['test/fuzz'],
   ['packages/bench'],
   ['packages/page', 'packages/test-kit', 'packages/export'],
   ['src/library'],
@@ -60,6 +59,13 @@ export default {
       severity: 'error',
       from: {},
       to: { dependencyTypes: ['local'], pathNot: FLOORS.flat().map(pathOf) },
+    },
+    // A package imports by path only its own files, and of another what that exports.
+    {
+      name: 'past-the-exports',
+      severity: 'error',
+      from: { path: '^(packages/[^/]+|studies)/' },
+      to: { dependencyTypes: ['local'], pathNot: '^$1/' },
     },
     // What cannot be resolved cannot be checked.
     { name: 'not-found', severity: 'error', from: {}, to: { couldNotResolve: true } },
