@@ -25,6 +25,7 @@ export const FLOORS = [
   ['src/collectives'],
   ['src/rpc'],
   ['src/simd', 'src/os'],
+  ['src/architecture'],
   ['src/*.ts'],
   ['packages/run-format'],
   ['packages/logs', 'scripts'],

@@ -1,3 +1,4 @@
+import type { Scores } from '../architecture/rule.js';
 import { tf } from '../ops/tensorflow.js';
 import { BalancingBias, balancingBiasField } from './balancing-bias.js';
 import { denseGateCosines, denseGateSpecs, denseGateSpread } from './dense-gate.js';
@@ -8,7 +9,7 @@ import { keepToGroup } from './group-choice.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import { nextBest } from './token-choice.js';
-import { TokenPreference } from './token-preference.js';
+import { TokenPreference, withPreference } from './token-preference.js';
 import { bestOfGroups, LEAST_SUM, topKField, topKFits, topWeights } from './top-choices.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, D device groups, of which a
@@ -76,6 +77,18 @@ export const deepseekRouter = defineRouter({
   rules: [topKFits, nodeLimitFits],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
+  rule(moe) {
+    const { expertsPerToken: count, deviceGroups: groups, maxDeviceGroups: open } = moe;
+    const gate: Scores = { op: 'sigmoid', of: { op: 'linear', weight: 'weight' } };
+    const biased: Scores = { op: 'add', left: gate, right: { op: 'parameter', parameter: 'bias' } };
+    const limit = open === null ? null : { groups, open };
+    return {
+      choose: { op: 'top', by: withPreference(biased, moe), count, limit },
+      keep: null,
+      weigh: { by: gate, share: count > 1 },
+      affinities: gate,
+    };
+  },
   price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
     forward: { flops: 2 * T * d * E, touched: 35 * T * E + 8 * T * K, operations: 54 },
     backward: { flops: 4 * T * d * E, touched: 3 * T * d + 30 * T * E + 8 * T * K, operations: 36 },

@@ -1,3 +1,4 @@
+import type { Scores } from '../architecture/rule.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
@@ -8,12 +9,17 @@ import { firstFit } from './first-fit.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import type { MoeWith } from './policy.js';
 import type { Router, RouterContext, RouterInput } from './router.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField, withPreference } from './token-preference.js';
 import { withZLoss, zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
 export const denseRouterFields = { ...tokenPreferenceField, ...zLossField };
+
+/** Returns the probabilities of `softmaxRouter` as data. */
+export function denseProbabilities(moe: MoeWith<typeof denseRouterFields>): Scores {
+  return { op: 'softmax', of: withPreference({ op: 'linear', weight: 'weight' }, moe) };
+}
 
 export type DenseContext = RouterContext<MoeWith<typeof denseRouterFields>>;
 

@@ -1,7 +1,7 @@
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
-import { denseRouterFields } from './dense-router.js';
+import { denseProbabilities, denseRouterFields } from './dense-router.js';
 import { scoreBytes } from './gather-scores.js';
 import { selectCausally, selectTogether } from './global-selection.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
@@ -52,6 +52,15 @@ export const expertChoiceRouter = defineRouter({
   ],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
+  rule(moe) {
+    const probabilities = denseProbabilities(moe);
+    return {
+      choose: { op: 'top', by: probabilities, count: choicesPerToken(moe), limit: null },
+      keep: { scores: probabilities, threshold: 'threshold' },
+      weigh: { by: probabilities, share: false },
+      affinities: probabilities,
+    };
+  },
   price: (moe, { numTokens: T, dModel: d }) => {
     const E = moe.numExperts;
     const K = choicesPerToken(moe);

@@ -30,6 +30,12 @@ const fields = {
 export const hashRouter = defineRouter({
   fields,
   shapedBy: ['hashShare'],
+  rule: () => ({
+    choose: { op: 'table', table: 'table' },
+    keep: null,
+    weigh: { by: { op: 'number', value: 1 }, share: false },
+    affinities: { op: 'number', value: 1 },
+  }),
   price: ({ numExperts, hashShare }) => ({
     forward: { flops: 0, touched: 0, operations: 0 },
     backward: { flops: 0, touched: 0, operations: 0 },

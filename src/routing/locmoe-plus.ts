@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Rule, Scores } from '../architecture/rule.js';
 import { tf } from '../ops/tensorflow.js';
 import {
   candidateSelectionFields,
@@ -16,7 +17,7 @@ import { positive, share } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, type RouterPrice, unless } from './policy.js';
 import type { Router } from './router.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField, withPreference } from './token-preference.js';
 import { voteTableField, withVoteTable } from './vote-table.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
@@ -93,6 +94,8 @@ export const locmoePlusRouter = defineRouter({
   // Thresholds are in the units of the ranking scores.
   shapedBy: ['learnedGroups', 'ranking', 'tokenPreference', 'tableAfter'],
   parameters: grapSpecs,
+  // Candidates that are kept at random are a control for experiments, which no format supports.
+  rule: (moe, dModel) => (moe.ranking === 'random' ? null : ruleOf(moe, dModel)),
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
     // Cosines with fixed groups need no matrix product.
@@ -162,6 +165,31 @@ export const locmoePlusRouter = defineRouter({
     return withVoteTable(context, learned, moe.selection !== 'tcr');
   },
 });
+
+function ruleOf(moe: PlusMoe, dModel: number): Rule {
+  const gate: Scores = { op: 'groupedCosine', factors: moe.learnedGroups ? 'blocks' : null };
+  const affinities = withPreference(gate, moe);
+  const sharpness: Scores = { op: 'number', value: Math.sqrt(dModel) / moe.temperature };
+  const by: Scores = { op: 'softmax', of: { op: 'multiply', left: affinities, right: sharpness } };
+  const margin: Scores = {
+    op: 'multiply',
+    left: { op: 'subtract', left: affinities, right: { op: 'parameter', parameter: 'threshold' } },
+    right: sharpness,
+  };
+  const count = choicesPerToken(moe);
+  return {
+    choose:
+      moe.selection === 'ecr'
+        ? { op: 'top', by, count, limit: null }
+        : { op: 'topP', by, count, sum: moe.affinityThreshold },
+    keep: moe.selection === 'tcr' ? null : { scores: affinities, threshold: 'threshold' },
+    weigh:
+      moe.choiceWeights === 'margin'
+        ? { by: { op: 'tanh', of: { op: 'relu', of: margin } }, share: false }
+        : { by, share: true },
+    affinities,
+  };
+}
 
 /** Returns K, the candidates of a token. */
 function choicesPerToken({ numExperts, expertGroups, selection, maxExpertsPerToken }: PlusMoe): number {

@@ -1,3 +1,4 @@
+import type { Scores } from '../architecture/rule.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
@@ -19,7 +20,7 @@ import {
 } from './grap.js';
 import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { TokenPreference, tokenPreferenceField, withPreference } from './token-preference.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
 import { oneExpertVotes, voteTableField, withVoteTable } from './vote-table.js';
 import { withZLoss, zLossField } from './z-loss.js';
@@ -64,6 +65,25 @@ export const locmoeRouter = defineRouter({
       decay: false,
     },
   ],
+  rule(moe) {
+    const gate: Scores = {
+      op: 'multiply',
+      left: { op: 'grouped', factors: moe.learnedGroups ? 'blocks' : null },
+      right: { op: 'number', value: moe.gateScale },
+    };
+    const argument: Scores = { op: 'add', left: gate, right: { op: 'parameter', parameter: 'bias' } };
+    const probabilities: Scores = {
+      op: 'softmax',
+      of: withPreference({ op: 'relu', of: argument }, moe),
+    };
+    const count = moe.expertsPerToken;
+    return {
+      choose: { op: 'top', by: withPreference(argument, moe), count, limit: null },
+      keep: null,
+      weigh: { by: probabilities, share: count > 1 },
+      affinities: probabilities,
+    };
+  },
   price(moe, { numTokens: T, dModel: d }) {
     const { numExperts: E, expertsPerToken: K } = moe;
     return {

@@ -1,5 +1,5 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
-import { denseRouterFields, softmaxRouter } from './dense-router.js';
+import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
 import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
 import { countBytes } from './gather-counts.js';
 import { positive } from './numeric-fields.js';
@@ -49,6 +49,20 @@ export const mogeRouter = defineRouter({
   rules: [groupsFit],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
+  rule(moe) {
+    const probabilities = denseProbabilities(moe);
+    return {
+      choose: {
+        op: 'topOfGroups',
+        by: probabilities,
+        count: choicesPerToken(moe),
+        groups: moe.deviceGroups,
+      },
+      keep: null,
+      weigh: { by: probabilities, share: false },
+      affinities: probabilities,
+    };
+  },
   price: (moe, { numTokens: T, dModel: d }) => {
     const E = moe.numExperts;
     const K = choicesPerToken(moe);

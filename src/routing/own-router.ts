@@ -153,6 +153,7 @@ function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError):
       },
     ),
     parameters: (moe, dModel) => policy.parameters(flat(moe), dModel),
+    rule: (moe, dModel) => policy.rule(flat(moe), dModel),
     price: (moe, size) => checkedPrice(policy.price(flat(moe), size), blame),
     gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
     create: (context) => {

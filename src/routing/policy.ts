@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Rule } from '../architecture/rule.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
@@ -66,6 +67,11 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   readonly shapedBy: readonly string[];
   /** Returns the parameters of one layer; names are relative to the router. */
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];
+  /**
+   * Returns the decision outside training as data, which refers to the router's parameters and state by their short names; null
+   * if it cannot be expressed, so that the model cannot be exported.
+   */
+  rule(moe: Moe, dModel: number): Rule | null;
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
@@ -80,7 +86,7 @@ export type MoeWith<Fields extends z.ZodRawShape> = CommonMoe & {
   readonly [Field in keyof Fields]: z.output<Fields[Field]>;
 };
 
-type Optional = 'rules' | 'shapedBy' | 'parameters' | 'gateCosines';
+type Optional = 'rules' | 'shapedBy' | 'parameters' | 'rule' | 'gateCosines';
 type Definition<Fields, Moe extends CommonMoe> = { readonly fields?: Fields } & Partial<
   Pick<RouterPolicy<Moe>, Optional>
 > &
@@ -95,6 +101,7 @@ export function defineRouter<Fields extends z.ZodRawShape = Record<never, never>
     rules: [],
     shapedBy: [],
     parameters: () => [],
+    rule: () => null,
     gateCosines: null,
     ...definition,
     fields: definition.fields ?? ({} as Fields),

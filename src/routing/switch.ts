@@ -1,5 +1,5 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
-import { denseRouterFields, softmaxRouter } from './dense-router.js';
+import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
 import { valuesOfChoices } from './group-choice.js';
 import { defineRouter } from './policy.js';
@@ -20,6 +20,16 @@ export const switchRouter = defineRouter({
   rules: [topKFits, oneExpertVotes],
   shapedBy: ['tokenPreference', 'tableAfter'],
   parameters: denseGateSpecs,
+  rule(moe) {
+    const probabilities = denseProbabilities(moe);
+    const count = moe.expertsPerToken;
+    return {
+      choose: { op: 'top', by: probabilities, count, limit: null },
+      keep: null,
+      weigh: { by: probabilities, share: count > 1 && moe.renormalize },
+      affinities: probabilities,
+    };
+  },
   price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
     forward: { flops: 2 * T * d * E, touched: 30 * T * E + 8 * T * (K - 1), operations: K === 1 ? 50 : 54 },
     backward: {

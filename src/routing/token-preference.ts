@@ -1,3 +1,4 @@
+import type { Scores } from '../architecture/rule.js';
 import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { real } from './numeric-fields.js';
@@ -77,6 +78,13 @@ export class TokenPreference {
       for (let from = id * E; from < (id + 1) * E; from++) preferenceTE[to++] = preferenceVE[from]!;
     return preferenceTE;
   }
+}
+
+/** Returns the scores with the preference of the token's id, if there is one. */
+export function withPreference(scores: Scores, { tokenPreference }: PreferringMoe): Scores {
+  return tokenPreference === 0
+    ? scores
+    : { op: 'add', left: scores, right: { op: 'ofId', table: 'preference' } };
 }
 
 /** Returns the factor by which a preference increases the spread of the scores. */
