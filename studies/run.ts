@@ -1,6 +1,6 @@
 // `npm run study -- NAME [options]`: repeats the measurements of docs/results, or with `--report` writes page
 // and pictures from the kept figures.
-import 'locmoe/internal/cli/quiet-libraries';
+import 'locmoe/internal/local/quiet-libraries';
 import { Command, CommanderError } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from 'locmoe/internal/errors';
 import { endAtSignals } from 'locmoe/internal/os/on-signals';

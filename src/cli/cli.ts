@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import './compile-cache.js';
-import './quiet-libraries.js';
+import '../local/quiet-libraries.js';
 import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
@@ -36,7 +36,7 @@ const program = new Command('locmoe')
   .exitOverride()
   .hook('preAction', async (_, action) => {
     command = action.name();
-    if (called === 'bench') await (await import('./set-up.js')).ensureTensorFlow();
+    if (called === 'bench') await (await import('../local/set-up.js')).ensureTensorFlow();
   })
   .addHelpText(
     'after',

@@ -1,6 +1,7 @@
 import { numStepsOf } from '@locmoe/run-format';
 import { loadConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
+import { prepareData, prepareText } from '../coordinator/planning/prepare-text.js';
 import { type Dataset, type DatasetIndex, readIndex, type TokenIds } from '../data/dataset.js';
 import { sequencesOf } from '../data/sequences.js';
 import { SPLITS, type Split } from '../data/split.js';
@@ -8,7 +9,7 @@ import { loadTokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatShare, formatSize, formatTable, printable } from '../format.js';
 import { fromHere } from '../os/command-line.js';
-import { prepareData, prepareText } from './prepare-text.js';
+import { preparationViewOn } from './preparation-view.js';
 
 export interface InspectOptions {
   readonly config?: string;
@@ -58,10 +59,11 @@ export async function inspectData(options: InspectOptions): Promise<void> {
 }
 
 async function prepare({ config: file, text, set, dataDir }: InspectOptions) {
-  if (text !== undefined) return prepareText(text, { sets: set }, dataDir);
+  const view = preparationViewOn(process.stderr);
+  if (text !== undefined) return prepareText(text, { sets: set }, dataDir, view);
   if (file !== undefined) {
     const config = loadConfig(file, { sets: set });
-    return { config, dataset: await prepareData(config, dataDir) };
+    return { config, dataset: await prepareData(config, dataDir, view) };
   }
   throw new TrainerError('BAD_INPUT', "say what to inspect: --config FILE or --text 'FOLDER/**/*.txt'");
 }

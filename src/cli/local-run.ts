@@ -1,13 +1,13 @@
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
 import { planRun } from '../coordinator/planning/run-plan.js';
+import { localNodes } from '../local/local-cluster.js';
+import { ensureTensorFlow } from '../local/set-up.js';
 import { loadToken, NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
 import { leadCommand } from './lead-command.js';
-import { localNodes } from './local-cluster.js';
 import { printed } from './page-url.js';
 import { preparationViewOn } from './preparation-view.js';
 import { assertMayServe, OWN_TOKEN } from './run-http.js';
-import { ensureTensorFlow } from './set-up.js';
 import { terminalView } from './terminal-view.js';
 
 export interface TrainOptions extends RunOptions {

@@ -1,8 +1,6 @@
-import '../cli/quiet-libraries.js';
+import '../local/quiet-libraries.js';
 import { parseRecord } from '@locmoe/logs';
 import { type FailureReport, numStepsOf } from '@locmoe/run-format';
-import { localNodes } from '../cli/local-cluster.js';
-import { ensureTensorFlow } from '../cli/set-up.js';
 import { leadRun } from '../coordinator/lead-run.js';
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
@@ -10,6 +8,8 @@ import { planRun } from '../coordinator/planning/run-plan.js';
 import { hostedBy } from '../coordinator/run-host.js';
 import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import { type ErrorCode, TrainerError } from '../errors.js';
+import { localNodes } from '../local/local-cluster.js';
+import { ensureTensorFlow } from '../local/set-up.js';
 import { formatAddress } from '../rpc/address.js';
 import { NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';

@@ -83,16 +83,16 @@ export interface Model {
  * ```
  */
 export async function loadModel(folder: string, warn: (line: string) => void = () => {}): Promise<Model> {
-  await import('../cli/quiet-libraries.js');
+  await import('../local/quiet-libraries.js');
   const { resolveCheckpoint } = await import('../checkpoint/checkpoint.js');
-  const { loadInference } = await import('../cli/load-inference.js');
+  const { loadInference } = await import('../local/load-inference.js');
   return modelOf(await loadInference(resolveCheckpoint(folder, warn)));
 }
 
 function modelOf(inference: Inference): Model {
   const { config, checkpoint } = inference;
   const idOf = async (name: string | undefined) =>
-    (await import('../cli/load-inference.js')).domainId(config, name);
+    (await import('../local/load-inference.js')).domainId(config, name);
   return {
     config,
     directory: checkpoint.folder,
@@ -115,8 +115,7 @@ function modelOf(inference: Inference): Model {
       }
     },
     async evaluate({ sequences, dataDir = 'data', signal = new AbortController().signal } = {}) {
-      const { openText } = await import('../cli/prepare-text.js');
-      const { validationLosses } = await import('../cli/eval/loss.js');
+      const { openText, validationLosses } = await import('../local/checkpoint-text.js');
       const quiet = () => undefined;
       const dataset = await openText(inference, dataDir, { say: quiet, progress: quiet, signal });
       try {

@@ -43,7 +43,7 @@ export async function prepareText(options: PrepareOptions): Promise<PreparedText
   // Given an AbortSignal, the preparation does not listen for the signals of this process.
   const { signal = new AbortController().signal } = options;
   signal.throwIfAborted();
-  const { prepareData, prepareText: prepareFiles } = await import('../cli/prepare-text.js');
+  const { prepareData, prepareText: prepareFiles } = await import('../coordinator/planning/prepare-text.js');
   const { loadConfig } = await import('../config/resolve.js');
   const { TrainerError } = await import('../errors.js');
   const overrides = { sets: assignments(set) };

@@ -7,7 +7,7 @@ const RECORDED = ['train', 'serve', 'launch', 'logs'];
 /** An override that sets `moe.router`, alone or in its section. */
 const NAMES_ROUTER = /^(?:--set=)?moe(?:\.router)?=/;
 const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
-const CLI = fileURLToPath(new URL(`../cli/cli${path.extname(import.meta.url)}`, import.meta.url));
+export const CLI = fileURLToPath(new URL(`../cli/cli${path.extname(import.meta.url)}`, import.meta.url));
 const LOCAL_BIN = path.join('node_modules', '.bin');
 
 let starter: readonly string[] | undefined;

@@ -2,10 +2,11 @@ import type { HttpFeature } from '@locmoe/logs/http';
 import { type Command, Option } from 'commander';
 import type { ServeApiOptions } from '../../api/serve-api.js';
 import { TrainerError } from '../../errors.js';
+import { loadInference } from '../../local/load-inference.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress, isLoopback } from '../../rpc/address.js';
 import { loadToken } from '../../rpc/security.js';
-import { loadInference, openCheckpoint } from '../load-inference.js';
+import { openCheckpoint } from '../open-checkpoint.js';
 import { loadExport } from '../packages.js';
 import { wholeNumber } from './options.js';
 

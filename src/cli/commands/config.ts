@@ -40,7 +40,7 @@ async function shownConfig({ config, checkpoint, set }: ShowOptions): Promise<Ru
     throw new TrainerError('BAD_INPUT', 'give one of --config FILE and --checkpoint DIR');
   if (config !== undefined) return loadConfig(config, { sets: set });
   const { configAtHand } = await import('../../checkpoint/checkpoint.js');
-  const { openCheckpoint } = await import('../load-inference.js');
+  const { openCheckpoint } = await import('../open-checkpoint.js');
   const opened = openCheckpoint(checkpoint!);
   return resolveConfig(JSON.stringify(configAtHand(opened)), opened.folder, { sets: set });
 }

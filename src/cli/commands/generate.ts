@@ -8,8 +8,9 @@ import { chatFormOf } from '../../inference/chat-form.js';
 import { cutPrompt } from '../../inference/cut-prompt.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
+import { domainId, loadInference } from '../../local/load-inference.js';
 import { interruptible } from '../../os/on-signals.js';
-import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
+import { openCheckpoint } from '../open-checkpoint.js';
 import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 
 interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {

@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
 import type { NodeOptions } from '../../agent/run-node.js';
+import { ensureTensorFlow } from '../../local/set-up.js';
 import { ownRouterName, trustRouter } from '../../routing/own-router.js';
 import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
 import { nodeOutput } from '../log-printer.js';
-import { ensureTensorFlow } from '../set-up.js';
 import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 
 interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent' | 'output'>, SecurityOptions {

@@ -4,7 +4,7 @@ import { setupOneDnn } from '../../../scripts/onednn.mjs';
 import { makeSetUpFolder } from '../../../scripts/set-up-folder.mjs';
 import { CORPUS_DIR, corpusFolder } from '../../data/built-in/corpora.js';
 import { CORPORA, type Corpus } from '../../data/built-in/sources.js';
-import { inPhase, setUpTensorFlow } from '../set-up.js';
+import { inPhase, setUpTensorFlow } from '../../local/set-up.js';
 
 interface SetupOptions {
   readonly corpus?: Corpus;

@@ -39,8 +39,10 @@ async function printRecipe(options: TrainOptions): Promise<void> {
           'weights of --init and --inherit',
       );
     const { recipeFile } = await import('../../config/recipe.js');
-    const { prepareText } = await import('../prepare-text.js');
-    const { recipe, dataset } = await prepareText(text, overrides, options.dataDir);
+    const { prepareText } = await import('../../coordinator/planning/prepare-text.js');
+    const { preparationViewOn } = await import('../preparation-view.js');
+    const view = preparationViewOn(process.stderr);
+    const { recipe, dataset } = await prepareText(text, overrides, options.dataDir, view);
     dataset.close();
     console.log(recipeFile(recipe, overrides).trimEnd());
     return;
@@ -50,7 +52,7 @@ async function printRecipe(options: TrainOptions): Promise<void> {
       'BAD_INPUT',
       '--print-config is for --text and --instruct; `locmoe config show --config NAME` prints any other configuration',
     );
-  const { openCheckpoint } = await import('../load-inference.js');
+  const { openCheckpoint } = await import('../open-checkpoint.js');
   const { placeOf } = await import('../../coordinator/planning/run-origin.js');
   const { instructRecipe } = await import('../../config/instruct-recipe.js');
   const { recipeFile } = await import('../../config/recipe.js');

@@ -10,13 +10,13 @@ import { SHM_DIR } from '../../collectives/segment-files.js';
 import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { LEAST_OPEN_FILES } from '../../errors.js';
 import { formatCount } from '../../format.js';
+import { isSupportedNode } from '../../local/set-up.js';
 import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
 import { locmoeCommand } from '../../os/command-line.js';
 import { mapShared, reserve, unmap } from '../../os/libc.js';
 import { processorFlags } from '../../os/processor.js';
 import { isPackageInstalled } from '../packages.js';
-import { isSupportedNode } from '../set-up.js';
 
 /** Result of a check. `note`: something optional is missing; `bad`: `locmoe train` cannot work. */
 export interface Finding {

@@ -9,8 +9,9 @@ import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.j
 import { scoreOf } from '../../evaluation/statistics.js';
 import { formatTable } from '../../format.js';
 import type { Scorer } from '../../inference/log-likelihood.js';
-import { openCheckpoint } from '../load-inference.js';
-import { openText } from '../prepare-text.js';
+import { openText } from '../../local/checkpoint-text.js';
+import { openCheckpoint } from '../open-checkpoint.js';
+import { preparationViewOn } from '../preparation-view.js';
 import { formatPercent, scoreCells } from './format-score.js';
 import { ScorerPool } from './scorer-pool.js';
 import { untilAnswered } from './until-answered.js';
@@ -30,7 +31,7 @@ export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   const scorer = await ScorerPool.open(openCheckpoint(options.checkpoint));
   const { config, checkpoint, tokenizer } = scorer;
   const { seqLen } = config.model;
-  const dataset = await openText(scorer, options.dataDir);
+  const dataset = await openText(scorer, options.dataDir, preparationViewOn(process.stderr));
   const items = clozeItems(dataset, {
     seqLen,
     endOfText: tokenizer.endOfText,

@@ -8,7 +8,8 @@ import { ContaminationCheck, trainingText } from '../../evaluation/contamination
 import { type Question, refusal } from '../../evaluation/question.js';
 import { statOf } from '../../evaluation/read-text.js';
 import type { Scorer } from '../../inference/log-likelihood.js';
-import { openText } from '../prepare-text.js';
+import { openText } from '../../local/checkpoint-text.js';
+import { preparationViewOn } from '../preparation-view.js';
 
 interface Options {
   readonly contamination?: readonly string[] | true;
@@ -37,7 +38,7 @@ export async function contaminationOf(
   if (contamination === undefined) return null;
   const check = new ContaminationCheck(questions);
   if (contamination === true) {
-    const dataset = await openText(model, dataDir);
+    const dataset = await openText(model, dataDir, preparationViewOn(process.stderr));
     for (const text of trainingText(dataset, model.tokenizer)) check.read(text);
     dataset.close();
   } else for (const place of contamination) await readPlace(place, check, model);

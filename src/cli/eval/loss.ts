@@ -3,18 +3,15 @@ import { availableParallelism } from 'node:os';
 import { meanLoss } from '@locmoe/run-format';
 import type { Manifest } from '../../checkpoint/manifest.js';
 import { CHOICE_RULES, isRule } from '../../config/named-routes.js';
-import type { ValidationBatch } from '../../data/batch.js';
-import type { Dataset } from '../../data/dataset.js';
-import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
 import { asTrainerError, TrainerError } from '../../errors.js';
 import { type Ablation, expertAblations, gateAblations } from '../../evaluation/ablations.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
-import type { Inference } from '../../inference/inference.js';
+import { openText, validationBatches, validationLosses } from '../../local/checkpoint-text.js';
+import { loadInference } from '../../local/load-inference.js';
 import { expertsOfDomain } from '../../routing/index.js';
-import type { DomainLoss } from '../../rpc/generated/messages.js';
-import { loadInference, openCheckpoint } from '../load-inference.js';
-import { openText } from '../prepare-text.js';
+import { openCheckpoint } from '../open-checkpoint.js';
+import { preparationViewOn } from '../preparation-view.js';
 
 interface LossOptions {
   readonly checkpoint: string;
@@ -38,7 +35,7 @@ export async function evaluateLoss(options: LossWithRoutes): Promise<void> {
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
   const { config, checkpoint } = inference;
-  const dataset = await openText(inference, options.dataDir);
+  const dataset = await openText(inference, options.dataDir, preparationViewOn(process.stderr));
   const domains = await validationLosses(inference, dataset, sequences, routes);
   const inTraining = config.train.validationSequences;
   const most = Math.max(
@@ -77,55 +74,12 @@ function tokensText(sameAsTraining: boolean, inTraining: number): string {
     : `The validations of the training read other tokens: up to ${formatNumberOf(inTraining, 'sequence')} of each domain.`;
 }
 
-/**
- * Computes the loss of each domain on the training run's validation sequences, or on the requested number.
- *
- * @throws TrainerError as `evaluate`
- */
-export async function validationLosses(
-  inference: Inference,
-  dataset: Dataset,
-  sequences: number | undefined,
-  routes = 'router',
-): Promise<DomainLoss[]> {
-  const { evaluate } = await import('../../inference/inference.js');
-  const batches = validationBatches(inference, dataset, sequences);
-  if (routes === 'router') return evaluate(inference, batches);
-  const { drawnOrRecorded } = await import('../../worker/route-source.js');
-  const { validationPlaced } = await import('../../worker/placed-batch.js');
-  const source = drawnOrRecorded(
-    inference.config,
-    routes,
-    () => new Map([[null, [routes]]]),
-    inference.model.communicator.transport,
-  );
-  return evaluate(inference, batches, { changes: await source.changesOf(0, validationPlaced(batches)) });
-}
-
 function assertRoutes(routes: string): void {
   if (!isRule(routes) && statSync(routes, { throwIfNoEntry: false })?.isFile() !== true)
     throw new TrainerError(
       'BAD_INPUT',
       `--routes ${routes}: is no file; give ${CHOICE_RULES.join(', ')}, or a file that locmoe routes record wrote without --text`,
     );
-}
-
-/** Returns the batches of a validation, in the order of the validation's sequences. */
-export function validationBatches(
-  { config }: Pick<Inference, 'config'>,
-  dataset: Dataset,
-  sequences: number | undefined,
-): ValidationBatch[] {
-  const loader = createLoader({
-    dataset,
-    weights: config.data.weights,
-    seed: config.seed,
-    globalBatch: config.train.globalBatch / config.train.microBatches,
-    seqLen: config.model.seqLen,
-    rank: 0,
-    worldSize: 1,
-  });
-  return loader.validationBatches(sequences ?? config.train.validationSequences);
 }
 
 export type AblatedPart = 'all' | 'gate';
@@ -139,7 +93,7 @@ export async function evaluateAblations({
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
   const { config, checkpoint } = inference;
-  const dataset = await openText(inference, options.dataDir);
+  const dataset = await openText(inference, options.dataDir, preparationViewOn(process.stderr));
   const batches = validationBatches(inference, dataset, options.sequences);
   const { evaluate } = await import('../../inference/inference.js');
   // Domains may share a group.

@@ -9,9 +9,9 @@ import { loadTokenizer } from '../../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../../errors.js';
 import type { Scorer } from '../../inference/log-likelihood.js';
 import { type LogLikelihood, ROWS_AT_ONCE, type ScoredText } from '../../inference/log-likelihood.js';
+import { ensureTensorFlow } from '../../local/set-up.js';
 import { expertsInMemory, parameterCounts } from '../../model/parameter-counts.js';
 import { usesOneDnn } from '../../ops/kernels/choose-kernels.js';
-import { ensureTensorFlow } from '../set-up.js';
 import type { ScoreReply, ScoreRequest } from './scorer-program.js';
 
 const PROGRAM = fileURLToPath(new URL('./scorer-program.js', import.meta.url));

@@ -4,7 +4,8 @@ import { type AskedTask, loadShots, loadTask } from '../../evaluation/load-task.
 import type { Question } from '../../evaluation/question.js';
 import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.js';
 import { subjectSummaries, summaryOf } from '../../evaluation/summary.js';
-import { domainId, openCheckpoint } from '../load-inference.js';
+import { domainId } from '../../local/load-inference.js';
+import { openCheckpoint } from '../open-checkpoint.js';
 import { checkTexts, contaminationOf } from './contamination.js';
 import { ScorerPool } from './scorer-pool.js';
 import { describeTask, type TaskReport } from './task-report.js';

@@ -9,9 +9,11 @@ import {
 import { documentEnds } from '../../data/document-ends.js';
 import { formatCount } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
+import { domainId, loadInference } from '../../local/load-inference.js';
 import { interruptible } from '../../os/on-signals.js';
-import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { assertNewFile } from '../new-file.js';
+import { openCheckpoint } from '../open-checkpoint.js';
+import { preparationViewOn } from '../preparation-view.js';
 import { recordText } from './record-text.js';
 import { recordValidation } from './record-validation.js';
 
@@ -63,9 +65,8 @@ async function validationRoutes(
   inference: Inference,
   { sequences, dataDir = 'data' }: RecordOptions,
 ): Promise<Iterable<RouteTable>> {
-  const { openText } = await import('../prepare-text.js');
-  const { validationBatches } = await import('../eval/loss.js');
-  const dataset = await openText(inference, dataDir);
+  const { openText, validationBatches } = await import('../../local/checkpoint-text.js');
+  const dataset = await openText(inference, dataDir, preparationViewOn(process.stderr));
   try {
     const ends = dataset.domains.map(({ validation }) => documentEnds(validation.ids, dataset.endOfText));
     return recordValidation(inference, ends, validationBatches(inference, dataset, sequences));

@@ -69,7 +69,7 @@ export interface PlanSettings {
   readonly progress: (progress: PrepareProgress) => void;
   readonly warn: (line: string) => void;
   /** Ends the preparation of the text in place of this process's signals. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Everything a run starts from, fully checked. */

@@ -11,10 +11,8 @@ import { type Recipe, resolveRecipe, runNameOf } from '../../config/recipe.js';
 import { loadConfig, recipeNames, resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { textRecipe } from '../../config/text-recipe.js';
-import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { type Dataset, tokensToTrainOn } from '../../data/dataset.js';
 import { createLoader, type Loader } from '../../data/loader.js';
-import { prepareAside } from '../../data/prepare/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import { assertTrainable } from '../../model/frozen.js';
 import { assertComputes, elementTypeOf } from '../../ops/kernels/choose-kernels.js';
@@ -38,6 +36,7 @@ import {
   thisMachine,
   unusedTopK,
 } from './limits.js';
+import { prepareData } from './prepare-text.js';
 import { warnOfLosses } from './run-history.js';
 import {
   assertHasWeights,
@@ -93,16 +92,8 @@ export async function planRun(
     if (made !== undefined) rmSync(made, { recursive: true });
     throw error;
   }
-  const dataset = await prepareAside({
-    ...config.data,
-    dataDir: path.resolve(options.dataDir),
-    corpusDir: CORPUS_DIR,
-    vocabSize: config.model.vocabSize,
-    modelTokenizer: checkpoint?.tokenizerFile,
-    log: say,
-    progress,
-    signal,
-  });
+  const view = { say, progress, signal };
+  const dataset = await prepareData(config, options.dataDir, view, checkpoint?.tokenizerFile);
   if (recipe !== null && adopts === null) {
     const numTokens = tokensToTrainOn(dataset);
     config = configWith(textRecipe(options.text!, numTokens));

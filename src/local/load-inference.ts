@@ -1,13 +1,8 @@
-import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import type { Inference } from '../inference/inference.js';
 import { ensureTensorFlow } from './set-up.js';
-
-/** @throws TrainerError as `resolveCheckpoint` */
-export function openCheckpoint(folder: string): Checkpoint {
-  return resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
-}
 
 /**
  * Loads the model of a checkpoint. TensorFlow is set up first if it is missing, which may take minutes, so all

@@ -1,14 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
 import type { Nodes } from '../coordinator/run-launch.js';
-
-const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
+import { CLI } from '../os/command-line.js';
 
 /**
  * Returns the nodes of a run on this machine: node agents as child processes.
