@@ -1,11 +1,11 @@
 import { TrainerError } from '../errors.js';
-import { EMBEDDING, headsOf } from '../model/family.js';
+import { describe } from '../model/describe.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import { BLOCK_OF_CACHE, cachedAttention, type KeyValueCache } from '../ops/on-host.js';
+import { BLOCK_OF_CACHE, type KeyValueCache } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { RouteCollector, type RoutedToken } from './routed-tokens.js';
-import { type RowLayer, type RowNorm, rowLayers } from './row-layers.js';
+import { rowModel } from './row-model.js';
 
 // Shapes: B sequences, S positions, d hidden size, V vocabulary, C positions that a cache has room for.
 
@@ -54,13 +54,9 @@ interface Growing extends Decoding {
  * same arithmetic. Logits equal those of `LanguageModel.logits` up to rounding.
  */
 export class Decoder {
-  readonly #layers: readonly RowLayer[];
-  /** Null if the model has no position embeddings. */
-  readonly #positionsSD: Float32Array | null;
-  readonly #tokensVD: Float32Array;
-  readonly #finalNorm: RowNorm;
-  /** Heads of queries, and of keys and values. */
-  readonly #heads: ReturnType<typeof headsOf>;
+  readonly #rowModel: ReturnType<typeof rowModel>;
+  /** Length of a position's keys, and of its values, by attention from the bottom. */
+  readonly #widthsOfKeys: readonly number[];
   /**
    * The head transposed, [d, V]: TensorFlow would pack it for every product, which takes ten times as
    * long as the product of a few rows.
@@ -69,12 +65,11 @@ export class Decoder {
 
   /** @param model its parameters must not change from now on */
   constructor(private readonly model: LanguageModel) {
-    this.#layers = rowLayers(model);
-    const { parameters, family, config } = model;
-    this.#positionsSD = family.hasPositions ? parameters.values('embed.positions') : null;
-    this.#tokensVD = parameters.values(EMBEDDING);
-    this.#finalNorm = family.norm.onHost(parameters, 'ln_final');
-    this.#heads = headsOf(config.model);
+    const architecture = describe(model.config);
+    this.#rowModel = rowModel(model, architecture);
+    this.#widthsOfKeys = architecture.blocks.flatMap(({ operation }) =>
+      operation.op === 'attention' ? [operation.numKeyValueHeads * operation.headDim] : [],
+    );
     this.#headDV = tf.tidy(() => tf.transpose(model.head));
   }
 
@@ -146,33 +141,12 @@ export class Decoder {
     );
   }
 
-  /** Length of a position's keys, and of its values. */
-  get #widthOfKeys(): number {
-    const { numKeyValueHeads, headDim } = this.#heads;
-    return numKeyValueHeads * headDim;
-  }
-
-  /** Length of a position's queries. */
-  get #widthOfQueries(): number {
-    const { numHeads, headDim } = this.#heads;
-    return numHeads * headDim;
-  }
-
-  /**
-   * Copies a position's keys and values into a cache.
-   *
-   * @param row has queries, keys and values from index `at` on
-   */
-  #keep({ keys, values }: KeyValueCache, position: number, row: Float32Array, at: number): void {
-    const width = this.#widthOfKeys;
-    const begin = at + this.#widthOfQueries;
-    keys.set(row.subarray(begin, begin + width), position * width);
-    values.set(row.subarray(begin + width, begin + 2 * width), position * width);
-  }
-
   #emptyCaches(capacity: number): KeyValueCache[] {
-    const length = Math.ceil(capacity / BLOCK_OF_CACHE) * BLOCK_OF_CACHE * this.#widthOfKeys;
-    return this.#layers.map(() => ({ keys: new Float32Array(length), values: new Float32Array(length) }));
+    const rows = Math.ceil(capacity / BLOCK_OF_CACHE) * BLOCK_OF_CACHE;
+    return this.#widthsOfKeys.map((width) => ({
+      keys: new Float32Array(rows * width),
+      values: new Float32Array(rows * width),
+    }));
   }
 
   /**
@@ -209,10 +183,15 @@ export class Decoder {
     let layer = 0;
     const keep = (_: string, qkvTC: tf.Tensor2D) => {
       const qkv = qkvTC.dataSync<'float32'>();
+      const width = this.#widthsOfKeys[layer]!;
       sequences.forEach(({ caches }, i) => {
         if (caches === null) return;
-        for (let position = 0; position < windows[i]!.length; position++)
-          this.#keep(caches[layer]!, position, qkv, qkvTC.shape[1] * (i * seqLen + position));
+        const { keys, values } = caches[layer]!;
+        for (let position = 0; position < windows[i]!.length; position++) {
+          const end = qkvTC.shape[1] * (i * seqLen + position + 1);
+          keys.set(qkv.subarray(end - 2 * width, end - width), position * width);
+          values.set(qkv.subarray(end - width, end), position * width);
+        }
       });
       layer++;
     };
@@ -236,48 +215,24 @@ export class Decoder {
 
   /** Passes the last token of each sequence through the layers; returns its hidden states, [B, d]. */
   #advance(sequences: readonly Growing[]): Float32Array {
-    const { dModel: d, seqLen } = this.model.config.model;
-    const numRows = sequences.length;
-    if (numRows === 0) return new Float32Array(0);
-    const positions = sequences.map(({ tokenIds }) => tokenIds.length - 1);
+    if (sequences.length === 0) return new Float32Array(0);
     const routes = new RouteCollector(
       sequences.flatMap(({ tokenIds, onRoutes }, row) =>
         onRoutes === undefined ? [] : [{ tokenIds: tokenIds.slice(-1), first: row, onRoutes }],
       ),
     );
-    const tokens = {
+    const hiddenBD = this.#rowModel({
       tokenIdsT: Int32Array.from(sequences, ({ tokenIds }) => tokenIds.at(-1)!),
       domainsT: Int32Array.from(sequences, ({ domain }) => domain),
+      positions: sequences.map(({ tokenIds }) => tokenIds.length - 1),
+      caches: sequences.map(({ caches }) => caches!),
       onDecision: routes.onDecision,
-    };
-    const xBD = new Float32Array(numRows * d);
-    for (let row = 0; row < numRows; row++)
-      for (let i = 0; i < d; i++)
-        xBD[row * d + i] =
-          this.#tokensVD[tokens.tokenIdsT[row]! * d + i]! +
-          (this.#positionsSD?.[positions[row]! * d + i] ?? 0);
-    this.#layers.forEach(({ attention, feedForward }, layer) => {
-      const qkvBC = attention.project(attention.norm(xBD), positions);
-      const queries = this.#widthOfQueries;
-      const attendedBD = new Float32Array(numRows * queries);
-      sequences.forEach(({ caches }, row) => {
-        const cache = caches![layer]!;
-        const at = (qkvBC.length / numRows) * row;
-        this.#keep(cache, positions[row]!, qkvBC, at);
-        const y = attendedBD.subarray(row * queries, (row + 1) * queries);
-        cachedAttention(qkvBC.subarray(at, at + queries), cache, positions[row]! + 1, this.#heads, y);
-      });
-      addTo(xBD, kernels().hostRowsProduct(attendedBD, numRows, attention.out));
-      addTo(xBD, feedForward.run(feedForward.norm(xBD), numRows, tokens));
     });
     routes.end();
+    const { seqLen } = this.model.config.model;
     for (const sequence of sequences) if (sequence.tokenIds.length === seqLen) sequence.caches = null;
-    return this.#finalNorm(xBD);
+    return hiddenBD;
   }
-}
-
-function addTo(xBD: Float32Array, yBD: Float32Array): void {
-  for (let i = 0; i < xBD.length; i++) xBD[i]! += yBD[i]!;
 }
 
 function assertTokens(tokenIds: readonly number[], vocabSize: number): void {

@@ -1,16 +1,14 @@
 import { consume } from '../ops/autograd.js';
-import { addBias, addBiasOnHost } from '../ops/bias.js';
-import { kernels } from '../ops/kernels/choose-kernels.js';
+import { addBias } from '../ops/bias.js';
 import type { AttentionShape } from '../ops/operations.js';
 import { Rotation } from '../ops/rotation.js';
 import type { tf } from '../ops/tensorflow.js';
-import { initStd, matrix, matrixSpec, vectorSpec } from '../parameters/matrix.js';
-import type { ParameterSource, ParameterSpec, ParameterStore } from '../parameters/parameters.js';
+import { initStd, matrixSpec, vectorSpec } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { project } from './lora.js';
 import type { Norm } from './norms.js';
 
-// Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h
-// size of a head, C = (H + 2 K) h.
+// Shapes: T tokens, d hidden size, H heads of queries, K of keys and values, h size of a head, C = (H + 2 K) h.
 
 export interface ProjectionWidths {
   /** Columns of each matrix. */
@@ -28,11 +26,6 @@ export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Computes queries, keys and values for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
-  /** Returns `run` for rows on the host, row-major, without low-rank pairs, merged in inference: [B, d] -> [B, C]. */
-  onHost(
-    parameters: ParameterStore,
-    prefix: string,
-  ): (xBD: Float32Array, positions: readonly number[]) => Float32Array;
   widths(dModel: number): ProjectionWidths;
 }
 
@@ -40,10 +33,6 @@ export interface Projection {
 export const fusedProjection: Projection = {
   specs: (prefix, dModel) => [matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel], initStd(dModel))],
   run: (parameters, prefix, xTD) => project(parameters, `${prefix}.qkv`, xTD),
-  onHost(parameters, prefix) {
-    const qkv = matrix(parameters, `${prefix}.qkv`);
-    return (xBD, positions) => kernels().hostRowsProduct(xBD, positions.length, qkv);
-  },
   widths: (dModel) => ({ matrices: [3 * dModel], biased: [], normed: [], attended: dModel }),
 };
 
@@ -68,7 +57,6 @@ export function rotaryProjections(options: RotaryOptions): Projection {
     { name: 'k', width: numKeyValueHeads * size, norm: headNorm },
     { name: 'v', width: numKeyValueHeads * size, norm: null },
   ];
-  const width = parts.reduce((sum, part) => sum + part.width, 0);
   return {
     specs: (prefix, dModel) =>
       parts.flatMap(({ name, width, norm }) => [
@@ -85,29 +73,6 @@ export function rotaryProjections(options: RotaryOptions): Projection {
           : consume([partTC], norm.run(parameters, `${prefix}.${name}_norm`, partTC));
       });
       return consume([q!, k!, v!], rotation.queriesKeysValues(q!, k!, v!, shape));
-    },
-    onHost(parameters, prefix) {
-      const all = parts.map(({ name, width, norm }) => ({
-        width,
-        weights: matrix(parameters, `${prefix}.${name}`),
-        bias: hasBias ? parameters.values(`${prefix}.${name}.bias`) : null,
-        norm: norm?.onHost(parameters, `${prefix}.${name}_norm`),
-      }));
-      return (xBD, positions) => {
-        const qkvBC = new Float32Array(positions.length * width);
-        let column = 0;
-        for (const { width: columns, weights, bias, norm } of all) {
-          const projected = kernels().hostRowsProduct(xBD, positions.length, weights);
-          if (bias !== null) addBiasOnHost(projected, bias);
-          const part = norm?.(projected) ?? projected;
-          for (const row of positions.keys())
-            qkvBC.set(part.subarray(row * columns, (row + 1) * columns), row * width + column);
-          column += columns;
-        }
-        for (const [row, position] of positions.entries())
-          rotation.rotate(qkvBC, row * width, numHeads + numKeyValueHeads, position, 1);
-        return qkvBC;
-      };
     },
     widths() {
       const matrices = parts.map(({ width }) => width);

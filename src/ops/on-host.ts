@@ -20,7 +20,12 @@ export function swigluOnHost(gates: Float32Array, values: Float32Array): void {
 export const LAYER_NORM_EPSILON = 1e-5;
 
 /** Computes `layerNorm`, row-major: [T, d] -> [T, d]. */
-export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: Float32Array): Float32Array {
+export function layerNormOnHost(
+  xTD: Float32Array,
+  gainD: Float32Array,
+  biasD: Float32Array,
+  epsilon: number,
+): Float32Array {
   const d = gainD.length;
   const yTD = new Float32Array(xTD.length);
   for (let row = 0; row < xTD.length; row += d) {
@@ -29,7 +34,7 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
     const mean = sum / d;
     let squares = 0;
     for (let i = 0; i < d; i++) squares += (xTD[row + i]! - mean) ** 2;
-    const inverseStd = 1 / Math.sqrt(squares / d + LAYER_NORM_EPSILON);
+    const inverseStd = 1 / Math.sqrt(squares / d + epsilon);
     for (let i = 0; i < d; i++) yTD[row + i] = (xTD[row + i]! - mean) * inverseStd * gainD[i]! + biasD[i]!;
   }
   return yTD;

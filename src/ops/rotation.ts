@@ -18,7 +18,7 @@ export class Rotation {
   private readonly size: number;
 
   /** @param frequencies of `rotaryFrequencies`, length h / 2 */
-  constructor(private readonly frequencies: Float64Array) {
+  constructor(private readonly frequencies: ArrayLike<number>) {
     this.size = 2 * frequencies.length;
   }
 

@@ -32,7 +32,7 @@ it.each([
     );
   });
   checkOperation((...args) => layerNorm(args[0], args[1], args[2]), [x, gain, bias], expected);
-  expectClose(layerNormOnHost(x.values, gain.values, bias.values), expected, 1e-5);
+  expectClose(layerNormOnHost(x.values, gain.values, bias.values, 1e-5), expected, 1e-5);
 });
 
 it.each([
