@@ -51,13 +51,7 @@ async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const saved = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
   const target = options.to === undefined ? null : TARGETS[options.to]!;
   const checkpoint = target?.takesPairs ? saved : mergedCheckpoint(saved);
-  const { runId, step, config } = checkpoint.manifest;
-  const { family } = config.model;
-  if (target !== null && family !== 'pangu-sigma' && !target.takesMixtral)
-    throw new TrainerError(
-      'BAD_INPUT',
-      `--to ${to}: export of the family ${family} is not there yet (model.family of ${checkpoint.folder})`,
-    );
+  const { runId, step } = checkpoint.manifest;
   const about = { locmoe: VERSION, to, runId, step };
   const files = await writeFolder(folder, (output) => write(checkpoint, output), about);
   console.log(`${folder}: the model of ${checkpoint.folder}, step ${step}`);

@@ -9,8 +9,6 @@ export interface ExportTarget {
   readonly description: string;
   /** Types of weights that the format supports; only float32 if omitted. */
   readonly types?: readonly WeightType[];
-  /** Whether the format supports models of family mixtral. */
-  readonly takesMixtral?: true;
   /** Whether the target gets low-rank pairs in addition to the weights; otherwise they are merged. */
   readonly takesPairs?: true;
   /**

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { AutoModelForCausalLM, AutoTokenizer, env, pipeline, Tensor } from '@huggingface/transformers';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { exportedArchitecture } from '../src/exported-architecture.js';
 import { modelFile } from '../src/onnx/model-file.js';
 import { modelGraph } from '../src/onnx/model-graph.js';
 import { onnx } from '../src/onnx/onnx.js';
@@ -74,7 +75,7 @@ it('finds weights in a file of their own', async () => {
   const { config, checkpoint } = inference;
   const large = path.join(root, 'large');
   cpSync(folder, large, { recursive: true });
-  const graph = modelGraph(config, (name, shape) => checkpoint.read(name, shape));
+  const graph = modelGraph(exportedArchitecture(config), (name, shape) => checkpoint.read(name, shape));
   const { model, weights } = modelFile(graph, 'model.onnx_data', 1000);
   writeFileSync(path.join(large, 'onnx/model.onnx'), model);
   writeFileSync(path.join(large, 'onnx/model.onnx_data'), Buffer.concat(weights));

@@ -23,6 +23,6 @@ export function wholeSequences(
     ...Object.fromEntries(past),
     input_ids: integers(ids, shape),
     attention_mask: new Tensor('int64', new BigInt64Array(ids.length).fill(1n), shape),
-    domain: integers(domains, [domains.length]),
+    ...(session.inputNames.includes('domain') && { domain: integers(domains, [domains.length]) }),
   };
 }

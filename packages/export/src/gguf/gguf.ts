@@ -39,7 +39,6 @@ const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
 export const gguf: ExportTarget = {
   description: 'model.gguf for llama.cpp, of a model of family mixtral',
   types: Object.keys(TYPES) as Type[],
-  takesMixtral: true,
   async write(checkpoint, output, dtype) {
     const { manifest, tokenizerFile } = checkpoint;
     const { config } = manifest;

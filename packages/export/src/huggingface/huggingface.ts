@@ -23,7 +23,6 @@ export const huggingface: ExportTarget = {
     'a folder for PyTorch and transformers; a dense model without query layer becomes a plain GPT-2, one of family mixtral a ' +
     'Llama, Mixtral or Qwen2Moe',
   types: ['float32', 'bfloat16'],
-  takesMixtral: true,
   async write(checkpoint, output, dtype) {
     const { manifest, tokenizerFile } = checkpoint;
     const { config, tensors } = modelOf(checkpoint);

@@ -1,5 +1,4 @@
-import type { RunConfig } from 'locmoe/internal/config/schema';
-import { heldExperts } from 'locmoe/internal/routing/domain-groups';
+import type { Experts } from 'locmoe/internal/architecture/architecture';
 import { type Graph, INT64, type Value } from './graph.js';
 import type { Routing } from './routing.js';
 
@@ -15,14 +14,13 @@ interface DispatchedRows {
 /** Adds the nodes that select the tokens of each expert of the model, in the order of expert ids. */
 export function dispatchedRows(
   graph: Graph,
-  { moe }: Pick<RunConfig, 'moe'>,
+  { numExperts, held: { first, count } }: Experts,
   { keptBSE, weightsBSE }: Routing,
 ): DispatchedRows[] {
-  const { first, count } = heldExperts(moe);
   const byExpert = (xBSE: Value) => {
-    const xTE = graph.node('Reshape', [xBSE, graph.integers(-1, moe.numExperts)]);
+    const xTE = graph.node('Reshape', [xBSE, graph.integers(-1, numExperts)]);
     const xET = graph.node('Transpose', [xTE], { perm: [1, 0] });
-    if (count === moe.numExperts) return xET;
+    if (count === numExperts) return xET;
     const range = [first, first + count, 0].map((each) => graph.integers(each));
     return graph.node('Slice', [xET, ...range]);
   };

@@ -48,6 +48,7 @@ export class Graph {
   readonly inputs: ValueInfo[] = [];
   readonly outputs: ValueInfo[] = [];
   readonly #initializers = new Map<Value, Initializer>();
+  readonly #outputsOf = new Map<string, Value[]>();
   #scope = '';
 
   get initializers(): readonly Initializer[] {
@@ -74,16 +75,21 @@ export class Graph {
     return this.nodeWith(1, operator, inputs, attributes)[0];
   }
 
-  /** Adds a node with `numOutputs` outputs. */
+  /** Adds a node with `numOutputs` outputs, unless the graph has an equal one: no operator here draws random numbers. */
   nodeWith<N extends number>(
     numOutputs: N,
     operator: string,
     inputs: readonly Value[],
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Values<N> {
-    const name = this.#nameOf(operator);
-    const outputs = Array.from({ length: numOutputs }, (_, i) => (i === 0 ? name : `${name}:${i}`));
-    this.#add(operator, inputs, outputs, attributes);
+    const key = JSON.stringify([numOutputs, operator, inputs, attributes]);
+    let outputs = this.#outputsOf.get(key);
+    if (outputs === undefined) {
+      const name = this.#nameOf(operator);
+      outputs = Array.from({ length: numOutputs }, (_, i) => (i === 0 ? name : `${name}:${i}`));
+      this.#add(operator, inputs, outputs, attributes);
+      this.#outputsOf.set(key, outputs);
+    }
     return outputs as Values<N>;
   }
 
@@ -98,23 +104,23 @@ export class Graph {
     }
   }
 
-  /** Adds a constant with the given name. */
-  initializer(name: Value, shape: readonly number[], data: Initializer['data']): Value {
-    this.#initializers.set(name, { name, shape, data });
+  /** Adds a constant, unless the graph has one of this name. */
+  initializer(name: Value, shape: readonly number[], dataOf: () => Initializer['data']): Value {
+    if (!this.#initializers.has(name)) this.#initializers.set(name, { name, shape, data: dataOf() });
     return name;
   }
 
   /** Adds a list of int64, [n]; equal lists share one constant. */
   integers(...values: readonly number[]): Value {
-    return this.initializer(`[${values}]`, [values.length], BigInt64Array.from(values, BigInt));
+    return this.initializer(`[${values}]`, [values.length], () => BigInt64Array.from(values, BigInt));
   }
 
   integer(value: number): Value {
-    return this.initializer(`int ${value}`, [], BigInt64Array.of(BigInt(value)));
+    return this.initializer(`int ${value}`, [], () => BigInt64Array.of(BigInt(value)));
   }
 
   float(value: number): Value {
-    return this.initializer(`float ${value}`, [], Float32Array.of(value));
+    return this.initializer(`float ${value}`, [], () => Float32Array.of(value));
   }
 
   #nameOf(operator: string): string {

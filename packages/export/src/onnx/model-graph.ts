@@ -1,300 +1,317 @@
-import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
-import { TrainerError } from 'locmoe/internal/errors';
-import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
-import { heldExperts } from 'locmoe/internal/routing/domain-groups';
+import {
+  type Architecture,
+  type Attention,
+  type Experts,
+  type FeedForward,
+  type Norm,
+  ofExpert,
+  type Parameter,
+  type Projection,
+} from 'locmoe/internal/architecture/architecture';
 import { dispatchedRows } from './dispatched-rows.js';
 import { Graph, type Value } from './graph.js';
-import { domainInput, ROUTINGS, type Routing } from './routing.js';
+import { domainInput, type Routing, routing } from './routing.js';
 
-// Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size,
-// F hidden size of a feed-forward network, H heads, h = d / H, E experts, R kept choices of one expert, V
+// Shapes: B sequences, S positions, P = `seqLen` positions, C positions in the cache, N = C + S keys, T = B S tokens, d hidden
+// size, H heads of queries, K of keys and values, G = H / K, h size of a head, E experts, R kept choices of one expert, V
 // vocabulary.
-
-const QUERY = 'query';
 
 /** Reads the values of a tensor of the checkpoint. */
 type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
 
 /**
- * Builds the whole model as one graph. Inputs are token ids and domains, and the keys and values of the C
- * previous tokens; outputs are logits, the router's decisions for each sparse layer, and the keys and values
+ * Builds the whole model as one graph. Inputs are token ids, domains if there are several, and the keys and values of
+ * the C previous tokens; outputs are logits, the router's decisions for each sparse layer, and the keys and values
  * including those of the S tokens. The tensors of the checkpoint keep their names; inputs and outputs, and
  * the symbols in their shapes, are named as in Optimum's decoders, which transformers.js expects. See
  * docs/export.md for both.
  *
- * @throws TrainerError `BAD_INPUT` if there is no graph for the router
+ * @param architecture one in which each router has a rule
  */
-export function modelGraph(config: RunConfig, read: ReadTensor): Graph {
-  return new ModelGraph(config, read).build();
+export function modelGraph(architecture: Architecture, read: ReadTensor): Graph {
+  return new ModelGraph(architecture, read).build();
 }
 
-/** Returns the prefixes of the tensors of each attention layer, from the bottom. */
-export function attentionPrefixes({ model }: RunConfig): string[] {
-  const numLayers = model.numDenseLayers + model.numSparseLayers;
-  const layers = Array.from({ length: numLayers }, (_, layer) => `layers.${layer}`);
-  return model.queryLayer ? [...layers, QUERY] : layers;
+/** Returns the attention of each layer that attends, from the bottom. */
+export function attentions({ blocks }: Architecture): Attention[] {
+  return blocks.flatMap(({ operation }) => (operation.op === 'attention' ? [operation] : []));
 }
 
 class ModelGraph {
   readonly #graph = new Graph();
   readonly #tokenIdsBS: Value;
   /** 1 for a token, 0 for padding before a text. */
-  readonly #maskBK: Value;
-  readonly #domainB: Value;
-  /** The range of the S tokens among the K positions: the first, and the one after the last, [1] each. */
+  readonly #maskBN: Value;
+  readonly #domainB: Value | null;
+  /** The range of the S tokens among the N positions: the first, and the one after the last, [1] each. */
   readonly #span: readonly [Value, Value];
-  readonly #presents: { readonly value: Value; readonly name: string }[] = [];
-  readonly #routings: { readonly prefix: string; readonly routing: Routing }[] = [];
+  /** Keys and values of each attention: those of the cache, and with those of the S tokens. */
+  readonly #past: readonly Value[];
+  readonly #presents: Value[] = [];
+  readonly #routings: { readonly layer: string; readonly numExperts: number; readonly decided: Routing }[] =
+    [];
 
   constructor(
-    private readonly config: RunConfig,
+    private readonly architecture: Architecture,
     private readonly read: ReadTensor,
   ) {
     const graph = this.#graph;
     const tokens = (name: string, length: string) =>
       graph.input({ name, type: 'INT64', shape: ['batch_size', length] });
     this.#tokenIdsBS = tokens('input_ids', 'sequence_length');
-    this.#maskBK = tokens('attention_mask', 'total_sequence_length');
-    this.#domainB = domainInput(graph, config);
-    const past = attentionPrefixes(config).flatMap((_, i) =>
-      ['key', 'value'].map((name) =>
-        graph.input({
-          name: `past_key_values.${i}.${name}`,
-          type: 'FLOAT',
-          shape: this.#cacheShape('past_sequence_length'),
-        }),
-      ),
-    );
-    const first = graph.node('Shape', past.slice(0, 1), { start: 2, end: 3 });
+    this.#maskBN = tokens('attention_mask', 'total_sequence_length');
+    const numDomains = architecture.expertsOfDomain.length;
+    this.#domainB = numDomains === 1 ? null : domainInput(graph, numDomains);
+    this.#past = this.#cache('past_key_values', 'past_sequence_length').map((info) => graph.input(info));
+    const first = graph.node('Shape', this.#past.slice(0, 1), { start: 2, end: 3 });
     this.#span = [first, graph.node('Add', [first, graph.node('Shape', [this.#tokenIdsBS], { start: 1 })])];
   }
 
   build(): Graph {
-    const { model } = this.config;
+    const graph = this.#graph;
+    const { tokens, positions, blocks, vocabSize } = this.architecture;
     const mask = this.#mask();
-    let xBSD = this.#embedding();
-    for (let layer = 0; layer < model.numDenseLayers + model.numSparseLayers; layer++) {
-      const prefix = `layers.${layer}`;
-      xBSD = this.#attentionHalf(prefix, xBSD, mask);
-      xBSD =
-        layer < model.numDenseLayers ? this.#feedForwardHalf(prefix, xBSD) : this.#expertsHalf(prefix, xBSD);
+    let xBSD = graph.node('Gather', [this.#parameter(tokens), this.#tokenIdsBS]);
+    if (positions !== null) xBSD = graph.node('Add', [xBSD, this.#atPositions(this.#parameter(positions))]);
+    for (const { layer, norm, operation } of blocks)
+      xBSD = graph.within(`${layer}.${operation.op}`, () => {
+        const inputBSD = this.#norm(norm, xBSD);
+        if (operation.op === 'experts') return this.#plusExperts(layer, operation, xBSD, inputBSD);
+        const outputBSD =
+          operation.op === 'attention'
+            ? this.#attention(operation, inputBSD, mask)
+            : this.#feedForward(operation, inputBSD);
+        return graph.node('Add', [xBSD, outputBSD]);
+      });
+    const shape = ['batch_size', 'sequence_length'];
+    graph.output(this.#logits(xBSD), { name: 'logits', type: 'FLOAT', shape: [...shape, vocabSize] });
+    for (const { layer, numExperts, decided } of this.#routings) {
+      const { keptBSE, weightsBSE, affinitiesBSE } = decided;
+      const keptWeightsBSE = graph.node('Where', [keptBSE, weightsBSE, graph.float(0)]);
+      const ofExperts = { type: 'FLOAT', shape: [...shape, numExperts] } as const;
+      graph.output(keptWeightsBSE, { ...ofExperts, name: `${layer}.weights` });
+      graph.output(affinitiesBSE, { ...ofExperts, name: `${layer}.affinities` });
     }
-    if (model.queryLayer) xBSD = this.#feedForwardHalf(QUERY, this.#attentionHalf(QUERY, xBSD, mask));
-    this.#graph.output(this.#logits(xBSD), {
-      name: 'logits',
-      type: 'FLOAT',
-      shape: ['batch_size', 'sequence_length', model.vocabSize],
-    });
-    for (const { prefix, routing } of this.#routings) this.#outputRouting(prefix, routing);
-    for (const { value, name } of this.#presents)
-      this.#graph.output(value, { name, type: 'FLOAT', shape: this.#cacheShape('total_sequence_length') });
-    return this.#graph;
+    for (const [i, info] of this.#cache('present', 'total_sequence_length').entries())
+      graph.output(this.#presents[i]!, info);
+    return graph;
   }
 
-  #embedding(): Value {
-    const { model } = this.config;
-    const tokensVD = this.#parameter('embed.tokens', [model.vocabSize, model.dModel]);
-    const rowsBSD = this.#graph.node('Gather', [tokensVD, this.#tokenIdsBS]);
-    return this.#graph.node('Add', [rowsBSD, this.#positions('embed.positions')]);
-  }
-
-  #cacheShape(length: string): (number | string)[] {
-    const { numHeads, dModel } = this.config.model;
-    return ['batch_size', numHeads, length, dModel / numHeads];
+  /** Returns keys and values of each attention as inputs or outputs. */
+  #cache(prefix: string, length: string) {
+    return attentions(this.architecture).flatMap(({ numKeyValueHeads, headDim }, i) =>
+      ['key', 'value'].map((part) => ({
+        name: `${prefix}.${i}.${part}`,
+        type: 'FLOAT' as const,
+        shape: ['batch_size', numKeyValueHeads, length, headDim],
+      })),
+    );
   }
 
   /**
-   * Returns the rows of a position embedding for the tokens, [B, S, d]; positions are counted from the first
+   * Returns the rows of a table, [P, n], for the tokens, [B, S, n]; positions are counted from the first
    * token that is not padding. Unlike Slice, Gather refuses a sequence that is too long; its error contains
    * the name of the node, which is all that a caller sees.
    */
-  #positions(name: string): Value {
-    const { model } = this.config;
+  #atPositions(tablePN: Value): Value {
     const graph = this.#graph;
-    const positionsPD = this.#parameter(name, [model.seqLen, model.dModel]);
-    return graph.within(`at most ${model.seqLen} tokens in input_ids`, () => {
-      const numTokensBK = graph.node('CumSum', [this.#maskBK, graph.integer(1)]);
-      const positionsBK = graph.node('Max', [
-        graph.node('Sub', [numTokensBK, graph.integer(1)]),
+    return graph.within(`at most ${this.architecture.seqLen} tokens in input_ids`, () => {
+      const numTokensBN = graph.node('CumSum', [this.#maskBN, graph.integer(1)]);
+      const positionsBN = graph.node('Max', [
+        graph.node('Sub', [numTokensBN, graph.integer(1)]),
         graph.integer(0),
       ]);
-      const positionsBS = graph.node('Slice', [positionsBK, ...this.#span, graph.integers(1)]);
-      return graph.node('Gather', [positionsPD, positionsBS]);
+      const positionsBS = graph.node('Slice', [positionsBN, ...this.#span, graph.integers(1)]);
+      return graph.node('Gather', [tablePN, positionsBS]);
     });
   }
 
-  /** Computes the mask: -1e9 for keys after the query and for padding, otherwise 0, [B, 1, S, K]. */
+  /** Computes the mask: -1e9 for keys after the query and for padding, otherwise 0, [B, 1, S, N]. */
   #mask(): Value {
     const graph = this.#graph;
     const [first, end] = this.#span;
     return graph.within('mask', () => {
       const numKeys = graph.node('Squeeze', [end]);
-      const keysK = graph.node('Range', [graph.integer(0), numKeys, graph.integer(1)]);
-      const queriesS = graph.node('Slice', [keysK, first, end]);
-      const isLaterSK = graph.node('Less', [
+      const keysN = graph.node('Range', [graph.integer(0), numKeys, graph.integer(1)]);
+      const queriesS = graph.node('Slice', [keysN, first, end]);
+      const isLaterSN = graph.node('Less', [
         graph.node('Unsqueeze', [queriesS, graph.integers(1)]),
-        graph.node('Unsqueeze', [keysK, graph.integers(0)]),
+        graph.node('Unsqueeze', [keysN, graph.integers(0)]),
       ]);
-      const isPaddingBK = graph.node('Equal', [this.#maskBK, graph.integer(0)]);
-      const isPaddingB11K = graph.node('Unsqueeze', [isPaddingBK, graph.integers(1, 2)]);
-      const isHiddenB1SK = graph.node('Or', [isLaterSK, isPaddingB11K]);
-      return graph.node('Where', [isHiddenB1SK, graph.float(-1e9), graph.float(0)]);
+      const isPaddingBN = graph.node('Equal', [this.#maskBN, graph.integer(0)]);
+      const isPaddingB11N = graph.node('Unsqueeze', [isPaddingBN, graph.integers(1, 2)]);
+      const isHiddenB1SN = graph.node('Or', [isLaterSN, isPaddingB11N]);
+      return graph.node('Where', [isHiddenB1SN, graph.float(-1e9), graph.float(0)]);
     });
   }
 
-  /** Adds the attention. In the query layer, the queries are those of the next position (src/model/query-layer.ts). */
-  #attentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
+  /** Computes softmax(q k^T / sqrt(h) + mask) v of each head, times `out`. */
+  #attention(attention: Attention, inputBSD: Value, mask: Value): Value {
     const graph = this.#graph;
-    const { dModel } = this.config.model;
-    const split = <N extends number>(xBSC: Value, n: N) =>
-      graph.nodeWith(n, 'Split', [xBSC], { axis: -1, num_outputs: n });
-    return graph.within(`${prefix}.attn`, () => {
-      const normalBSD = this.#norm(`${prefix}.ln_attn`, xBSD);
-      if (prefix !== QUERY) {
-        const [q, k, v] = split(this.#linear(normalBSD, `${prefix}.attn.qkv`, [dModel, 3 * dModel]), 3);
-        return this.#attended(prefix, xBSD, { q, k, v }, mask);
-      }
-      const [k, v] = split(this.#linear(normalBSD, `${prefix}.attn.kv`, [dModel, 2 * dModel]), 2);
-      const q = this.#linear(this.#positions(`${prefix}.positions`), `${prefix}.attn.q`, [dModel, dModel]);
-      return this.#attended(prefix, xBSD, { q, k, v }, mask);
+    const { numHeads, numKeyValueHeads, headDim, projections, out } = attention;
+    const parts = new Map(projections.flatMap((each) => this.#heads(attention, each, inputBSD)));
+    const queriesBHSh = graph.node('Mul', [parts.get('queries')!, graph.float(1 / Math.sqrt(headDim))]);
+    const keysBKNh = this.#withPast(parts.get('keys')!);
+    const valuesBKNh = this.#withPast(parts.get('values')!);
+    const keysBKhN = graph.node('Transpose', [keysBKNh], { perm: [0, 1, 3, 2] });
+    // With G > 1 there is a dimension more, along which keys and values are broadcast: [B, K, G, S, h].
+    const isGrouped = numHeads > numKeyValueHeads;
+    const reshaped = (x: Value, ...shape: readonly number[]) =>
+      isGrouped ? graph.node('Reshape', [x, graph.integers(...shape)]) : x;
+    const shared = (x: Value) => (isGrouped ? graph.node('Unsqueeze', [x, graph.integers(2)]) : x);
+    const queries = reshaped(queriesBHSh, 0, numKeyValueHeads, numHeads / numKeyValueHeads, -1, headDim);
+    const products = graph.node('MatMul', [queries, shared(keysBKhN)]);
+    const probs = graph.node('Softmax', [graph.node('Add', [products, shared(mask)])], { axis: -1 });
+    const mixed = graph.node('MatMul', [probs, shared(valuesBKNh)]);
+    const mixedBHSh = reshaped(mixed, 0, numHeads, -1, headDim);
+    const mixedBSHh = graph.node('Transpose', [mixedBHSh], { perm: [0, 2, 1, 3] });
+    return this.#linear(graph.node('Reshape', [mixedBSHh, graph.integers(0, 0, numHeads * headDim)]), out);
+  }
+
+  /** Computes the heads that a projection gives, [B, H, S, h] or [B, K, S, h]. */
+  #heads(
+    { numHeads, numKeyValueHeads, headDim, rotation }: Attention,
+    { gives, of, weight, bias, headNorm }: Projection,
+    inputBSD: Value,
+  ): [Projection['gives'][number], Value][] {
+    const graph = this.#graph;
+    const rowsBSD = of === 'input' ? inputBSD : this.#atPositions(this.#parameter(of));
+    const products = this.#linear(rowsBSD, weight);
+    const columns = bias === null ? products : graph.node('Add', [products, this.#parameter(bias)]);
+    const counts = gives.map((part) => (part === 'queries' ? numHeads : numKeyValueHeads));
+    const sizes = counts.map((count) => count * headDim);
+    const columnsOf =
+      gives.length === 1
+        ? [columns]
+        : graph.nodeWith<number>(gives.length, 'Split', [columns, graph.integers(...sizes)], { axis: -1 });
+    return gives.map((part, i) => {
+      let heads = graph.node('Reshape', [columnsOf[i]!, graph.integers(0, 0, counts[i]!, headDim)]);
+      if (headNorm !== null) heads = this.#norm(headNorm, heads);
+      if (rotation !== null && part !== 'values') heads = this.#rotated(heads, rotation);
+      return [part, graph.node('Transpose', [heads], { perm: [0, 2, 1, 3] })];
     });
   }
 
-  /** Computes x + W_out softmax(q k^T / sqrt(h) + mask) v; q, k and v are [B, S, d]. */
-  #attended(prefix: string, xBSD: Value, { q, k, v }: Record<'q' | 'k' | 'v', Value>, mask: Value): Value {
+  /** Rotates heads by the angles of their positions, [B, S, H, h]. */
+  #rotated(headsBSHh: Value, rotation: readonly number[]): Value {
     const graph = this.#graph;
-    const { dModel, numHeads } = this.config.model;
-    const scale = graph.float(1 / Math.sqrt(dModel / numHeads));
-    const swapped = (x: Value, perm: readonly number[]) => graph.node('Transpose', [x], { perm });
-    const heads = (x: Value) =>
-      swapped(graph.node('Reshape', [x, graph.integers(0, 0, numHeads, -1)]), [0, 2, 1, 3]);
-    const layer = attentionPrefixes(this.config).indexOf(prefix);
-    const keysBHKh = this.#withPast(`${layer}.key`, heads(k));
-    const valuesBHKh = this.#withPast(`${layer}.value`, heads(v));
-    const queriesBHSh = heads(graph.node('Mul', [q, scale]));
-    const productsBHSK = graph.node('MatMul', [queriesBHSh, swapped(keysBHKh, [0, 1, 3, 2])]);
-    const probsBHSK = graph.node('Softmax', [graph.node('Add', [productsBHSK, mask])], { axis: -1 });
-    const mixedBHSh = graph.node('MatMul', [probsBHSK, valuesBHKh]);
-    const byTokenBSHh = swapped(mixedBHSh, [0, 2, 1, 3]);
-    const joinedBSD = graph.node('Reshape', [byTokenBSHh, graph.integers(0, 0, dModel)]);
-    return graph.node('Add', [xBSD, this.#linear(joinedBSD, `${prefix}.attn.out`, [dModel, dModel])]);
+    const { seqLen } = this.architecture;
+    const ofPositions = (name: string, valuesOf: (angle: number) => readonly [number, number]) => {
+      const tablePh = graph.initializer(`${name} ${rotation}`, [seqLen, 2 * rotation.length], () =>
+        Float32Array.from(
+          Array.from({ length: seqLen }, (_, position) => {
+            const pairs = rotation.map((each) => valuesOf(position * each));
+            return [0, 1].flatMap((half) => pairs.map((pair) => pair[half]!));
+          }).flat(),
+        ),
+      );
+      return graph.node('Unsqueeze', [this.#atPositions(tablePh), graph.integers(2)]);
+    };
+    const cosines = ofPositions('cosines', (angle) => [Math.cos(angle), Math.cos(angle)]);
+    const sines = ofPositions('sines', (angle) => [-Math.sin(angle), Math.sin(angle)]);
+    const [first, second] = graph.nodeWith(2, 'Split', [headsBSHh], { axis: -1, num_outputs: 2 });
+    const swapped = graph.node('Concat', [second, first], { axis: -1 });
+    return graph.node('Add', [graph.node('Mul', [headsBSHh, cosines]), graph.node('Mul', [swapped, sines])]);
   }
 
-  /** Appends keys or values of the S tokens to those of the cache: [B, H, S, h] -> [B, H, K, h]. */
-  #withPast(name: string, xBHSh: Value): Value {
-    const value = this.#graph.node('Concat', [`past_key_values.${name}`, xBHSh], { axis: 2 });
-    this.#presents.push({ value, name: `present.${name}` });
+  /** Appends keys or values of the S tokens to those of the cache: [B, K, S, h] -> [B, K, N, h]. */
+  #withPast(xBKSh: Value): Value {
+    const value = this.#graph.node('Concat', [this.#past[this.#presents.length]!, xBKSh], { axis: 2 });
+    this.#presents.push(value);
     return value;
   }
 
-  #feedForwardHalf(prefix: string, xBSD: Value): Value {
-    const { dFeedForward } = this.config.model;
-    const normalBSD = this.#graph.within(`${prefix}.ffn`, () => this.#norm(`${prefix}.ln_ffn`, xBSD));
-    return this.#plusFeedForward(`${prefix}.ffn`, xBSD, normalBSD, dFeedForward);
-  }
-
-  #plusFeedForward(prefix: string, xBSD: Value, normalBSD: Value, width: number): Value {
+  #feedForward(
+    { activation, into, out }: FeedForward,
+    x: Value,
+    ofIts = (parameter: Parameter) => parameter,
+  ): Value {
     const graph = this.#graph;
-    const sum = () => graph.node('Add', [xBSD, this.#feedForward(prefix, normalBSD, width)]);
-    return graph.within(prefix, sum);
-  }
-
-  /** Computes W_out GELU(W_in x), with a hidden size of `width`. */
-  #feedForward(prefix: string, x: Value, width: number): Value {
-    const { dModel } = this.config.model;
-    const before = this.#linear(x, `${prefix}.w_in`, [dModel, width]);
-    const hidden = this.#graph.node('Gelu', [before], { approximate: 'tanh' });
-    return this.#linear(hidden, `${prefix}.w_out`, [width, dModel]);
+    const [first, second] = into.map((weight) => this.#linear(x, ofIts(weight)));
+    const hidden =
+      activation === 'gelu'
+        ? graph.node('Gelu', [first!], { approximate: 'tanh' })
+        : graph.node('Mul', [graph.node('Mul', [first!, graph.node('Sigmoid', [first!])]), second!]);
+    return this.#linear(hidden, ofIts(out));
   }
 
   /**
    * Adds to x the weighted outputs of the experts that take the token, each computed only on its own tokens,
    * and those of shared experts.
    */
-  #expertsHalf(prefix: string, xBSD: Value): Value {
+  #plusExperts(layer: string, experts: Experts, xBSD: Value, inputBSD: Value): Value {
     const graph = this.#graph;
-    const { dModel } = this.config.model;
-    const normalBSD = graph.within(prefix, () => this.#norm(`${prefix}.ln_ffn`, xBSD));
-    const routing = this.#routing(prefix, normalBSD);
-    const { sharedExperts } = this.config.moe;
-    const width = expertWidthOf(this.config);
-    const sharedBSD =
-      sharedExperts === 0
-        ? xBSD
-        : this.#plusFeedForward(`${prefix}.shared`, xBSD, normalBSD, sharedExperts * width);
-    return graph.within(`${prefix}.experts`, () => {
-      const rows = (x: Value) => graph.node('Reshape', [x, graph.integers(-1, dModel)]);
-      const normalTD = rows(normalBSD);
-      // There is a scatter for each expert: within one scatter, ONNX Runtime adds on several threads, and two
-      // rows for the same token would race (github.com/microsoft/onnxruntime/issues/18048).
-      const { first } = heldExperts(this.config.moe);
-      const sumTD = dispatchedRows(graph, this.config, routing).reduce((sumTD, { tokenR1, weightR1 }, i) => {
-        const rowsRD = graph.node('GatherND', [normalTD, tokenR1]);
-        const outputsRD = this.#feedForward(`${prefix}.experts.${first + i}`, rowsRD, width);
-        const weightedRD = graph.node('Mul', [outputsRD, weightR1]);
-        return graph.node('ScatterND', [sumTD, tokenR1, weightedRD], { reduction: 'add' });
-      }, rows(sharedBSD));
-      return graph.node('Reshape', [sumTD, graph.node('Shape', [xBSD])]);
-    });
-  }
-
-  #routing(prefix: string, xBSD: Value): Routing {
-    const { router } = this.config.moe;
-    const build = ROUTINGS[router];
-    if (build === undefined)
-      throw new TrainerError(
-        'BAD_INPUT',
-        `moe.router ${router} cannot be exported to ONNX; ${Object.keys(ROUTINGS).join(', ')} can`,
-      );
-    const graph = this.#graph;
-    const routing = graph.within(`${prefix}.router`, () =>
-      build({
+    const { rule, numExperts, held, network, shared } = experts;
+    const decided = graph.within(`${layer}.router`, () =>
+      routing(rule!, {
         graph,
-        config: this.config,
-        xBSD,
+        architecture: this.architecture,
+        numExperts,
+        xBSD: inputBSD,
         tokenIdsBS: this.#tokenIdsBS,
         domainB: this.#domainB,
-        parameter: (name, shape) => this.#parameter(`${prefix}.router.${name}`, shape),
+        parameter: (parameter, ...shape) => this.#parameter(parameter, shape),
       }),
     );
-    this.#routings.push({ prefix, routing });
-    return routing;
+    this.#routings.push({ layer, numExperts, decided });
+    const rows = (x: Value) => graph.node('Reshape', [x, graph.integers(-1, this.architecture.dModel)]);
+    const inputTD = rows(inputBSD);
+    const sharedBSD = shared === null ? xBSD : graph.node('Add', [xBSD, this.#shared(shared, inputBSD)]);
+    // There is a scatter for each expert: within one scatter, ONNX Runtime adds on several threads, and two
+    // rows for the same token would race (github.com/microsoft/onnxruntime/issues/18048).
+    const sumTD = dispatchedRows(graph, experts, decided).reduce((sumTD, { tokenR1, weightR1 }, i) => {
+      const rowsRD = graph.node('GatherND', [inputTD, tokenR1]);
+      const outputsRD = this.#feedForward(network, rowsRD, (parameter) =>
+        ofExpert(parameter, held.first + i),
+      );
+      const weightedRD = graph.node('Mul', [outputsRD, weightR1]);
+      return graph.node('ScatterND', [sumTD, tokenR1, weightedRD], { reduction: 'add' });
+    }, rows(sharedBSD));
+    return graph.node('Reshape', [sumTD, graph.node('Shape', [xBSD])]);
   }
 
-  #outputRouting(prefix: string, { keptBSE, weightsBSE, affinitiesBSE }: Routing): void {
+  #shared({ network, gate }: NonNullable<Experts['shared']>, inputBSD: Value): Value {
     const graph = this.#graph;
-    const shape = ['batch_size', 'sequence_length', this.config.moe.numExperts];
-    const keptWeightsBSE = graph.node('Where', [keptBSE, weightsBSE, graph.float(0)]);
-    graph.output(keptWeightsBSE, { name: `${prefix}.weights`, type: 'FLOAT', shape });
-    graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
+    const outputBSD = this.#feedForward(network, inputBSD);
+    if (gate === null) return outputBSD;
+    return graph.node('Mul', [outputBSD, graph.node('Sigmoid', [this.#linear(inputBSD, gate)])]);
   }
 
-  /** Computes the logits, with the token embedding as the output matrix, [B, S, V]. */
+  /** Computes the logits, [B, S, V]. */
   #logits(xBSD: Value): Value {
     const graph = this.#graph;
-    const { dModel, vocabSize } = this.config.model;
+    const { dModel, vocabSize, norm, head } = this.architecture;
     return graph.within('logits', () => {
-      const hiddenTD = graph.node('Reshape', [this.#norm('ln_final', xBSD), graph.integers(-1, dModel)]);
-      const tokensVD = this.#parameter('embed.tokens', [vocabSize, dModel]);
-      const logitsTV = graph.node('Gemm', [hiddenTD, tokensVD], { transB: 1 });
+      const hiddenTD = graph.node('Reshape', [this.#norm(norm, xBSD), graph.integers(-1, dModel)]);
+      const logitsTV = graph.node('Gemm', [hiddenTD, this.#parameter(head)], { transB: 1 });
       const sizes = [graph.node('Shape', [this.#tokenIdsBS]), graph.integers(vocabSize)];
       return graph.node('Reshape', [logitsTV, graph.node('Concat', sizes, { axis: 0 })]);
     });
   }
 
-  #norm(prefix: string, xBSD: Value): Value {
-    const { dModel } = this.config.model;
-    const parameters = ['gain', 'bias'].map((name) => this.#parameter(`${prefix}.${name}`, [dModel]));
-    const attributes = { axis: -1, epsilon: { float: LAYER_NORM_EPSILON } };
-    return this.#graph.node('LayerNormalization', [xBSD, ...parameters], attributes);
+  /** Normalises along the last axis. */
+  #norm(norm: Norm, x: Value): Value {
+    const graph = this.#graph;
+    const gain = this.#parameter(norm.gain);
+    if (norm.op === 'layerNorm')
+      return graph.node('LayerNormalization', [x, gain, this.#parameter(norm.bias)], {
+        axis: -1,
+        epsilon: { float: norm.epsilon },
+      });
+    // ONNX Runtime fuses this form into one operator.
+    const squares = graph.node('Pow', [x, graph.float(2)]);
+    const mean = graph.node('ReduceMean', [squares, graph.integers(-1)], { keepdims: 1 });
+    const root = graph.node('Sqrt', [graph.node('Add', [mean, graph.float(norm.epsilon)])]);
+    return graph.node('Mul', [graph.node('Div', [x, root]), gain]);
   }
 
   /** Computes x W. */
-  #linear(x: Value, name: string, shape: readonly [number, number]): Value {
-    return this.#graph.node('MatMul', [x, this.#parameter(name, shape)]);
+  #linear(x: Value, weight: Parameter): Value {
+    return this.#graph.node('MatMul', [x, this.#parameter(weight)]);
   }
 
-  #parameter(name: string, shape: readonly number[]): Value {
-    return this.#graph.initializer(name, shape, this.read(name, shape));
+  /** Returns a parameter as a constant, in another shape if one is given. */
+  #parameter({ name, shape }: Parameter, as = shape): Value {
+    return this.#graph.initializer(name, as, () => this.read(name, shape));
   }
 }

@@ -1,14 +1,15 @@
+import path from 'node:path';
+import type { Architecture } from 'locmoe/internal/architecture/architecture';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import type { RunConfig } from 'locmoe/internal/config/schema';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { TrainerError } from 'locmoe/internal/errors';
-import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
 import { withExpertTables } from '../expert-table.js';
+import { exportedArchitecture } from '../exported-architecture.js';
 import { json, specialTokenIds, writeTokenizer } from '../huggingface/tokenizer-files.js';
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
-import { attentionPrefixes, modelGraph } from './model-graph.js';
+import { attentions, modelGraph } from './model-graph.js';
 import type { OnnxConfig } from './onnx-config.js';
 
 const MODEL_FILE = 'model.onnx';
@@ -19,32 +20,40 @@ export const onnx: ExportTarget = {
   async write(checkpoint, output) {
     const { tokenizerFile } = checkpoint;
     const { config } = checkpoint.manifest;
-    const { isInOneFile } = await writeGraph(checkpoint, output, 'onnx');
+    const written = await writeGraph(checkpoint, output, 'onnx');
     const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile, config.data.endOfText);
     const tokenIds = specialTokenIds(endOfText);
-    await output.write(
-      'config.json',
-      json({ ...onnxConfig(checkpoint), ...callerConfig(config, isInOneFile), ...tokenIds }),
-    );
+    await output.write('config.json', json({ ...written.config, ...callerConfig(written), ...tokenIds }));
     await output.write('generation_config.json', json(tokenIds));
     await writeTokenizer(output, tokenizerFile, endOfTextName, config);
   },
 };
 
+/** A graph that was written. */
+interface WrittenGraph {
+  readonly architecture: Architecture;
+  readonly config: OnnxConfig;
+  readonly numParameters: number;
+  /** Whether the weights are in the graph's own file. */
+  readonly isInOneFile: boolean;
+}
+
 /**
  * Returns the fields of config.json with which transformers.js calls the graph. They say only how to call a
  * model type, not what its layers are.
  */
-function callerConfig(config: RunConfig, isInOneFile: boolean) {
-  const { model } = config;
+function callerConfig({ architecture, isInOneFile }: WrittenGraph) {
+  const { numHeads, numKeyValueHeads, headDim } = attentions(architecture)[0]!;
   return {
     // The type stands for any decoder with a cache.
-    model_type: 'gpt2',
-    architectures: ['GPT2LMHeadModel'],
-    n_embd: model.dModel,
-    n_head: model.numHeads,
-    n_layer: attentionPrefixes(config).length,
-    vocab_size: model.vocabSize,
+    model_type: 'llama',
+    architectures: ['LlamaForCausalLM'],
+    hidden_size: architecture.dModel,
+    num_attention_heads: numHeads,
+    num_key_value_heads: numKeyValueHeads,
+    head_dim: headDim,
+    num_hidden_layers: attentions(architecture).length,
+    vocab_size: architecture.vocabSize,
     // Without this, transformers.js looks for 8-bit weights in a browser.
     'transformers.js_config': { dtype: 'fp32', use_external_data_format: !isInOneFile },
   };
@@ -54,40 +63,38 @@ function callerConfig(config: RunConfig, isInOneFile: boolean) {
  * Writes the graph.
  *
  * @param inOneFile whether to refuse a model whose weights do not fit into the graph's own file
- * @throws TrainerError `BAD_INPUT`
+ * @throws TrainerError `BAD_INPUT`, also as `exportedArchitecture`
  */
 export async function writeGraph(
   checkpoint: Checkpoint,
   output: OutputFolder,
   folder: string,
   inOneFile = false,
-): Promise<{ readonly numParameters: number; readonly isInOneFile: boolean }> {
-  const { manifest, read } = withExpertTables(checkpoint);
-  const graph = modelGraph(manifest.config, read);
-  const { model, weights } = modelFile(graph, WEIGHTS_FILE);
-  const sizes = graph.initializers.map(({ data }) => (data instanceof Float32Array ? data.length : 0));
-  const numParameters = sizes.reduce((sum, size) => sum + size, 0);
+): Promise<WrittenGraph> {
+  const { manifest, read, tokenizerFile } = withExpertTables(checkpoint);
+  const { model, moe, data } = manifest.config;
+  const architecture = exportedArchitecture(manifest.config);
+  const graph = modelGraph(architecture, read);
+  const { model: file, weights } = modelFile(graph, WEIGHTS_FILE);
+  const numParameters = graph.initializers
+    .filter(({ name }) => name in manifest.tensors)
+    .reduce((sum, { data }) => sum + data.length, 0);
   if (inOneFile && weights.length > 0)
     throw new TrainerError(
       'BAD_INPUT',
       `a model of ${(numParameters / 1e6).toFixed(0)} million parameters is too large for a browser; export it --to onnx`,
     );
-  await output.write(`${folder}/${MODEL_FILE}`, model);
+  await output.write(`${folder}/${MODEL_FILE}`, file);
   if (weights.length > 0) await output.write(`${folder}/${WEIGHTS_FILE}`, ...weights);
-  return { numParameters, isInOneFile: weights.length === 0 };
-}
-
-export function onnxConfig(checkpoint: Checkpoint): OnnxConfig {
-  const { manifest, tokenizerFile } = withExpertTables(checkpoint);
-  const { model, moe, data } = manifest.config;
-  return {
+  const config: OnnxConfig = {
     domains: data.domains,
     seqLen: model.seqLen,
     vocabSize: model.vocabSize,
     endOfText: loadTokenizer(tokenizerFile, data.endOfText).endOfText,
-    router: moe.router,
+    router: path.basename(moe.router).split('#')[0]!,
     numExperts: moe.numExperts,
-    expertsOfDomain: expertsOfDomain(data.domains.length, moe).map((group) => [...group]),
+    expertsOfDomain: architecture.expertsOfDomain,
     sparseLayers: Array.from({ length: model.numSparseLayers }, (_, i) => model.numDenseLayers + i),
   };
+  return { architecture, config, numParameters, isInOneFile: weights.length === 0 };
 }

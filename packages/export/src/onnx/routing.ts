@@ -1,11 +1,10 @@
-import type { RunConfig } from 'locmoe/internal/config/schema';
-import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
+import type { Architecture, Parameter } from 'locmoe/internal/architecture/architecture';
+import type { Choice, Rule, Scores } from 'locmoe/internal/architecture/rule';
 import { LEAST_SQUARED_NORM } from 'locmoe/internal/routing/grap';
-import { refuseControl } from '../refuse-control.js';
-import { FLOAT, type Graph, INT64, type Value } from './graph.js';
+import { type Graph, INT64, type Value } from './graph.js';
 
-// Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V
-// vocabulary.
+// Shapes: B sequences, S positions, d hidden size, E experts, W = d / E coordinates of a GrAP gate, P groups of N = E / P
+// experts over all domains, K best, D domains, V vocabulary.
 
 /** Experts that take each token, and their weights. */
 export interface Routing {
@@ -18,293 +17,216 @@ export interface Routing {
 }
 
 /** Inputs of the router of one layer. */
-export interface RoutingInput {
+interface RoutingInput {
   readonly graph: Graph;
-  readonly config: RunConfig;
-  /** Activations after the layer norm, [B, S, d]. */
+  readonly architecture: Architecture;
+  readonly numExperts: number;
+  /** Activations after the norm, [B, S, d]. */
   readonly xBSD: Value;
   /** Token ids, int64 [B, S]. */
   readonly tokenIdsBS: Value;
-  /** Domain of each sequence, int64 [B]. */
-  readonly domainB: Value;
-  /** A parameter or the state of the router as a constant, by its short name. */
-  parameter(name: string, shape: readonly number[]): Value;
+  /** Domain of each sequence, int64 [B]; null if the model has only one. */
+  readonly domainB: Value | null;
+  /** Returns a parameter as a constant in this shape. */
+  parameter(parameter: Parameter, ...shape: readonly number[]): Value;
 }
 
 /**
  * Adds the input `domain`. A negative id is replaced by one that is too high, which Gather refuses; Gather
  * would take -1 for the last domain.
  */
-export function domainInput(graph: Graph, { data }: RunConfig): Value {
+export function domainInput(graph: Graph, numDomains: number): Value {
   const domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch_size'] });
   const isNegativeB = graph.node('Less', [domainB, graph.integer(0)]);
-  return graph.node('Where', [isNegativeB, graph.integer(data.domains.length), domainB]);
+  return graph.node('Where', [isNegativeB, graph.integer(numDomains), domainB]);
 }
 
-/**
- * Builds the routing of one layer outside training, which does not depend on later tokens or on the batch.
- */
-export type RoutingBuilder = (input: RoutingInput) => Routing;
-
-/** Builders by router name; each repeats the rule of src/routing in ONNX operators. */
-export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
-  'expert-choice': expertChoiceRouting,
-  hash: hashRouting,
-  switch: switchRouting,
-  locmoe: locmoeRouting,
-  'locmoe-plus': locmoePlusRouting,
-  moge: mogeRouting,
-  deepseek: deepseekRouting,
-};
-
-/** Routes by a table from the domain and the token id to the expert, -1 for none; the weight is 1. */
-function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingInput): Routing {
-  const { vocabSize } = config.model;
-  const table = parameter('table', [config.data.domains.length * vocabSize]);
-  const firstB = graph.node('Mul', [domainB, graph.integer(vocabSize)]);
-  const placeBS = graph.node('Add', [tokenIdsBS, unsqueeze(graph, firstB, 1)]);
-  const expertBS = graph.node('Cast', [graph.node('Gather', [table, placeBS])], { to: INT64 });
-  const keptBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
-  const weightsBSE = asFloat(graph, keptBSE);
-  return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
+/** Builds the routing of one layer by the rule of its router. */
+export function routing({ choose, keep, weigh, affinities }: Rule<Parameter>, input: RoutingInput): Routing {
+  const { graph, numExperts, parameter } = input;
+  const candidatesBSE = candidates(choose, input);
+  return {
+    keptBSE:
+      keep === null
+        ? candidatesBSE
+        : graph.node('And', [
+            candidatesBSE,
+            graph.node('GreaterOrEqual', [scores(keep.scores, input), parameter(keep.threshold, numExperts)]),
+          ]),
+    weightsBSE: weigh.share
+      ? shareOfCandidates(graph, scores(weigh.by, input), candidatesBSE)
+      : scoresBSE(weigh.by, input),
+    affinitiesBSE: scoresBSE(affinities, input),
+  };
 }
 
-/** Routes by softmax(x W_g) over the group; the experts with the highest probability take the token. */
-function switchRouting(input: RoutingInput): Routing {
-  const probsBSE = softmaxOfDenseGate(input);
-  return topRouting(input, probsBSE, probsBSE);
-}
-
-/**
- * Routes by softmax(x W_g) over the group; of its candidates, an expert takes those whose probability reaches
- * its running threshold.
- */
-function expertChoiceRouting(input: RoutingInput): Routing {
-  const { graph, config, parameter } = input;
-  const { numExperts, candidatesPerToken } = config.moe;
-  const probsBSE = softmaxOfDenseGate(input);
-  const candidatesBSE = tokenChoice(input, probsBSE, candidatesPerToken ?? numExperts);
-  const isLikedBSE = graph.node('GreaterOrEqual', [probsBSE, parameter('threshold', [numExperts])]);
-  const keptBSE = graph.node('And', [candidatesBSE, isLikedBSE]);
-  return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
-}
-
-/**
- * Routes by softmax(ReLU(w_i . x + e_i) + preference) over the group; the experts with the greatest arguments
- * take the token.
- */
-function locmoeRouting(input: RoutingInput): Routing {
-  const { graph, config, parameter } = input;
-  const { moe } = config;
-  const scaledBSE = graph.node('Mul', [groupProjection(input), graph.float(moe.gateScale)]);
-  const argumentBSE = graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]);
-  const probsBSE = softmaxOfGroup(input, withPreference(input, graph.node('Relu', [argumentBSE])));
-  return topRouting(input, withPreference(input, argumentBSE), probsBSE);
-}
-
-/**
- * Routes each token to the K experts with the highest score, weighted by their probabilities or, with K > 1,
- * by their shares of the sum of these K probabilities.
- */
-function topRouting(input: RoutingInput, scoresBSE: Value, probsBSE: Value): Routing {
-  const { graph, config } = input;
-  const K = config.moe.expertsPerToken;
-  const [, expertsBSK] = graph.nodeWith(2, 'TopK', [keepToGroup(input, scoresBSE), graph.integers(K)]);
-  const onesBSK = asFloat(graph, graph.node('GreaterOrEqual', [expertsBSK, graph.integer(0)]));
-  const keptBSE = taken(graph, probsBSE, expertsBSK, onesBSK, 2);
-  const weightsBSE = K === 1 ? probsBSE : shareOfCandidates(graph, probsBSE, keptBSE);
-  return { keptBSE, weightsBSE, affinitiesBSE: probsBSE };
-}
-
-/** Whether each expert is among `chosen` with `isTaken` true, bool in the shape of `scores`. */
-function taken(graph: Graph, scores: Value, chosen: Value, isTaken: Value, axis: number): Value {
-  const zeros = graph.node('Mul', [scores, graph.float(0)]);
-  const ones = graph.node('ScatterElements', [zeros, chosen, isTaken], { axis });
-  return graph.node('Greater', [ones, graph.float(0)]);
-}
-
-/**
- * Routes a token to those of its candidates that keep it. The candidates are its best experts until their probabilities
- * add up to the threshold, at most K. An expert keeps the tokens whose affinity reaches its running threshold. Weights
- * are relative to all candidates, kept or not, or express how far the affinity is above the threshold.
- */
-function locmoePlusRouting(input: RoutingInput): Routing {
-  const { graph, config, parameter } = input;
-  const { moe, model } = config;
-  refuseControl(moe);
-  const affinitiesBSE = withPreference(input, cosineAffinity(input));
-  const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
-  const probsBSE = softmaxOfGroup(input, graph.node('Mul', [affinitiesBSE, sharpness]));
-  const candidatesBSE =
-    moe.selection === 'ecr'
-      ? tokenChoice(input, probsBSE, moe.numExperts)
-      : tokenChoice(input, probsBSE, moe.maxExpertsPerToken, moe.affinityThreshold);
-  const shares = () => shareOfCandidates(graph, probsBSE, candidatesBSE);
-  if (moe.selection === 'tcr') return { keptBSE: candidatesBSE, weightsBSE: shares(), affinitiesBSE };
-  const thresholdE = parameter('threshold', [moe.numExperts]);
-  const marginBSE = graph.node('Mul', [graph.node('Sub', [affinitiesBSE, thresholdE]), sharpness]);
-  const margins = () => graph.node('Tanh', [graph.node('Relu', [marginBSE])]);
-  const isLikedBSE = graph.node('GreaterOrEqual', [affinitiesBSE, thresholdE]);
-  const keptBSE = graph.node('And', [candidatesBSE, isLikedBSE]);
-  return { keptBSE, weightsBSE: moe.choiceWeights === 'margin' ? margins() : shares(), affinitiesBSE };
-}
-
-/** Probabilities divided by the sum over all candidates, [B, S, E]. */
-function shareOfCandidates(graph: Graph, probsBSE: Value, candidatesBSE: Value): Value {
-  const ofCandidatesBSE = graph.node('Mul', [probsBSE, asFloat(graph, candidatesBSE)]);
+/** Computes the scores divided by their sum over all candidates, [B, S, E]. */
+function shareOfCandidates(graph: Graph, scores: Value, candidatesBSE: Value): Value {
+  const ofCandidatesBSE = graph.node('Where', [candidatesBSE, scores, graph.float(0)]);
   const sumBS1 = graph.node('ReduceSum', [ofCandidatesBSE, graph.integers(-1)], { keepdims: 1 });
   return graph.node('Div', [ofCandidatesBSE, sumBS1]);
 }
 
-/**
- * Routes by softmax(x W_g) over the group; in each of its device groups, the experts with the highest
- * probability take the token.
- */
-function mogeRouting(input: RoutingInput): Routing {
-  const { graph, config } = input;
-  const { numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
-  const probsBSE = softmaxOfDenseGate(input);
-  // There are P parts over all domains; level 1 keeps those of the sequence's domain.
-  const numParts = expertGroups * deviceGroups;
-  const partsBSPN = graph.node('Reshape', [probsBSE, graph.integers(0, 0, numParts, numExperts / numParts)]);
-  const [bestBSPK, expertsBSPK] = graph.nodeWith(2, 'TopK', [
-    partsBSPN,
-    graph.integers(choicesPerDeviceGroup),
-  ]);
-  const onesBSPK = asFloat(graph, graph.node('GreaterOrEqual', [bestBSPK, graph.float(0)]));
-  const takenBSPN = asFloat(graph, taken(graph, partsBSPN, expertsBSPK, onesBSPK, 3));
-  const takenBSE = graph.node('Reshape', [takenBSPN, graph.integers(0, 0, numExperts)]);
-  const keptBSE = graph.node('Greater', [keepToGroup(input, takenBSE), graph.float(0)]);
-  return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
-}
-
-/**
- * Routes by sigmoid(x W_g); the experts of the group with the highest sum of score and bias take the token,
- * weighted by their scores.
- */
-function deepseekRouting(input: RoutingInput): Routing {
-  const { graph, config, parameter } = input;
-  const sigmoidBSE = graph.node('Sigmoid', [keepToGroup(input, denseGate(input))]);
-  const biasedBSE = graph.node('Add', [sigmoidBSE, parameter('bias', [config.moe.numExperts])]);
-  const scoresBSE = withPreference(input, biasedBSE);
-  return topRouting(input, limitToDeviceGroups(input, scoresBSE), sigmoidBSE);
-}
-
-/** Adds -1e9 to the scores of experts outside the best device groups of a token. */
-function limitToDeviceGroups(input: RoutingInput, scoresBSE: Value): Value {
-  const { graph, config } = input;
-  const { numExperts, expertGroups, expertsPerToken, deviceGroups, maxDeviceGroups } = config.moe;
-  if (maxDeviceGroups === null) return scoresBSE;
-  // There are P groups over all domains; level 1 keeps those of the sequence's domain.
-  const numParts = expertGroups * deviceGroups;
-  const shape = graph.integers(0, 0, numParts, numExperts / numParts);
-  const partsBSPN = graph.node('Reshape', [keepToGroup(input, scoresBSE), shape]);
-  const [bestBSPK] = graph.nodeWith(2, 'TopK', [
-    partsBSPN,
-    graph.integers(expertsPerToken / maxDeviceGroups),
-  ]);
+/** Whether each expert is a candidate, bool [B, S, E]. */
+function candidates(choose: Choice<Parameter>, input: RoutingInput): Value {
+  const { graph, numExperts, architecture } = input;
+  if (choose.op === 'table') return isExpertOfTable(choose.table, input);
+  const groupSize = architecture.expertsOfDomain[0]!.length;
+  const allBSE = scoresBSE(choose.by, input);
+  const openBSE = keepToGroup(allBSE, input);
+  if (choose.op === 'topP') {
+    const [bestBSK, expertsBSK] = best(graph, openBSE, choose.count, groupSize);
+    const beforeBSK = graph.node('CumSum', [bestBSK, graph.integer(2)], { exclusive: 1 });
+    return marked(graph, openBSE, expertsBSK, graph.node('Less', [beforeBSK, graph.float(choose.sum)]));
+  }
+  const numGroups = choose.op === 'topOfGroups' ? choose.groups : choose.limit?.groups;
+  if (numGroups === undefined) return isBest(graph, openBSE, choose.count, groupSize);
+  const size = groupSize / numGroups;
+  const openBSPN = graph.node('Reshape', [openBSE, graph.integers(0, 0, numExperts / size, size)]);
+  const joined = (xBSPN: Value) => graph.node('Reshape', [xBSPN, graph.integers(0, 0, numExperts)]);
+  if (choose.op === 'topOfGroups') {
+    const bestBSE = joined(isBest(graph, openBSPN, choose.count / numGroups, size));
+    // Groups of other domains have a best expert too.
+    return openBSE === allBSE
+      ? bestBSE
+      : graph.node('And', [bestBSE, graph.node('Greater', [openBSE, graph.float(-Infinity)])]);
+  }
+  const { open } = choose.limit!;
+  const [bestBSPK] = best(graph, openBSPN, choose.count / open, size);
   const sumsBSP = graph.node('ReduceSum', [bestBSPK, graph.integers(-1)], { keepdims: 0 });
-  const [, openBSM] = graph.nodeWith(2, 'TopK', [sumsBSP, graph.integers(maxDeviceGroups)]);
-  const onesBSM = asFloat(graph, graph.node('GreaterOrEqual', [openBSM, graph.integer(0)]));
-  const isOpenBSP1 = unsqueeze(graph, taken(graph, sumsBSP, openBSM, onesBSM, 2), -1);
-  const limitedBSPN = graph.node('Where', [isOpenBSP1, partsBSPN, graph.float(-1e9)]);
-  return graph.node('Reshape', [limitedBSPN, graph.integers(0, 0, numExperts)]);
+  const isOpenBSP1 = unsqueeze(graph, isBest(graph, sumsBSP, open, numGroups), -1);
+  const limitedBSE = joined(graph.node('Where', [isOpenBSP1, openBSPN, graph.float(-Infinity)]));
+  return isBest(graph, limitedBSE, choose.count, open * size);
 }
 
-/**
- * Returns the most probable experts of each token until their probabilities add up to the threshold, bool [B, S, E].
- */
-function tokenChoice(
-  { graph, config }: RoutingInput,
-  probsBSE: Value,
-  maxChoices: number,
-  threshold = Infinity,
-): Value {
-  const numChoices = Math.min(maxChoices, groupsOf(config)[0]!.length);
-  const [bestBSK, expertsBSK] = graph.nodeWith(2, 'TopK', [probsBSE, graph.integers(numChoices)]);
-  const beforeBSK = graph.node('CumSum', [bestBSK, graph.integer(2)], { exclusive: 1 });
-  const takenBSK = asFloat(graph, graph.node('Less', [beforeBSK, graph.float(threshold)]));
-  return taken(graph, probsBSE, expertsBSK, takenBSK, 2);
+/** Returns the best `count` scores along the last axis and their places; at most `most` are above -infinity. */
+function best(graph: Graph, scores: Value, count: number, most: number): [Value, Value] {
+  return graph.nodeWith(2, 'TopK', [scores, graph.integers(Math.min(count, most))]);
+}
+
+/** Whether each score is among the best `count`; ties go to the lower place, as in ONNX Runtime's TopK. */
+function isBest(graph: Graph, scores: Value, count: number, most: number): Value {
+  const [, places] = best(graph, scores, count, most);
+  return marked(graph, scores, places, graph.node('GreaterOrEqual', [places, graph.integer(0)]));
+}
+
+/** Whether each place is among `places` with `isTaken` true, bool in the shape of `scores`. */
+function marked(graph: Graph, scores: Value, places: Value, isTaken: Value): Value {
+  const allFalse = graph.node('Less', [scores, scores]);
+  return graph.node('ScatterElements', [allFalse, places, isTaken], { axis: -1 });
+}
+
+/** Whether each expert is that of a table of domains and token ids, bool [B, S, E]. */
+function isExpertOfTable(table: Parameter, input: RoutingInput): Value {
+  const { graph, architecture, numExperts, tokenIdsBS, domainB, parameter } = input;
+  const { vocabSize, expertsOfDomain } = architecture;
+  const firstB = domainB && graph.node('Mul', [domainB, graph.integer(vocabSize)]);
+  const placeBS = firstB ? graph.node('Add', [tokenIdsBS, unsqueeze(graph, firstB, 1)]) : tokenIdsBS;
+  const rows = graph.node('Gather', [parameter(table, expertsOfDomain.length * vocabSize), placeBS]);
+  const expertBS = graph.node('Cast', [rows], { to: INT64 });
+  return graph.node('Equal', [unsqueeze(graph, expertBS, -1), graph.integers(...Array(numExperts).keys())]);
+}
+
+/** Replaces the scores of experts outside the group of the sequence's domain by -infinity (level 1). */
+function keepToGroup(scores: Value, { graph, architecture, numExperts, domainB }: RoutingInput): Value {
+  const { expertsOfDomain } = architecture;
+  if (expertsOfDomain.every(({ length }) => length === numExperts)) return scores;
+  const maskDE = graph.initializer('groups of domains', [expertsOfDomain.length, numExperts], () =>
+    Float32Array.from(
+      expertsOfDomain.flatMap((group) =>
+        Array.from({ length: numExperts }, (_, expert) => (group.includes(expert) ? 0 : -Infinity)),
+      ),
+    ),
+  );
+  const mask = domainB ? unsqueeze(graph, graph.node('Gather', [maskDE, domainB]), 1) : maskDE;
+  return graph.node('Add', [scores, mask]);
+}
+
+/** Computes scores in full, [B, S, E]. */
+function scoresBSE(of: Scores<Parameter>, input: RoutingInput): Value {
+  const { graph, numExperts, tokenIdsBS } = input;
+  if (dependsOnToken(of)) return scores(of, input);
+  const sizes = [graph.node('Shape', [tokenIdsBS]), graph.integers(numExperts)];
+  return graph.node('Expand', [scores(of, input), graph.node('Concat', sizes, { axis: 0 })]);
+}
+
+function dependsOnToken(of: Scores<Parameter>): boolean {
+  if ('left' in of) return dependsOnToken(of.left) || dependsOnToken(of.right);
+  return 'of' in of ? dependsOnToken(of.of) : of.op !== 'number' && of.op !== 'parameter';
+}
+
+const OPERATORS = {
+  add: 'Add',
+  subtract: 'Sub',
+  multiply: 'Mul',
+  divide: 'Div',
+  relu: 'Relu',
+  sigmoid: 'Sigmoid',
+  tanh: 'Tanh',
+  exp: 'Exp',
+} as const;
+
+/** Computes scores in a shape that broadcasts to [B, S, E]. */
+function scores(of: Scores<Parameter>, input: RoutingInput): Value {
+  const { graph, numExperts, architecture, xBSD, tokenIdsBS, parameter } = input;
+  switch (of.op) {
+    case 'linear':
+      return graph.node('MatMul', [xBSD, parameter(of.weight, architecture.dModel, numExperts)]);
+    case 'cosine': {
+      const weightDE = parameter(of.weight, architecture.dModel, numExperts);
+      const cosinesBSE = graph.node('Div', [graph.node('MatMul', [xBSD, weightDE]), norm(graph, xBSD, -1)]);
+      return graph.node('Div', [cosinesBSE, norm(graph, weightDE, 0)]);
+    }
+    case 'grouped':
+      return groupProjection(of.factors, input);
+    case 'groupedCosine': {
+      const cosinesBSE = graph.node('Div', [groupProjection(of.factors, input), norm(graph, xBSD, -1)]);
+      if (of.factors === null) return cosinesBSE;
+      const factorsEW = parameter(of.factors, numExperts, architecture.dModel / numExperts);
+      const squaresEW = graph.node('Mul', [factorsEW, factorsEW]);
+      const meansE = graph.node('ReduceMean', [squaresEW, graph.integers(-1)], { keepdims: 0 });
+      return graph.node('Div', [cosinesBSE, root(graph, meansE)]);
+    }
+    case 'ofId':
+      return graph.node('Gather', [parameter(of.table, architecture.vocabSize, numExperts), tokenIdsBS]);
+    case 'parameter':
+      return parameter(
+        of.parameter,
+        of.parameter.shape.reduce((a, b) => a * b),
+      );
+    case 'number':
+      return graph.float(of.value);
+    case 'softmax':
+      return graph.node('Softmax', [keepToGroup(scoresBSE(of.of, input), input)], { axis: -1 });
+    default: {
+      const parts = 'left' in of ? [of.left, of.right] : [of.of];
+      return graph.node(
+        OPERATORS[of.op],
+        parts.map((part) => scores(part, input)),
+      );
+    }
+  }
 }
 
 /** Computes x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
-function groupProjection(input: RoutingInput): Value {
-  const { graph, config, xBSD } = input;
-  const { numExperts, learnedGroups } = config.moe;
-  const width = config.model.dModel / numExperts;
-  const weightedBSD = learnedGroups ? graph.node('Mul', [xBSD, blocks(input)]) : xBSD;
-  const groupsBSEW = graph.node('Reshape', [weightedBSD, graph.integers(0, 0, numExperts, width)]);
-  const meansBSE = graph.node('ReduceMean', [groupsBSEW, graph.integers(-1)], { keepdims: 0 });
+function groupProjection(factors: Parameter | null, input: RoutingInput): Value {
+  const { graph, numExperts, architecture, xBSD, parameter } = input;
+  const width = architecture.dModel / numExperts;
+  const xBSEW = graph.node('Reshape', [xBSD, graph.integers(0, 0, numExperts, width)]);
+  const weightedBSEW =
+    factors === null ? xBSEW : graph.node('Mul', [xBSEW, parameter(factors, numExperts, width)]);
+  const meansBSE = graph.node('ReduceMean', [weightedBSEW, graph.integers(-1)], { keepdims: 0 });
   return graph.node('Mul', [meansBSE, graph.float(Math.sqrt(width))]);
 }
 
-/** Computes the cosines between tokens and gates, [B, S, E]. */
-function cosineAffinity(input: RoutingInput): Value {
-  const { graph, config, xBSD } = input;
-  const rootOf = (squares: Value) =>
-    graph.node('Sqrt', [graph.node('Add', [squares, graph.float(LEAST_SQUARED_NORM)])]);
-  const squaresBS1 = graph.node('ReduceSumSquare', [xBSD, graph.integers(-1)], { keepdims: 1 });
-  const cosinesBSE = graph.node('Div', [groupProjection(input), rootOf(squaresBS1)]);
-  if (!config.moe.learnedGroups) return cosinesBSE;
-  const blocksEW = graph.node('Reshape', [blocks(input), graph.integers(config.moe.numExperts, -1)]);
-  const squaresEW = graph.node('Mul', [blocksEW, blocksEW]);
-  const meansE = graph.node('ReduceMean', [squaresEW, graph.integers(-1)], { keepdims: 0 });
-  return graph.node('Div', [cosinesBSE, rootOf(meansE)]);
+/** Computes the norm along an axis, which is kept with size 1. */
+function norm(graph: Graph, x: Value, axis: number): Value {
+  return root(graph, graph.node('ReduceSumSquare', [x, graph.integers(axis)], { keepdims: 1 }));
 }
 
-/** Returns the factors of the learned groups, [d]. */
-function blocks({ config, parameter }: RoutingInput): Value {
-  return parameter('blocks', [config.model.dModel]);
-}
-
-/** Computes the softmax over the experts of the domain's group, [B, S, E]. */
-function softmaxOfGroup(input: RoutingInput, logitsBSE: Value): Value {
-  return input.graph.node('Softmax', [keepToGroup(input, logitsBSE)], { axis: -1 });
-}
-
-/** Computes the softmax of x W_g over the experts of the domain's group, [B, S, E]. */
-function softmaxOfDenseGate(input: RoutingInput): Value {
-  return softmaxOfGroup(input, withPreference(input, denseGate(input)));
-}
-
-/** Computes x W_g, [B, S, E]. */
-function denseGate({ graph, config, xBSD, parameter }: RoutingInput): Value {
-  return graph.node('MatMul', [xBSD, parameter('weight', [config.model.dModel, config.moe.numExperts])]);
-}
-
-/** Adds the preference of the token ids, if the model has one (src/routing/token-preference.ts). */
-function withPreference({ graph, config, tokenIdsBS, parameter }: RoutingInput, scoresBSE: Value): Value {
-  const { moe, model } = config;
-  if (moe.tokenPreference === 0) return scoresBSE;
-  const flat = parameter('preference', [model.vocabSize * moe.numExperts]);
-  const preferenceVE = graph.node('Reshape', [flat, graph.integers(-1, moe.numExperts)]);
-  return graph.node('Add', [scoresBSE, graph.node('Gather', [preferenceVE, tokenIdsBS])]);
-}
-
-/** Adds -1e9 to the logits of experts outside the group of the sequence's domain (level 1). */
-function keepToGroup({ graph, config, domainB }: RoutingInput, logitsBSE: Value): Value {
-  const { numExperts, expertGroups } = config.moe;
-  if (expertGroups === 1) return logitsBSE;
-  const groups = groupsOf(config);
-  const maskDE = new Float32Array(groups.length * numExperts).fill(-1e9);
-  groups.forEach((group, domain) => {
-    for (const expert of group) maskDE[domain * numExperts + expert] = 0;
-  });
-  const mask = graph.initializer('groups of domains', [groups.length, numExperts], maskDE);
-  return graph.node('Add', [logitsBSE, unsqueeze(graph, graph.node('Gather', [mask, domainB]), 1)]);
-}
-
-function groupsOf({ data, moe }: RunConfig): Int32Array[] {
-  return expertsOfDomain(data.domains.length, moe);
-}
-
-/** Whether each expert equals the given one, bool [B, S, E]. */
-function isExpert(graph: Graph, { moe }: RunConfig, expertBS1: Value): Value {
-  return graph.node('Equal', [expertBS1, graph.integers(...Array(moe.numExperts).keys())]);
-}
-
-function asFloat(graph: Graph, value: Value): Value {
-  return graph.node('Cast', [value], { to: FLOAT });
+/** Computes the root of squares; never 0. */
+function root(graph: Graph, squares: Value): Value {
+  return graph.node('Sqrt', [graph.node('Add', [squares, graph.float(LEAST_SQUARED_NORM)])]);
 }
 
 function unsqueeze(graph: Graph, value: Value, axis: number): Value {

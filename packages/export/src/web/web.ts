@@ -2,7 +2,8 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { templateOf } from 'locmoe/internal/data/template';
-import { onnxConfig, writeGraph } from '../onnx/onnx.js';
+import { attentions } from '../onnx/model-graph.js';
+import { writeGraph } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
 import type { ModelConfig } from './browser/messages.js';
 
@@ -16,21 +17,25 @@ export const web: ExportTarget = {
   description: 'a page that runs the model in the browser and shows which expert takes which token',
   async write(checkpoint, output) {
     const { manifest, tokenizerFile } = checkpoint;
-    const { name, model, moe, data } = manifest.config;
-    const { numParameters } = await writeGraph(checkpoint, output, 'model', true);
+    const { name, data } = manifest.config;
+    const { architecture, config, numParameters } = await writeGraph(checkpoint, output, 'model', true);
     await output.copy(tokenizerFile, 'model/tokenizer.json');
-    const config = onnxConfig(checkpoint);
-    const thresholds =
-      config.router === 'expert-choice' || (config.router === 'locmoe-plus' && moe.selection !== 'tcr')
-        ? config.sparseLayers.map((layer) => [...checkpoint.read(`layers.${layer}.router.threshold`)])
-        : null;
+    const rules = architecture.blocks.flatMap(({ operation }) =>
+      operation.op === 'experts' ? [operation.rule!] : [],
+    );
+    // A threshold in other units than the affinities cannot be shown beside them.
+    const thresholds = rules.map(({ keep, affinities }) =>
+      keep?.scores === affinities ? [...checkpoint.read(keep.threshold.name)] : null,
+    );
+    const { numKeyValueHeads, headDim } = attentions(architecture)[0]!;
     const settings: ModelConfig = {
       ...config,
       name,
       numParameters,
+      affinities: rules[0]?.affinities.op ?? null,
       thresholds,
-      numHeads: model.numHeads,
-      headSize: model.dModel / model.numHeads,
+      numKeyValueHeads,
+      headDim,
       templates: data.domains.map((_, domain) => templateOf(data, domain)),
     };
     await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);

@@ -10,10 +10,12 @@ interface Turn {
 export interface ModelConfig extends OnnxConfig {
   readonly name: string;
   readonly numParameters: number;
-  /** Score below which an expert refuses a token, by sparse layer; null if no expert refuses tokens. */
-  readonly thresholds: readonly (readonly number[])[] | null;
-  readonly numHeads: number;
-  readonly headSize: number;
+  /** What computes the affinities last (`Scores` of src/architecture/rule.ts); null for a dense model. */
+  readonly affinities: string | null;
+  /** Affinity below which an expert refuses a token, by sparse layer; null if no expert refuses tokens by affinity. */
+  readonly thresholds: readonly (readonly number[] | null)[];
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
   /** Template of a question by domain id; null for a domain of text. */
   readonly templates: readonly ({ readonly user: Turn; readonly assistant: Turn } | null)[];
 }

@@ -1,11 +1,11 @@
 import type { LayerRouting, ModelConfig } from './messages.js';
 import { env, InferenceSession, Tensor } from './vendor/onnxruntime.js';
 
-// Shapes: S positions, E experts, H heads, V vocabulary.
+// Shapes: S positions, E experts, K heads of keys and values, V vocabulary.
 
 const PAST = 'past_key_values.';
 
-/** Keys and values of the tokens so far, by name, [1, H, S, head size]. */
+/** Keys and values of the tokens so far, by name, [1, K, S, size of a head]. */
 export type Cache = Readonly<Record<string, Tensor>>;
 
 /** A forward pass over a sequence, or over its new tokens. */
@@ -30,7 +30,7 @@ export class RoutedModel {
     this.#names = session.inputNames
       .filter((name) => name.startsWith(PAST))
       .map((name) => name.slice(PAST.length));
-    const empty = new Tensor('float32', new Float32Array(), [1, config.numHeads, 0, config.headSize]);
+    const empty = new Tensor('float32', new Float32Array(), [1, config.numKeyValueHeads, 0, config.headDim]);
     this.emptyCache = Object.fromEntries(this.#names.map((name) => [name, empty]));
   }
 
@@ -43,14 +43,15 @@ export class RoutedModel {
 
   /** @param tokenIds the new tokens; together with those of the cache at most `seqLen` */
   async run(tokenIds: readonly number[], domain: number, cache: Cache): Promise<Pass> {
-    const { vocabSize, numExperts, sparseLayers } = this.config;
+    const { vocabSize, numExperts, sparseLayers, domains } = this.config;
     const past = this.#names.map((name) => [`${PAST}${name}`, cache[name]]);
     const length = cache[this.#names[0]!]!.dims[2]! + tokenIds.length;
     const outputs = await this.session.run({
       ...Object.fromEntries(past),
       input_ids: new Tensor('int64', BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]),
       attention_mask: new Tensor('int64', new BigInt64Array(length).fill(1n), [1, length]),
-      domain: new Tensor('int64', BigInt64Array.of(BigInt(domain)), [1]),
+      // The graph of a model of one domain does not ask for it.
+      ...(domains.length > 1 && { domain: new Tensor('int64', BigInt64Array.of(BigInt(domain)), [1]) }),
     });
     const rowOf = (name: string, index: number, length: number) =>
       (outputs[name]!.data as Float32Array).subarray(index * length, (index + 1) * length);

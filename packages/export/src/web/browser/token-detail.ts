@@ -21,35 +21,37 @@ export function tokenDetail(
   );
 }
 
-function explanation({ router, thresholds }: ModelConfig): string {
-  if (router === 'hash') return 'The router is a table of token ids; it rates nothing.';
-  const bars = meaningOfBars(router);
-  return thresholds ? `${bars} An expert takes a token only from its threshold on, the mark.` : bars;
+function explanation({ affinities, thresholds }: ModelConfig): string {
+  if (affinities === 'number') return 'The router rates no expert. Bars: weight of its output.';
+  const bars = meaningOfBars(affinities);
+  return thresholds.some((each) => each !== null)
+    ? `${bars} An expert takes a token only from its threshold on, the mark.`
+    : bars;
 }
 
-function meaningOfBars(router: string): string {
-  if (router === 'locmoe-plus')
-    return "Bars: cosine between token and the expert's gate. In percent: weight of its output.";
-  if (router === 'deepseek') return 'Bars: score, without bias, of each expert that the domain may use.';
-  return 'Bars: how likely each expert is that the domain may use.';
+function meaningOfBars(affinities: string | null): string {
+  if (affinities === 'softmax') return 'Bars: how likely each expert is that the domain may use.';
+  if (affinities === 'sigmoid') return 'Bars: score, without bias, of each expert that the domain may use.';
+  return 'Bars: affinity between token and expert, for a gate its cosine. In percent: weight of its output.';
 }
 
 function layerDetail(
-  { weights, affinities }: LayerRouting,
+  { weights, affinities: rated }: LayerRouting,
   i: number,
   domain: number,
   config: ModelConfig,
   styleOf: (expert: number) => string,
 ): HTMLElement {
   const open = config.expertsOfDomain[domain]!;
-  const thresholds = config.thresholds?.[i];
+  const thresholds = config.thresholds[i];
+  const affinities = config.affinities === 'number' ? weights : rated;
   const values = open.map((expert) => affinities[expert]!);
-  const isCosine = config.router === 'locmoe-plus';
+  const isShare = ['softmax', 'sigmoid', 'number'].includes(config.affinities!);
   // Cosines with gates are small, so bars are relative to the greatest value. An expert that has never
   // refused a token has no threshold, which is represented by a value below every cosine.
   const marks = thresholds ? open.map((expert) => thresholds[expert]!).filter((mark) => mark >= -1) : [];
   const greatest = 1.05 * Math.max(1e-6, ...[...values, ...marks].map(Math.abs));
-  const least = isCosine ? -greatest : 0;
+  const least = isShare ? 0 : -greatest;
   const share = (value: number) =>
     (100 * (Math.max(least, Math.min(greatest, value)) - least)) / (greatest - least);
   const note = weights.every((weight) => weight <= 0)
@@ -73,7 +75,7 @@ function layerDetail(
         { class: weight > 0 ? 'expert took' : 'expert', style: styleOf(expert) },
         h('span', { class: 'number' }, String(expert)),
         bar,
-        h('span', { class: 'value' }, isCosine ? affinity.toFixed(3) : percent(affinity)),
+        h('span', { class: 'value' }, isShare ? percent(affinity) : affinity.toFixed(3)),
         h('span', { class: 'weight' }, weight > 0 ? percent(weight) : ''),
       );
     }),
