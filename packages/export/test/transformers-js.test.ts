@@ -2,6 +2,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AutoModelForCausalLM, AutoTokenizer, env, pipeline, Tensor } from '@huggingface/transformers';
+import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { generateText } from 'locmoe/internal/inference/generate';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportedArchitecture } from '../src/exported-architecture.js';
@@ -9,7 +11,8 @@ import { modelFile } from '../src/onnx/model-file.js';
 import { modelGraph } from '../src/onnx/model-graph.js';
 import { onnx } from '../src/onnx/onnx.js';
 import { writeFolder } from '../src/output-folder.js';
-import { ownLogits, sequences, trainedCheckpoint } from './trained.js';
+import { writeSubModel } from '../src/sub-model.js';
+import { ownLogits, sequences, trainedCheckpoint, trainedModel } from './trained.js';
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-transformers-js-'));
 const folder = path.join(root, 'export');
@@ -120,5 +123,23 @@ it('continues texts of several lengths as we do, in the domain of each', async (
   );
   const decoded = rows.map((ids) => tokenizer.decode(ids, { skip_special_tokens: true }));
   expect(answers.map((each) => (each as { generated_text: string }[])[0]!.generated_text)).toEqual(decoded);
+  await generator.dispose();
+});
+
+it('continues a text of the only domain in one call, with heads that share keys', async () => {
+  const whole = trainedModel(mkdtempSync(path.join(root, 'model-')), {
+    model: { family: 'mixtral', numHeads: 4, numKeyValueHeads: 2, headDim: 6, qkNorm: true },
+    moe: { router: 'switch' },
+  });
+  const cut = path.join(root, 'part');
+  await writeFolder(cut, (output) => writeSubModel(whole, output, 'code'));
+  const part = openInference(openCheckpoint(cut));
+  const place = path.join(root, 'part-export');
+  await writeFolder(place, (output) => onnx.write(part.checkpoint, output, 'float32'));
+  const greedy = { topP: 1, repetitionPenalty: 1, stop: [], temperature: 0, topK: 1, seed: 1 };
+  const own = generateText(part, { ...greedy, prompt: 'const', domain: 0, maxTokens: 8 });
+  const generator = await pipeline('text-generation', place);
+  const answers = await generator(`${part.tokenizer.endOfTextName}const`, { max_new_tokens: 8 });
+  expect(answers).toEqual([{ generated_text: `const${own}` }]);
   await generator.dispose();
 });

@@ -13,7 +13,14 @@ import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
 import { web } from '../src/web/web.js';
 import { serveFolder } from './serve-folder.js';
-import { ANSWER, fineTunedCheckpoint, ownRouting, QUESTION, trainedCheckpoint } from './trained.js';
+import {
+  ANSWER,
+  fineTunedCheckpoint,
+  ownRouting,
+  QUESTION,
+  TRIED_MIXTRAL,
+  trainedCheckpoint,
+} from './trained.js';
 
 const GREEDY = { topP: 1, repetitionPenalty: 1, stop: [], temperature: 0, topK: 1, seed: 1 };
 const reason = whyNoBrowser();
@@ -157,6 +164,23 @@ describe.skipIf(reason !== null)('the exported page', () => {
       expect(experts).toHaveLength(4);
     }
     await partPage.close();
+  });
+
+  it('of a model of the second family it writes the text too', async () => {
+    const [variant] = TRIED_MIXTRAL;
+    const mixtral = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), variant!);
+    await writeFolder(path.join(folder, 'mixtral-page'), (files) => web.write(mixtral, files, 'float32'));
+    const other = await browser.page(`${origin}/mixtral-page/`);
+    await other.locator('#composer').waitFor();
+    const card = await write('code', 'const ', 30, other);
+    const own = generateText(openInference(mixtral), {
+      ...GREEDY,
+      prompt: 'const ',
+      domain: 1,
+      maxTokens: 30,
+    });
+    expect(await card.locator('.tokens').getAttribute('data-text')).toBe(own);
+    await other.close();
   });
 
   it('words of the prompt stand as close as those that the model wrote', async () => {
