@@ -202,9 +202,7 @@ describe('any graph', () => {
   it('is refused for a router that has no rule as data', () => {
     const { config } = exported.get('locmoe-plus')!.inference;
     const other = { ...config, moe: { ...config.moe, ranking: 'random' as const } };
-    expect(() => exportedArchitecture(other)).toThrow(
-      /^moe\.router locmoe-plus .* cannot be exported: [^\n]*$/,
-    );
+    expect(() => exportedArchitecture(other)).toThrow(/^moe\.router locmoe-plus cannot be exported [^\n]*$/);
   });
 });
 

@@ -136,6 +136,8 @@ it('continues a text of the only domain in one call, with heads that share keys'
   const part = openInference(openCheckpoint(cut));
   const place = path.join(root, 'part-export');
   await writeFolder(place, (output) => onnx.write(part.checkpoint, output, 'float32'));
+  const written = JSON.parse(readFileSync(path.join(place, 'config.json'), 'utf8'));
+  expect(written).toMatchObject({ num_hidden_layers: 3, num_key_value_heads: 2, head_dim: 6 });
   const greedy = { topP: 1, repetitionPenalty: 1, stop: [], temperature: 0, topK: 1, seed: 1 };
   const own = generateText(part, { ...greedy, prompt: 'const', domain: 0, maxTokens: 8 });
   const generator = await pipeline('text-generation', place);
