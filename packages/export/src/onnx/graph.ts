@@ -11,8 +11,7 @@ type Values<N extends number> = N extends 1
 
 export type ElementType = 'FLOAT' | 'INT64';
 
-// Numbers of the element types in attributes of nodes.
-export const FLOAT = 1;
+/** Number of the element type in attributes of nodes. */
 export const INT64 = 7;
 
 /** A plain number is an integer attribute. */
