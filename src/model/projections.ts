@@ -12,17 +12,6 @@ import type { Norm } from './norms.js';
 // Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h
 // size of a head, C = (H + 2 K) h.
 
-export interface ProjectionWidths {
-  /** Columns of each matrix. */
-  readonly matrices: readonly number[];
-  /** Columns that each bias is added to. */
-  readonly biased: readonly number[];
-  /** Columns that each norm of heads is applied to. */
-  readonly normed: readonly number[];
-  /** Columns of the weighted sums that attention computes, H h. */
-  readonly attended: number;
-}
-
 /** Projections of a layer's attention, whose matrices have names with a given prefix. */
 export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
@@ -33,7 +22,8 @@ export interface Projection {
     parameters: ParameterStore,
     prefix: string,
   ): (xBD: Float32Array, positions: readonly number[]) => Float32Array;
-  widths(dModel: number): ProjectionWidths;
+  /** Returns the columns of the weighted sums that attention computes, H h. */
+  attended(dModel: number): number;
 }
 
 /** One matrix for queries, keys and values. */
@@ -44,7 +34,7 @@ export const fusedProjection: Projection = {
     const qkv = matrix(parameters, `${prefix}.qkv`);
     return (xBD, positions) => kernels().hostRowsProduct(xBD, positions.length, qkv);
   },
-  widths: (dModel) => ({ matrices: [3 * dModel], biased: [], normed: [], attended: dModel }),
+  attended: (dModel) => dModel,
 };
 
 interface RotaryOptions {
@@ -109,10 +99,6 @@ export function rotaryProjections(options: RotaryOptions): Projection {
         return qkvBC;
       };
     },
-    widths() {
-      const matrices = parts.map(({ width }) => width);
-      const normed = parts.flatMap(({ width, norm }) => (norm === null ? [] : [width]));
-      return { matrices, biased: hasBias ? matrices : [], normed, attended: numHeads * size };
-    },
+    attended: () => numHeads * size,
   };
 }
