@@ -104,7 +104,7 @@ export function modelWork(config: RunConfig, { sequences, rows, experts }: RankL
       parts[part].push(networkWork(operation, T, operand), keeping(operand * T * d), residual);
     else {
       const { rule, numExperts, network, shared } = operation;
-      // The gate keeps its input in float32, which is that of the shared experts, too, if it is not narrowed.
+      // The gate keeps its input in float32; the shared experts have the same, unless they narrow it.
       parts.router.push(ruleWork(rule ?? PLAIN_RULE, T, d, numExperts), keeping(T * d));
       parts.experts.push(
         expertsWork(operation, T, rows, experts),
@@ -122,8 +122,12 @@ export function modelWork(config: RunConfig, { sequences, rows, experts }: RankL
   return Object.fromEntries(MODEL_PARTS.map((part) => [part, plus(parts[part])])) as ModelWork;
 }
 
+/** Returns the work of several passes, one after the other, so that only the activations of one are kept. */
 export function timesWork(count: number, work: ModelWork): ModelWork {
-  const ofPart = (part: ModelPart) => plus(Array<PassWork>(count).fill(work[part]));
+  const ofPart = (part: ModelPart) => ({
+    ...plus(Array<PassWork>(count).fill(work[part])),
+    kept: work[part].kept,
+  });
   return Object.fromEntries(MODEL_PARTS.map((part) => [part, ofPart(part)])) as ModelWork;
 }
 

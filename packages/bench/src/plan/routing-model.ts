@@ -66,7 +66,7 @@ export function choiceCosts(config: RunConfig): ChoiceCosts {
   const { choose, keep } = policy.rule(moe, model.dModel) ?? PLAIN_RULE;
   const { numShared } = policy.hints?.(moe) ?? {};
   const numChoices = choose.op === 'table' ? 1 : choose.count;
-  // In training, the experts choose also among candidates of which they keep all outside.
+  // Experts choose in training also where they keep all candidates outside it.
   const expertsChoose = keep !== null || choose.op === 'topP';
   return {
     numChoices,

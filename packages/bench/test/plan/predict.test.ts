@@ -48,6 +48,7 @@ describe('predict', () => {
     expect(four.memory).toEqual(one.memory);
     expect(four.traffic.otherNodeBytes).toBe(4 * one.traffic.otherNodeBytes);
     expect(four.work.experts.forward.flops).toBe(4 * one.work.experts.forward.flops);
+    expect(four.work.experts.kept).toBe(one.work.experts.kept);
     const whole = predict(inputOf(configOf(['moe.router=locmoe', 'train.globalBatch=128'], 2, 2)));
     expect(whole.memory.activations).toBe(4 * four.memory.activations);
   });
