@@ -1,12 +1,24 @@
 // Controls of routers that choose by more than a random table of ids: a random table of the ids of each domain, and one in which some
 // ids, drawn at random, have an expert and the others none.
-import { classicCapacity, defineRouter, firstFit, heldExperts, z } from 'locmoe/routing';
+import { classicCapacity, countBytes, defineRouter, firstFit, heldExperts, z } from 'locmoe/routing';
+
+const NOTHING = { flops: 0, touched: 0, operations: 0 };
 
 export default defineRouter({
   fields: {
     byDomain: z.boolean().default(false).describe('each domain has a table of its own'),
     share: z.number().gt(0).max(1).default(1).describe('share of the tokens that have an expert'),
   },
+  price: ({ numExperts, share }) => ({
+    forward: NOTHING,
+    backward: NOTHING,
+    hostNs: 0,
+    gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
+    choicesPerToken: 1,
+    kept: { perToken: share, source: 'the control, whose list holds this share', isConfigured: true },
+    candidatesPerToken: 0,
+    weighted: false,
+  }),
   create(context) {
     const { moe, layer, vocabSize, seed, topology, expertsOfDomain } = context;
     const rankOfDomain = expertsOfDomain.map((_, domain) =>

@@ -1,6 +1,8 @@
 // Controls of routers that leave tokens out: hash routing in which the ids of a list, drawn at random, have an expert and the
 // others none, with the same list in all layers, one that is drawn for each, or lists that share no id as far as there are enough.
-import { classicCapacity, defineRouter, firstFit, heldExperts, z } from 'locmoe/routing';
+import { classicCapacity, countBytes, defineRouter, firstFit, heldExperts, z } from 'locmoe/routing';
+
+const NOTHING = { flops: 0, touched: 0, operations: 0 };
 
 /** Steps in which every token has an expert, and how often an id comes is counted. */
 const COUNTED_STEPS = 20;
@@ -10,6 +12,16 @@ export default defineRouter({
     share: z.number().gt(0).max(1).describe('share of the tokens that have an expert'),
     lists: z.enum(['same', 'drawn', 'disjoint']).describe('how the lists of two layers differ'),
   },
+  price: ({ numExperts, share }) => ({
+    forward: NOTHING,
+    backward: NOTHING,
+    hostNs: 0,
+    gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
+    choicesPerToken: 1,
+    kept: { perToken: share, source: 'the control, whose list holds this share', isConfigured: true },
+    candidatesPerToken: 0,
+    weighted: false,
+  }),
   create(context) {
     const { moe, layer, vocabSize, seed, topology, expertsOfDomain } = context;
     const expertRanks = ranksOf(vocabSize, 1e6 * seed + 1000 * layer);

@@ -3,6 +3,7 @@ import {
   argmaxOfRows,
   balanceLoss,
   classicCapacity,
+  countBytes,
   defineRouter,
   denseGateLogits,
   denseGateSpecs,
@@ -41,6 +42,15 @@ export default defineRouter({
     denseGateSpecs(moe, dModel).map((spec) =>
       Object.assign(spec, { init: { kind: 'normal', std: (spec.init.std * moe.scale) / moe.rate } }),
     ),
+  price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
+    forward: { flops: 2 * T * d * E, touched: 30 * T * E, operations: 50 },
+    backward: { flops: 4 * T * d * E, touched: 25 * T * E, operations: 28 },
+    hostNs: 0,
+    gathered: { purpose: 'counts', bytes: countBytes(E) },
+    choicesPerToken: 1,
+    candidatesPerToken: 0,
+    weighted: true,
+  }),
   create(context) {
     const { moe, vocabSize, topology, expertsOfDomain } = context;
     const E = moe.numExperts;
