@@ -1,14 +1,6 @@
 // A router of one's own: each `span` tokens in a row go to the next expert of their domain's group, weighted by a factor that
 // is learned for each expert. Shapes: T tokens of this rank, E experts.
-import {
-  classicCapacity,
-  countBytes,
-  defineRouter,
-  firstFit,
-  gatherRows,
-  heldExperts,
-  z,
-} from 'locmoe/routing';
+import { classicCapacity, defineRouter, firstFit, gatherRows, heldExperts, z } from 'locmoe/routing';
 
 export default defineRouter({
   fields: { span: z.number().int().positive().default(8).describe('tokens in a row that go to one expert') },
@@ -21,15 +13,6 @@ export default defineRouter({
       decay: false,
     },
   ],
-  price: ({ numExperts: E }, { numTokens: T }) => ({
-    forward: { flops: 0, touched: 2 * T, operations: 2 },
-    backward: { flops: 0, touched: T + E, operations: 1 },
-    hostNs: 20,
-    gathered: { purpose: 'counts', bytes: countBytes(E) },
-    choicesPerToken: 1,
-    candidatesPerToken: 0,
-    weighted: true,
-  }),
   create: (context) => ({
     route({ domainsT, training, parameters }) {
       const { moe, expertsOfDomain, topology } = context;

@@ -5,8 +5,8 @@ import { layerNorms, type Norm, rmsNorms } from './norms.js';
 import { fusedProjection, type Projection, rotaryProjections } from './projections.js';
 
 /**
- * The parts in which families of models differ (docs/models.md). Parameters, their numbers, forward pass,
- * decoder and the planner's work are derived from it.
+ * The parts in which families of models differ (docs/models.md). Parameters, their numbers, forward pass and
+ * decoder are derived from it.
  */
 export interface Family {
   readonly norm: Norm;

@@ -10,30 +10,20 @@ import type { Norm } from './norms.js';
 
 // Shapes: T tokens, d hidden size, H heads of queries, K of keys and values, h size of a head, C = (H + 2 K) h.
 
-export interface ProjectionWidths {
-  /** Columns of each matrix. */
-  readonly matrices: readonly number[];
-  /** Columns that each bias is added to. */
-  readonly biased: readonly number[];
-  /** Columns that each norm of heads is applied to. */
-  readonly normed: readonly number[];
-  /** Columns of the weighted sums that attention computes, H h. */
-  readonly attended: number;
-}
-
 /** Projections of a layer's attention, whose matrices have names with a given prefix. */
 export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Computes queries, keys and values for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
-  widths(dModel: number): ProjectionWidths;
+  /** Returns the columns of the weighted sums that attention computes, H h. */
+  attended(dModel: number): number;
 }
 
 /** One matrix for queries, keys and values. */
 export const fusedProjection: Projection = {
   specs: (prefix, dModel) => [matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel], initStd(dModel))],
   run: (parameters, prefix, xTD) => project(parameters, `${prefix}.qkv`, xTD),
-  widths: (dModel) => ({ matrices: [3 * dModel], biased: [], normed: [], attended: dModel }),
+  attended: (dModel) => dModel,
 };
 
 interface RotaryOptions {
@@ -74,10 +64,6 @@ export function rotaryProjections(options: RotaryOptions): Projection {
       });
       return consume([q!, k!, v!], rotation.queriesKeysValues(q!, k!, v!, shape));
     },
-    widths() {
-      const matrices = parts.map(({ width }) => width);
-      const normed = parts.flatMap(({ width, norm }) => (norm === null ? [] : [width]));
-      return { matrices, biased: hasBias ? matrices : [], normed, attended: numHeads * size };
-    },
+    attended: () => numHeads * size,
   };
 }

@@ -66,11 +66,7 @@ export function attentionHalfSpecs(
   return [
     ...norm.specs(`${prefix}.ln_attn`, dModel),
     ...projection.specs(`${prefix}.attn`, dModel),
-    matrixSpec(
-      `${prefix}.attn.out`,
-      [projection.widths(dModel).attended, dModel],
-      residualStd(dModel, numLayers),
-    ),
+    matrixSpec(`${prefix}.attn.out`, [projection.attended(dModel), dModel], residualStd(dModel, numLayers)),
     ...norm.specs(`${prefix}.ln_ffn`, dModel),
   ];
 }

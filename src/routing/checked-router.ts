@@ -1,24 +1,10 @@
-import { z } from 'zod';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import { type ExpertRange, heldExperts } from './domain-groups.js';
-import type { RouterPolicy, RouterPrice } from './policy.js';
+import type { RouterPolicy } from './policy.js';
 import type { RouterContext, RouterInput, RoutingDecision } from './router.js';
 
 // Every result of a router from a file is checked before it is used, as a wrong one would silently corrupt the
 // training. Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
-
-const figure = z.number().nonnegative();
-const work = z.object({ flops: figure, touched: figure, operations: figure });
-const priceSchema = z.object({
-  forward: work,
-  backward: work,
-  hostNs: figure,
-  gathered: z.object({ purpose: z.enum(['counts', 'scores']), bytes: figure }),
-  choicesPerToken: figure,
-  kept: z.object({ perToken: figure, source: z.string() }).optional(),
-  candidatesPerToken: figure,
-  weighted: z.boolean(),
-});
 
 /** Creates the error of a router from a description of the problem. */
 type Blame = (why: string) => TrainerError;
@@ -59,14 +45,6 @@ function membersOf(its: object): string[] {
   const above = Object.getPrototypeOf(its);
   const inherited = above === null || above === Object.prototype ? [] : membersOf(above);
   return [...inherited, ...Object.getOwnPropertyNames(its)].filter((name) => name !== 'constructor');
-}
-
-/** @throws TrainerError `BAD_CONFIG` if a price is incomplete or contains something other than numbers */
-export function checkedPrice(price: RouterPrice, blame: Blame): RouterPrice {
-  const { error } = priceSchema.safeParse(price);
-  if (error === undefined) return price;
-  const [{ path, message }] = error.issues as [z.core.$ZodIssue];
-  throw blame(`gives a wrong price: ${['price', ...path].join('.')}: ${message}`);
 }
 
 /**

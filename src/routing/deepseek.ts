@@ -4,7 +4,6 @@ import { BalancingBias, balancingBiasField } from './balancing-bias.js';
 import { denseGateCosines, denseGateSpecs, denseGateSpread } from './dense-gate.js';
 import { denseRouter, denseRouterFields } from './dense-router.js';
 import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
-import { countBytes } from './gather-counts.js';
 import { keepToGroup } from './group-choice.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
@@ -89,15 +88,6 @@ export const deepseekRouter = defineRouter({
       affinities: gate,
     };
   },
-  price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
-    forward: { flops: 2 * T * d * E, touched: 35 * T * E + 8 * T * K, operations: 54 },
-    backward: { flops: 4 * T * d * E, touched: 3 * T * d + 30 * T * E + 8 * T * K, operations: 36 },
-    hostNs: 10 * K * E,
-    gathered: { purpose: 'counts', bytes: countBytes(E) },
-    choicesPerToken: K,
-    candidatesPerToken: 0,
-    weighted: true,
-  }),
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
     const { moe, dModel, expertsOfDomain } = context;

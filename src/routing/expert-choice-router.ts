@@ -2,7 +2,6 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
 import { denseProbabilities, denseRouterFields } from './dense-router.js';
-import { scoreBytes } from './gather-scores.js';
 import { selectCausally, selectTogether } from './global-selection.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { positive } from './numeric-fields.js';
@@ -59,25 +58,6 @@ export const expertChoiceRouter = defineRouter({
       keep: { scores: probabilities, threshold: 'threshold' },
       weigh: { by: probabilities, share: false },
       affinities: probabilities,
-    };
-  },
-  price: (moe, { numTokens: T, dModel: d }) => {
-    const E = moe.numExperts;
-    const K = choicesPerToken(moe);
-    return {
-      forward: { flops: 2 * T * d * E, touched: 25 * T * E + 4 * T * K, operations: 45 },
-      backward: { flops: 4 * T * d * E, touched: 3 * T * d + 22 * T * E + 3 * T * K, operations: 28 },
-      hostNs: 1000,
-      gathered: { purpose: 'scores', bytes: scoreBytes(T * K) },
-      choicesPerToken: K,
-      ...(moe.capacityFactor !== null && {
-        kept: {
-          perToken: Math.min(K, moe.capacityFactor),
-          source: 'moe.capacityFactor, as experts fill up',
-        },
-      }),
-      candidatesPerToken: K,
-      weighted: true,
     };
   },
   gateCosines: (_, input) => denseGateCosines(input),

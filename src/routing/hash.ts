@@ -2,7 +2,6 @@ import { CounterRandom } from '../parameters/counter-random.js';
 import { classicCapacity } from './capacity.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
-import { countBytes } from './gather-counts.js';
 import { share } from './numeric-fields.js';
 import { defineRouter } from './policy.js';
 
@@ -36,18 +35,10 @@ export const hashRouter = defineRouter({
     weigh: { by: { op: 'number', value: 1 }, share: false },
     affinities: { op: 'number', value: 1 },
   }),
-  price: ({ numExperts, hashShare }) => ({
-    forward: { flops: 0, touched: 0, operations: 0 },
-    backward: { flops: 0, touched: 0, operations: 0 },
-    hostNs: 0,
-    gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
-    choicesPerToken: 1,
-    ...(hashShare < 1 && {
-      kept: { perToken: hashShare, source: 'moe.hashShare, as if all ids were as frequent' },
-    }),
-    candidatesPerToken: 0,
-    weighted: false,
-  }),
+  hints: ({ hashShare }) =>
+    hashShare < 1
+      ? { kept: { perToken: hashShare, source: 'moe.hashShare, as if all ids were as frequent' } }
+      : {},
   create(context) {
     const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
     // Float32 like every tensor of a checkpoint; exact up to 2^24. -1 for ids without an expert.

@@ -11,7 +11,6 @@ export {
   routerPolicy,
 } from './moe-config.js';
 export { ownRouterName, trustRouter } from './own-router.js';
-export type { RouterPrice, Work } from './policy.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
 
 /** Returns the router of one layer, by `moe.router`. */

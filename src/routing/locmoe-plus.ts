@@ -10,11 +10,10 @@ import {
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { controlled } from './gate-control.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
-import { scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { positive, share } from './numeric-fields.js';
-import { defineRouter, type MoeRule, type MoeWith, type RouterPrice, unless } from './policy.js';
+import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import type { Router } from './router.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 import { TokenPreference, tokenPreferenceField, withPreference } from './token-preference.js';
@@ -96,22 +95,17 @@ export const locmoePlusRouter = defineRouter({
   parameters: grapSpecs,
   // Candidates that are kept at random are a control for experiments, which no format supports.
   rule: (moe, dModel) => (moe.ranking === 'random' ? null : ruleOf(moe, dModel)),
-  price(moe, { numTokens: T, dModel: d }) {
-    const E = moe.numExperts;
-    // Cosines with fixed groups need no matrix product.
-    const flops = moe.learnedGroups ? 2 * T * d * E : 0;
-    const choices = choicesPerToken(moe);
-    return {
-      forward: { flops, touched: 30 * T * E + 3 * T * choices, operations: moe.learnedGroups ? 80 : 55 },
-      backward: { flops: 2 * flops, touched: 35 * T * E, operations: moe.learnedGroups ? 90 : 60 },
-      hostNs: 7000,
-      gathered: { purpose: 'scores', bytes: scoreBytes(T * choices, numSharedForLosses(moe)) },
-      choicesPerToken: choices,
-      ...(moe.capacityFactor !== null && { kept: keptOf(moe.capacityFactor, choices, moe.affinityShare) }),
-      candidatesPerToken: choices,
-      weighted: true,
-    };
-  },
+  hints: (moe) => ({
+    numShared: numSharedForLosses(moe),
+    // Classic capacities are assumed to fill up; adaptive ones depend on the text.
+    ...(moe.capacityFactor !== null &&
+      moe.affinityShare < 1 && {
+        kept: {
+          perToken: MEASURED_EXPERTS_PER_TOKEN,
+          source: 'experts of a token as in the comparison of routers',
+        },
+      }),
+  }),
   gateCosines,
   create(context) {
     const { moe, dModel, expertsOfDomain } = context;
@@ -223,18 +217,4 @@ function marginsOfChoices(
     [affinityTE.shape[0], numChoices],
   );
   return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
-}
-
-/** Estimates the kept choices: classic capacities are assumed to fill up; adaptive ones depend on the text. */
-function keptOf(
-  capacityFactor: number,
-  choices: number,
-  affinityShare: number,
-): NonNullable<RouterPrice['kept']> {
-  const most = Math.min(choices, capacityFactor);
-  if (affinityShare === 1) return { perToken: most, source: 'moe.capacityFactor, as experts fill up' };
-  return {
-    perToken: Math.min(most, MEASURED_EXPERTS_PER_TOKEN),
-    source: 'experts of a token as in the comparison of routers',
-  };
 }

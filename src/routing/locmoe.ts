@@ -7,7 +7,6 @@ import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { controlled } from './gate-control.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
-import { countBytes } from './gather-counts.js';
 import { gatherScores } from './gather-scores.js';
 import {
   blocksOf,
@@ -84,23 +83,8 @@ export const locmoeRouter = defineRouter({
       affinities: probabilities,
     };
   },
-  price(moe, { numTokens: T, dModel: d }) {
-    const { numExperts: E, expertsPerToken: K } = moe;
-    return {
-      forward: { flops: 2 * T * d * E, touched: 40 * T * E + 8 * T * (K - 1), operations: K === 1 ? 63 : 67 },
-      backward: {
-        flops: 4 * T * d * E,
-        touched: 35 * T * E + 8 * T * (K - 1),
-        operations: K === 1 ? 45 : 51,
-      },
-      hostNs: K === 1 ? 0 : 10 * K * E,
-      // The scores of the first `capacityBatches` steps are not counted.
-      gathered: { purpose: 'counts', bytes: countBytes(E, numSharedForLosses(moe)) },
-      choicesPerToken: K,
-      candidatesPerToken: 0,
-      weighted: true,
-    };
-  },
+  // The scores of the first `capacityBatches` steps are not among them.
+  hints: (moe) => ({ numShared: numSharedForLosses(moe) }),
   gateCosines,
   create(context) {
     const { moe, layer, dModel, expertsOfDomain, topology, transport } = context;

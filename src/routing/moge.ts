@@ -1,7 +1,6 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
 import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
 import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
-import { countBytes } from './gather-counts.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import { bestOfGroups } from './top-choices.js';
@@ -61,19 +60,6 @@ export const mogeRouter = defineRouter({
       keep: null,
       weigh: { by: probabilities, share: false },
       affinities: probabilities,
-    };
-  },
-  price: (moe, { numTokens: T, dModel: d }) => {
-    const E = moe.numExperts;
-    const K = choicesPerToken(moe);
-    return {
-      forward: { flops: 2 * T * d * E, touched: 25 * T * E + 4 * T * K, operations: 45 },
-      backward: { flops: 4 * T * d * E, touched: 3 * T * d + 22 * T * E + 3 * T * K, operations: 28 },
-      hostNs: 10 * E,
-      gathered: { purpose: 'counts', bytes: countBytes(E) },
-      choicesPerToken: K,
-      candidatesPerToken: 0,
-      weighted: true,
     };
   },
   gateCosines: (_, input) => denseGateCosines(input),

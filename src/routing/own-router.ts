@@ -10,9 +10,9 @@ import { PRIVATE_FOLDER } from '../os/make-folder.js';
 import { endable } from '../os/on-signals.js';
 import { removeAbandoned, workMark } from '../os/work-folder.js';
 import { sha256 } from '../sha256.js';
-import { COPY, checkedPrice, checkedRouter, guarded } from './checked-router.js';
+import { COPY, checkedRouter, guarded } from './checked-router.js';
 import type { CommonMoe } from './common-fields.js';
-import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
+import { defineRouter, type RouterPolicy } from './policy.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
 // A custom router is a file outside this package. Configurations, checkpoints and the processes of a run refer to it by
@@ -124,37 +124,33 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     rmSync(folder, { recursive: true, force: true });
   }
   const policy = (exported as { readonly default?: Partial<RouterPolicy> } | null)?.default;
-  if (typeof policy?.create !== 'function' || typeof policy.price !== 'function')
+  if (typeof policy?.create !== 'function')
     throw bad(file, 'has no default export that defineRouter returned');
   return defineRouter(policy as RouterPolicy);
 }
 
 /**
  * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and checks what it
- * returns. The policy's price is computed with the rules, so that a wrong price ends a command before training.
+ * returns.
  */
 function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
   const policy = guarded(its, blame);
   const flat = (moe: Moe): Moe => ({ ...moe, ...moe.routerOptions });
-  const isPriced: MoeRule<Moe> = (moe, { dModel }) => {
-    checkedPrice(policy.price(moe, { numTokens: 1024, dModel }), blame);
-    return undefined;
-  };
   return {
     ...policy,
-    rules: [...policy.rules.map((rule) => guarded({ rule }, blame).rule), isPriced].map(
-      (rule) => (moe, model) => {
+    rules: policy.rules
+      .map((rule) => guarded({ rule }, blame).rule)
+      .map((rule) => (moe, model) => {
         // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
         const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
         const problem = rule(seen, model);
         return problem && problem.field in policy.fields
           ? { ...problem, field: `routerOptions.${problem.field}` }
           : problem;
-      },
-    ),
+      }),
     parameters: (moe, dModel) => policy.parameters(flat(moe), dModel),
     rule: (moe, dModel) => policy.rule(flat(moe), dModel),
-    price: (moe, size) => checkedPrice(policy.price(flat(moe), size), blame),
+    hints: (moe) => policy.hints?.(flat(moe)) ?? {},
     gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
     create: (context) => {
       const own = { ...context, moe: flat(context.moe) };

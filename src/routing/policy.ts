@@ -5,41 +5,7 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { Router, RouterContext, RouterInput } from './router.js';
 
-// Shapes: T tokens of a rank, d hidden size, E experts.
-
-/** Compute cost of a part of the model. */
-export interface Work {
-  /** Multiplications and additions of matrix products. */
-  readonly flops: number;
-  /** Elements read and written by everything else. */
-  readonly touched: number;
-  /** Calls of TensorFlow kernels. */
-  readonly operations: number;
-}
-
-/** Cost of a router for the planner: one sparse layer, T tokens of a rank. */
-export interface RouterPrice {
-  /** The gate and the auxiliary losses in TensorFlow. */
-  readonly forward: Work;
-  readonly backward: Work;
-  /** Gate time outside TensorFlow, in ns per token; used if the calibration has not measured this router. */
-  readonly hostNs: number;
-  /** Bytes that a rank sends to each other rank before the dispatch. */
-  readonly gathered: { readonly purpose: 'counts' | 'scores'; readonly bytes: number };
-  /** Maximum number of choices of a token. */
-  readonly choicesPerToken: number;
-  /** Expected kept choices per token and the source of the figure; absent if all choices are kept. */
-  readonly kept?: {
-    readonly perToken: number;
-    readonly source: string;
-  };
-  /**
-   * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0 without expert choice.
-   */
-  readonly candidatesPerToken: number;
-  /** Whether rows are multiplied by routing weights, which have gradients. */
-  readonly weighted: boolean;
-}
+// Shapes: T tokens of a rank, E experts.
 
 /** An invalid field of `moe:`. */
 export interface MoeProblem {
@@ -58,7 +24,7 @@ export type MoeRule<Moe> = (
   model: { readonly dModel: number; readonly numHeads: number },
 ) => MoeProblem | undefined;
 
-/** A routing policy (level 2): its config fields, checks, parameters, cost and the router of a layer. */
+/** A routing policy (level 2): its config fields, checks, parameters, rule and the router of a layer. */
 export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   /** The policy's own fields of `moe:`, each with a default. */
   readonly fields: z.ZodRawShape;
@@ -72,7 +38,13 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
    * if it cannot be expressed, so that the model cannot be exported.
    */
   rule(moe: Moe, dModel: number): Rule | null;
-  price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
+  /** Returns what the planner cannot tell from the rule. */
+  hints?(moe: Moe): {
+    /** Numbers that a rank sends to each other rank for the losses, with its counts or scores. */
+    readonly numShared?: number;
+    /** Expected kept choices per token and the source of the figure; absent if all choices are kept that fit. */
+    readonly kept?: { readonly perToken: number; readonly source: string };
+  };
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
   /** Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. */

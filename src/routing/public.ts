@@ -17,7 +17,7 @@ export { type FirstFit, firstFit } from './first-fit.js';
 export { controlled, type GateControl } from './gate-control.js';
 export { countBytes, gatherCounts } from './gather-counts.js';
 export { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
-export { defineRouter, type RouterPolicy, type RouterPrice, type Work } from './policy.js';
+export { defineRouter, type RouterPolicy } from './policy.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
 /** The built-in routers, for routers that wrap one of them. */
 export * as routers from './routers.js';

@@ -1,6 +1,5 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
 import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
-import { countBytes } from './gather-counts.js';
 import { valuesOfChoices } from './group-choice.js';
 import { defineRouter } from './policy.js';
 import { renormalizeField, topChoices, topKField, topKFits, topWeights } from './top-choices.js';
@@ -30,19 +29,6 @@ export const switchRouter = defineRouter({
       affinities: probabilities,
     };
   },
-  price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
-    forward: { flops: 2 * T * d * E, touched: 30 * T * E + 8 * T * (K - 1), operations: K === 1 ? 50 : 54 },
-    backward: {
-      flops: 4 * T * d * E,
-      touched: 3 * T * d + 25 * T * E + 8 * T * (K - 1),
-      operations: K === 1 ? 28 : 34,
-    },
-    hostNs: K === 1 ? 0 : 10 * K * E,
-    gathered: { purpose: 'counts', bytes: countBytes(E) },
-    choicesPerToken: K,
-    candidatesPerToken: 0,
-    weighted: true,
-  }),
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
     const { moe, expertsOfDomain } = context;

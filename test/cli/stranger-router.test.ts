@@ -20,7 +20,7 @@ const MARKER = path.join(folder, 'code has run');
 /** A router whose code leaves a mark as soon as it is loaded. */
 function codeOf(comment: string): string {
   const write = `import { writeFileSync } from 'node:fs';\nwriteFileSync(${JSON.stringify(MARKER)}, '');\n`;
-  return `${write}const work = { flops: 0, touched: 0, operations: 0 };\nexport default { price: () => ({ forward: work, backward: work, hostNs: 0, gathered: { purpose: 'counts', bytes: 0 }, choicesPerToken: 1, candidatesPerToken: 0, weighted: false }), create() {} };\n// ${comment}\n`;
+  return `${write}export default { create() {} };\n// ${comment}\n`;
 }
 
 let checkpoint: string;

@@ -26,13 +26,12 @@ it.each(['cli', 'coordinator'])('no file of %s loads TensorFlow when it is impor
   expect(execFileSync(process.execPath, args, { encoding: 'utf8' })).toBe('');
 });
 
-it('a configuration is checked, and a router priced, without TensorFlow', () => {
+it('a configuration is checked, and its memory counted, without TensorFlow', () => {
   const program = `
     import { Module } from 'node:module';
     const { loadConfig } = await import('${DIST}/config/resolve.js');
-    const { routerPolicy } = await import('${DIST}/routing/index.js');
-    const { moe } = loadConfig('tiny');
-    routerPolicy(moe.router).price(moe, { numTokens: 64, dModel: 128 });
+    const { leastRankMemory } = await import('${DIST}/model/rank-memory.js');
+    leastRankMemory(loadConfig('tiny'));
     console.log(Object.keys(Module._cache).filter((file) => file.includes('@tensorflow')).length);
   `;
   const args = ['--input-type=module', '--eval', program];

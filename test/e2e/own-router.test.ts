@@ -94,7 +94,7 @@ it('a router of one’s own trains, resumes, evaluates and generates, and is not
   }
 });
 
-it('a router is a package too, which its configuration finds and a plan prices', async () => {
+it('a router is a package too, which its configuration finds and a plan counts', async () => {
   const { folder, router } = folderWithRouter();
   const home = path.join(folder, 'node_modules/router-of-mine');
   mkdirSync(home);
@@ -107,6 +107,7 @@ it('a router is a package too, which its configuration finds and a plan prices',
   await succeeding('config', 'show', '--config', 'tiny', '--set', `moe.router=${router}`);
   const { stdout } = await succeeding('plan', '--config', config);
   expect(stdout).toMatch(/router \S+node_modules\/router-of-mine\/index\.mjs#sha256=[0-9a-f]{64},/);
+  expect(stdout).toMatch(/\nnote: router \S+ has no rule, so it counts as a dense gate /);
 
   const unknown = await runCommand('plan', '--config', 'tiny', '--set', 'moe.router=@no/such-router');
   expect(unknown.stderr).toContain('router @no/such-router is no router of this version, and no file\n');
@@ -193,17 +194,13 @@ it.each([
     /cannot be loaded: \S*\/locmoe-router-[^/]+\/ 700$/,
   ],
   [
-    "export default { create() {}, price() { throw new Error('no figures'); } };",
-    /failed in price \(my-router\.mjs:1\): Error: no figures$/,
-  ],
-  [
-    'export default { create() {}, price: () => ({ hostNs: NaN }) };',
-    /gives a wrong price: price\.forward: /,
+    "export default { create() {}, rule() { throw new Error('no data'); } };",
+    /failed in rule \(my-router\.mjs:1\): Error: no data$/,
   ],
   ["import './other.mjs';", /imports \.\/other\.mjs: a router is one file /],
   ["require('other');", /imports other: a router is one file /],
   [
-    'export default { fields: { numExperts: {} }, price: () => ({}), create: () => ({}) };',
+    'export default { fields: { numExperts: {} }, create: () => ({}) };',
     /has a field numExperts, which is a field of moe already$/,
   ],
   [null, /my-router\.mjs cannot be read \(ENOENT/],

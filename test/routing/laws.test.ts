@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { GateControl } from '../../src/routing/gate-control.js';
 import { createRouter, type MoeConfig, ROUTER_NAMES, routerPolicy } from '../../src/routing/index.js';
-import { defineRouter } from '../../src/routing/policy.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { checkGradients, randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 import { batchesOf } from '../worker/step-batches.js';
@@ -28,20 +27,6 @@ describe.each(ROUTER_NAMES)('router %s', (router) => {
     const { fields, shapedBy } = routerPolicy(router);
     for (const schema of Object.values(fields)) expect(schema).toHaveProperty('_zod.def.type', 'default');
     expect(Object.keys(fields)).toEqual(expect.arrayContaining([...shapedBy]));
-  });
-
-  it('has a plausible price, which grows with the tokens', () => {
-    const { moe } = routerContext({ router, numExperts: 4, expertGroups: 2 });
-    const priceOf = (numTokens: number) => routerPolicy(router).price(moe, { numTokens, dModel: 16 });
-    const [few, many] = [priceOf(8), priceOf(64)];
-    expect(few.choicesPerToken).toBeGreaterThanOrEqual(1);
-    expect(few.choicesPerToken).toBeLessThanOrEqual(2);
-    expect(few.kept?.perToken ?? 0).toBeLessThanOrEqual(few.choicesPerToken);
-    for (const pass of ['forward', 'backward'] as const) {
-      expect(many[pass].flops).toBe(8 * few[pass].flops);
-      expect(many[pass].operations).toBe(few[pass].operations);
-    }
-    expect(many.gathered.bytes).toBeGreaterThanOrEqual(few.gathered.bytes);
   });
 
   it('drops nothing without a capacity factor, in training and outside', () => {
@@ -78,12 +63,6 @@ describe.each(ROUTER_NAMES)('router %s', (router) => {
     expect(shuffled.toSorted()).toEqual(plain.toSorted());
     model.dispose();
   });
-});
-
-it('a router without a price does not compile', () => {
-  const { create } = routerPolicy('hash');
-  // @ts-expect-error
-  expect(defineRouter({ create })).not.toHaveProperty('price');
 });
 
 it.each([

@@ -1,10 +1,11 @@
 import { formatCount, formatNumberOf, formatTable } from 'locmoe/internal/format';
+import { MODEL_PARTS } from 'locmoe/internal/model/work';
+import { routerPolicy } from 'locmoe/internal/routing/index';
 import { type PlanOptions, planInput } from './inputs.js';
 import { formatLink } from './link.js';
 import { MOST_RANKS } from './measure/exchange-costs.js';
 import { type Plan, type PlanInput, predict, TIME_PARTS } from './predict.js';
-import { workingRouter } from './routing-model.js';
-import { MODEL_PARTS } from './work.js';
+import { workingConfig } from './routing-model.js';
 
 const ms = (value: number) => value.toFixed(1);
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
@@ -61,20 +62,27 @@ function microBatchesOf({ train: { microBatches } }: PlanInput['config']): strin
   return microBatches === 1 ? '' : `, ${microBatches} micro-batches`;
 }
 
-/** Whether the calibration covers the router; if not, its own estimate is used. */
+/** Whether the calibration covers the router; if not, an estimate by its rule is used. */
 function isMeasured({ config, profile }: PlanInput): boolean {
-  return workingRouter(config) in profile.compute.routerTokenNs;
+  return workingConfig(config).moe.router in profile.compute.routerTokenNs;
 }
 
 /**
- * Lists the respects in which a plan goes beyond what its calibration has measured; empty if there are none.
+ * Lists the respects in which a plan goes beyond what its calibration has measured or the router's rule says; empty if there are
+ * none.
  */
 function extrapolations({ config, profile, coresPerNode }: PlanInput): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const numRanks = nodes * workersPerNode;
   const workersPerCore = workersPerNode / coresPerNode;
   const mostPerCore = profile.compute.slowdown.at(-1)!.processesPerCore;
+  const { moe, model } = workingConfig(config);
   return [
+    ...(routerPolicy(moe.router).rule(moe, model.dModel) === null
+      ? [
+          `router ${moe.router} has no rule, so it counts as a dense gate that chooses one expert for each token`,
+        ]
+      : []),
     ...(numRanks > MOST_RANKS
       ? [
           `costs of messages are fitted on up to ${MOST_RANKS} ranks; ${formatCount(numRanks)} is an extrapolation`,

@@ -5,6 +5,7 @@ import {
   parameterCounts,
 } from 'locmoe/internal/model/parameter-counts';
 import { type RankMemory, rankMemory, segmentBytesOfNode } from 'locmoe/internal/model/rank-memory';
+import { type ModelWork, modelWork, type RankLoad, timesWork, totalWork } from 'locmoe/internal/model/work';
 import {
   computeS,
   coreShare,
@@ -18,12 +19,12 @@ import type { Link } from './link.js';
 import type { MachineProfile } from './profile.js';
 import {
   busiestLoad,
+  choiceCosts,
   type RoutingAssumption,
-  routerPrice,
   type TierShares,
   tierShares,
   touchedShare,
-  workingRouter,
+  workingConfig,
 } from './routing-model.js';
 import {
   type Exchange,
@@ -33,7 +34,6 @@ import {
   timesTraffic,
   trafficOf,
 } from './traffic.js';
-import { type ModelWork, modelWork, type RankLoad, timesWork, totalWork } from './work.js';
 
 /** Step time by part in ms; the parts add up to the step. */
 export const TIME_PARTS = [
@@ -154,7 +154,7 @@ function predictOne(input: PlanInput, movedShare: number): Plan {
     partsMs,
     allToAllShare: (allToAll['exchange in node'] + allToAll['exchange between nodes']) / stepMs,
     tokensPerS: (worldSize * tokens * 1000) / stepMs,
-    work: modelWork(config, load),
+    work: modelWork(workingConfig(config), load),
     parameters,
     memory: rankMemory(config, parameters, rows, profile.processBytes),
     segmentBytesOfNode: segmentBytesOfNode(config),
@@ -176,26 +176,26 @@ function computeMs(
   const slowdown = slowdownOf(compute, machines);
   const share = coreShare(machines, machines.workersPerNode);
   const elapsedMs = (coreS: number) => (1000 * slowdown * coreS) / share;
-  const pass = totalWork(modelWork(config, load));
+  const working = workingConfig(config);
+  const pass = totalWork(modelWork(working, load));
   const numMoved = moved.shared + moved.expertsOfRank;
   return {
-    forward: elapsedMs(computeS(pass.forward, compute) + gateS(config, compute, load.sequences)),
+    forward: elapsedMs(computeS(pass.forward, compute) + gateS(working, compute, load.sequences)),
     backward: elapsedMs(computeS(pass.backward, compute) + numMoved * compute.gradientNs * 1e-9),
     optimizer: elapsedMs(numMoved * compute.parameterNs * 1e-9),
-    waiting: 1000 * slowdown * waitingS(config, compute, load, busiestLoad(config, routing), share),
+    waiting: 1000 * slowdown * waitingS(working, compute, load, busiestLoad(config, routing), share),
   };
 }
 
 /** Returns the time of routing outside TensorFlow, in all sparse layers. */
 function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
-  const { model, train } = config;
+  const { model, moe, train } = config;
   const numTokens = sequences * model.seqLen;
-  const { hostNs, candidatesPerToken } = routerPrice(config, numTokens);
+  const { hostNs, numCandidates } = choiceCosts(config);
   const ofTokens =
     numTokens *
-    ((compute.routerTokenNs as Readonly<Record<string, number | undefined>>)[workingRouter(config)] ??
-      hostNs);
-  const ofCandidates = train.globalBatch * model.seqLen * candidatesPerToken * compute.candidateNs;
+    ((compute.routerTokenNs as Readonly<Record<string, number | undefined>>)[moe.router] ?? hostNs);
+  const ofCandidates = train.globalBatch * model.seqLen * numCandidates * compute.candidateNs;
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
 }
 

@@ -1,7 +1,10 @@
 import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
+import { PLAIN_RULE } from 'locmoe/internal/model/work';
 import { placementOf } from 'locmoe/internal/routing/expert-placement';
-import { expertsOfDomain, heldExperts, type RouterPrice, routerPolicy } from 'locmoe/internal/routing/index';
+import { countBytes } from 'locmoe/internal/routing/gather-counts';
+import { scoreBytes } from 'locmoe/internal/routing/gather-scores';
+import { expertsOfDomain, heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
 import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
 import { sum } from '../statistics.js';
 
@@ -37,32 +40,42 @@ export const UNIFORM: RoutingAssumption = {
   source: 'assumed: an even load, every choice kept',
 };
 
-/** Returns the router that does the work of most steps: once choices become a table, the router is a `hash`. */
-export function workingRouter({ moe, train }: RunConfig): string {
-  return moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps ? 'hash' : moe.router;
+/** Returns the configuration with the router of most steps: once choices become a table, the router is a `hash`. */
+export function workingConfig(config: RunConfig): RunConfig {
+  const { moe, train } = config;
+  const isTable = moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps;
+  return isTable ? { ...config, moe: { ...moe, router: 'hash' } } : config;
 }
 
-/** Returns the cost of the configured router for `numTokens` tokens of a rank in one layer. */
-export function routerPrice(config: RunConfig, numTokens: number): RouterPrice {
+/** What the choices of a router cost outside TensorFlow. */
+interface ChoiceCosts {
+  /** Maximum number of choices of a token. */
+  readonly numChoices: number;
+  /** Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0 without expert choice. */
+  readonly numCandidates: number;
+  /** Time of the choice, in ns per token, if the calibration has not measured the router. */
+  readonly hostNs: number;
+  /** Bytes that a rank sends to each other rank before the dispatch. */
+  readonly gathered: { readonly purpose: 'counts' | 'scores'; readonly bytes: number };
+}
+
+/** Returns the costs of the configured router's choices by its rule, or by the plain one. */
+export function choiceCosts(config: RunConfig): ChoiceCosts {
   const { moe, model } = config;
-  const size = { numTokens, dModel: model.dModel };
-  const own = routerPolicy(moe.router).price(moe, size);
-  const working = workingRouter(config);
-  if (working === moe.router) return own;
-  const { forward, backward, hostNs, gathered, candidatesPerToken, weighted } = routerPolicy(working).price(
-    moe,
-    size,
-  );
-  const { choicesPerToken, kept } = own;
+  const policy = routerPolicy(moe.router);
+  const { choose, keep } = policy.rule(moe, model.dModel) ?? PLAIN_RULE;
+  const { numShared } = policy.hints?.(moe) ?? {};
+  const numChoices = choose.op === 'table' ? 1 : choose.count;
+  // Experts choose in training also where they keep all candidates outside it.
+  const expertsChoose = keep !== null || choose.op === 'topP';
   return {
-    forward,
-    backward,
-    hostNs,
-    gathered,
-    candidatesPerToken,
-    weighted,
-    choicesPerToken,
-    ...(kept && { kept }),
+    numChoices,
+    numCandidates: expertsChoose ? numChoices : 0,
+    // TensorFlow finds the best expert of a token; a loop finds several.
+    hostNs: 10 * moe.numExperts * (numChoices - 1) + (expertsChoose ? 1000 : 0),
+    gathered: expertsChoose
+      ? { purpose: 'scores', bytes: scoreBytes(tokensPerRank(config) * numChoices, numShared) }
+      : { purpose: 'counts', bytes: countBytes(moe.numExperts, numShared) },
   };
 }
 
@@ -70,11 +83,19 @@ export function tokensPerRank({ train, model, cluster }: RunConfig): number {
   return (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
 }
 
-/** Assumes an even load; routers that drop choices by design state the share that they keep. */
+/** Assumes an even load, and that the experts fill up where they choose; a router's hint goes before. */
 export function assumptionOf(config: RunConfig): RoutingAssumption {
-  const { choicesPerToken, kept } = routerPrice(config, tokensPerRank(config));
-  if (kept === undefined) return { ...UNIFORM, keptPerToken: choicesPerToken };
-  return { ...UNIFORM, keptPerToken: kept.perToken, source: `${kept.source}; an even load` };
+  const { moe } = config;
+  const { numChoices, numCandidates } = choiceCosts(config);
+  const kept = routerPolicy(moe.router).hints?.(moe).kept;
+  const isFilled = numCandidates > 0 && moe.capacityFactor !== null;
+  const most = isFilled ? Math.min(numChoices, moe.capacityFactor) : numChoices;
+  const source = kept?.source ?? (isFilled ? 'moe.capacityFactor, as experts fill up' : null);
+  return {
+    ...UNIFORM,
+    keptPerToken: Math.min(most, kept?.perToken ?? most),
+    ...(source !== null && { source: `${source}; an even load` }),
+  };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { RunConfig } from 'locmoe/internal/config/schema';
 import { rowBytesOf, wireBytesOf } from 'locmoe/internal/config/wire-precision';
 import type { ParameterCounts } from 'locmoe/internal/model/parameter-counts';
 import { heldExperts } from 'locmoe/internal/routing/domain-groups';
-import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
+import { choiceCosts, numReplicas, type TierShares, workingConfig } from './routing-model.js';
 
 // W ranks, N nodes of G ranks. Steps and bytes are those documented in src/collectives/.
 
@@ -85,7 +85,7 @@ function allToAll(config: RunConfig, topology: Topology, tiers: TierShares, rows
 
 /** Describes the exchange of counts or scores before tokens move. */
 function allGather(config: RunConfig, topology: Topology): Transfer {
-  const { purpose, bytes } = routerPrice(config, tokensPerRank(config)).gathered;
+  const { purpose, bytes } = choiceCosts(workingConfig(config)).gathered;
   const messages = everyone(topology);
   return {
     kind: 'all-gather',

@@ -48,6 +48,7 @@ describe('predict', () => {
     expect(four.memory).toEqual(one.memory);
     expect(four.traffic.otherNodeBytes).toBe(4 * one.traffic.otherNodeBytes);
     expect(four.work.experts.forward.flops).toBe(4 * one.work.experts.forward.flops);
+    expect(four.work.experts.kept).toBe(one.work.experts.kept);
     const whole = predict(inputOf(configOf(['moe.router=locmoe', 'train.globalBatch=128'], 2, 2)));
     expect(whole.memory.activations).toBe(4 * four.memory.activations);
   });
@@ -72,15 +73,15 @@ describe('predict', () => {
     expect(movedOf('dense', 'train.globalBatch=1')).toBeCloseTo(1, 9);
   });
 
-  it("takes a router's own figure where the calibration has none, and says so", () => {
+  it('estimates the choice of a router by its rule where the calibration has none, and says so', () => {
     const { 'locmoe-plus': measuredNs, ...routerTokenNs } = PROFILE.compute.routerTokenNs;
     const profile = { ...PROFILE, compute: { ...PROFILE.compute, routerTokenNs } };
     const [known, unknown] = [PROFILE, profile].map((each) =>
       inputOf(configOf(['moe.router=locmoe-plus']), { profile: each }),
     );
     const forwardMs = (input: PlanInput) => predict(input).partsMs.forward;
-    // Two layers of 512 tokens.
-    const differenceMs = 2 * 512 * (7000 - measuredNs!) * 1e-6;
+    // Two layers of 512 tokens; a choice of four among 8 experts, which choose too.
+    const differenceMs = 2 * 512 * (3 * 8 * 10 + 1000 - measuredNs!) * 1e-6;
     expect(forwardMs(unknown) - forwardMs(known)).toBeCloseTo(differenceMs, 9);
     const note = 'which has not measured router locmoe-plus';
     expect(describePlan(unknown, predict(unknown))).toContain(note);

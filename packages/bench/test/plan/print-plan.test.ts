@@ -53,6 +53,10 @@ describe('locmoe plan', () => {
       notes.map((note) => `\nnote: ${note}`).join(''),
     );
     expect(JSON.parse((await plan(PROFILE, ...beyond, '--json')).stdout).extrapolations).toEqual(notes);
+    const random = ['--set', 'moe.router=locmoe-plus', '--set', 'moe.ranking=random'];
+    expect((await plan(PROFILE, ...random)).stdout).toContain(
+      '\nnote: router locmoe-plus has no rule, so it counts as a dense gate that chooses one expert for each token',
+    );
   });
 
   it.each([

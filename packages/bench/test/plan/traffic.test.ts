@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { predict } from '../../src/plan/predict.js';
-import { assumptionOf, tierShares, UNIFORM } from '../../src/plan/routing-model.js';
+import {
+  assumptionOf,
+  choiceCosts,
+  tierShares,
+  UNIFORM,
+  workingConfig,
+} from '../../src/plan/routing-model.js';
 import { configOf, inputOf } from './support.js';
 
 const planOf = (sets: readonly string[], nodes: number, workers: number) =>
@@ -45,6 +51,22 @@ describe('assumptionOf', () => {
     expect(kept(...full, 'moe.capacityFactor=0.6')).toBe(0.6);
     expect(kept(...full, 'moe.capacityFactor=9')).toBe(3);
     expect(assumptionOf(configOf(plus)).source).toContain('every choice kept');
+  });
+});
+
+describe('choiceCosts', () => {
+  // Counts of 8 experts, or score and id of the candidates of 512 tokens; and 3 numbers for the losses of each expert.
+  it.each([
+    ['hash', [], 0, 'counts', 4 * 8],
+    ['switch', ['moe.expertsPerToken=2'], 0, 'counts', 4 * 8],
+    ['locmoe', [], 0, 'counts', 4 * (8 + 24)],
+    ['locmoe', ['moe.tableAfter=2'], 0, 'counts', 4 * 8],
+    ['expert-choice', ['moe.capacityFactor=2'], 8, 'scores', 6 * 512 * 8],
+    ['locmoe-plus', ['moe.maxExpertsPerToken=3'], 3, 'scores', 6 * 512 * 3 + 4 * 24],
+    ['locmoe-plus', ['moe.selection=tcr'], 4, 'scores', 6 * 512 * 4 + 4 * 24],
+  ])('follow from the rule of %s with %j', (router, sets, numCandidates, purpose, bytes) => {
+    const costs = choiceCosts(workingConfig(configOf([`moe.router=${router}`, ...sets])));
+    expect(costs).toMatchObject({ numCandidates, gathered: { purpose, bytes } });
   });
 });
 

@@ -2,13 +2,13 @@ import { treeSum } from 'locmoe/internal/collectives/tree-sum';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
 import { rankMemory } from 'locmoe/internal/model/rank-memory';
+import { modelWork, totalWork, type Work } from 'locmoe/internal/model/work';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 import { candidatesByExpert, expertChoice, risingAffinities } from 'locmoe/internal/routing/expert-choice';
-import { ROUTER_NAMES, type Work } from 'locmoe/internal/routing/index';
+import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { median, timeOf } from '../../statistics.js';
 import type { ComputeProfile } from '../profile.js';
-import { routerPrice } from '../routing-model.js';
-import { modelWork, totalWork } from '../work.js';
+import { choiceCosts } from '../routing-model.js';
 import type { CalibrateOptions } from './fit.js';
 import { describeErrors, errorsOf, fitCosts, measureVisible, type Observation } from './fit.js';
 import type { ProbeCase, ProbeResult, StepResult } from './probe.js';
@@ -114,7 +114,7 @@ function passObservations({ config, result }: Measured, candidateNs: number): Ob
     modelWork(config, { sequences: train.globalBatch, rows: tokens, experts: moe.numExperts }),
   );
   const routed = ROUTER_NAMES.map((router) => (router === moe.router ? tokens * model.numSparseLayers : 0));
-  const candidates = tokens * routerPrice(config, tokens).candidatesPerToken;
+  const candidates = tokens * choiceCosts(config).numCandidates;
   const choiceS = model.numSparseLayers * candidates * candidateNs * 1e-9;
   return [
     relative([...countsOf(work.forward), 0, ...routed], result.forwardMs / 1000 - choiceS),
