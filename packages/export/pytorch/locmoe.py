@@ -63,7 +63,7 @@ class Part(nn.Module):
             self.register_parameter(own_name(tensor), nn.Parameter(torch.zeros(tensor["shape"])))
 
     def __getitem__(self, tensor):
-        return getattr(self, own_name(tensor))
+        return getattr(self, tensor["name"].rpartition(".")[2])
 
 
 def own_name(tensor):
@@ -179,7 +179,9 @@ class Layer(Part):
         for name, expert in self.experts.items():
             weight = weights[:, int(name)]
             chosen = weight.nonzero().squeeze(1)
-            mixed = mixed.index_add(0, chosen, weight[chosen, None] * expert(x[chosen]))
+            # In training experts without tokens have gradients too, which are zero.
+            if len(chosen) > 0 or torch.is_grad_enabled():
+                mixed = mixed.index_add(0, chosen, weight[chosen, None] * expert(x[chosen]))
         return mixed
 
 
@@ -234,9 +236,10 @@ class FeedForward(Part):
         self.network, self.open = network, gate
 
     def forward(self, x):
-        hidden, *linear = (x @ self[weight] for weight in self.network["into"])
-        hidden = F.silu(hidden) * linear[0] if self.network["activation"] == "swiglu" else F.gelu(hidden, approximate="tanh")
-        y = hidden @ self[self.network["out"]]
+        into = self.network["into"]
+        y = x @ self[into[0]]
+        y = F.silu(y) * (x @ self[into[1]]) if self.network["activation"] == "swiglu" else F.gelu(y, approximate="tanh")
+        y = y @ self[self.network["out"]]
         return y if self.open is None else (x @ self[self.open]).sigmoid() * y
 
 
@@ -316,7 +319,7 @@ class Router(Part):
         if op == "number":
             return x.new_full(tokens.experts.shape, step["value"])
         if op == "parameter":
-            return self[step["parameter"]].float().expand(self.num_experts)[tokens.experts]
+            return self[step["parameter"]].float().flatten().expand(self.num_experts)[tokens.experts]
         if op == "ofId":
             of_all = self[step["table"]].view(-1, self.num_experts)[tokens.ids].float()
         elif op in ("linear", "cosine"):
