@@ -12,7 +12,7 @@ from .locmoe import Locmoe
 class LocmoeForCausalLM(PreTrainedModel, GenerationMixin):
     config_class = LocmoeConfig
     base_model_prefix = "model"
-    _no_split_modules = ["DenseLayer", "SparseLayer", "QueryLayer"]
+    _no_split_modules = ["Layer"]
     _supports_sdpa = True
 
     def __init__(self, config):

@@ -1,22 +1,29 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Parameter } from 'locmoe/internal/architecture/architecture';
+import { reference } from 'locmoe/internal/architecture/reference';
+import type { Rule, Scores } from 'locmoe/internal/architecture/rule';
 import { type Checkpoint, openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { readSafetensorsHeader } from 'locmoe/internal/checkpoint/safetensors';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import { openInference } from 'locmoe/internal/inference/inference';
+import { describe as architectureOf } from 'locmoe/internal/model/describe';
+import { ownRouterName, trustRouter } from 'locmoe/internal/routing/index';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
-import { huggingface } from '../src/huggingface/huggingface.js';
+import { huggingface, writeModel } from '../src/huggingface/huggingface.js';
 import { locmoeModel } from '../src/huggingface/locmoe.js';
 import { writeTokenizer } from '../src/huggingface/tokenizer-files.js';
 import { writeWeights } from '../src/huggingface/weights.js';
 import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
 import { runPython } from './python.js';
-import { ownLogits, sequences, TRIED, trainedCheckpoint } from './trained.js';
+import { ownLogits, sequences, TRIED, TRIED_MIXTRAL, trainedCheckpoint } from './trained.js';
 
 const DENSE = 'a dense model';
+const TOP_2 = 'switch, top 2 of three';
 const HASH = 'hash without experts for a part of the ids';
 const IN_SHARDS = 'with its weights in several files';
 const SHARD_BYTES = 40_000;
@@ -28,7 +35,7 @@ const checkpoints = new Map<string, Checkpoint>();
 /** Exported folders by variant, each with token ids and the logits of our model for them. */
 const folders = new Map<string, string>();
 beforeAll(async () => {
-  for (const [i, variant] of TRIED.entries()) {
+  for (const [i, variant] of [...TRIED, ...TRIED_MIXTRAL].entries()) {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(root, 'model-')), variant);
     checkpoints.set(variant, checkpoint);
     await exportAs(variant, checkpoint, path.join(root, `export-${i}`));
@@ -42,14 +49,26 @@ beforeAll(async () => {
 });
 
 async function exportAs(name: string, checkpoint: Checkpoint, folder: string): Promise<void> {
-  await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));
+  await writeFolder(folder, (output) =>
+    TRIED_MIXTRAL.includes(name)
+      ? writeModel(checkpoint, locmoeModel(checkpoint), output, 'float32')
+      : huggingface.write(checkpoint, output, 'float32'),
+  );
   const inference = openInference(checkpoint);
   // A sub-model has the last domain alone.
   const idsBS = sequences(inference).slice(-inference.config.data.domains.length);
-  const logits = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));
-  writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
-  writeFileSync(path.join(folder, 'logits'), Buffer.concat(logits.map((row) => Buffer.from(row.buffer))));
+  writeExpected(folder, idsBS, (ids, domain) => ownLogits(inference, ids, domain));
   folders.set(name, folder);
+}
+
+function writeExpected(
+  folder: string,
+  idsBS: readonly Int32Array[],
+  logitsOf: (ids: Int32Array, domain: number) => Float32Array[],
+): void {
+  writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
+  const rows = idsBS.flatMap((ids, domain) => logitsOf(ids, domain));
+  writeFileSync(path.join(folder, 'logits'), Buffer.concat(rows.map((row) => Buffer.from(row.buffer))));
 }
 
 async function inShards(variant: string): Promise<string> {
@@ -91,11 +110,81 @@ it('a folder with code of its own names it to transformers', () => {
   });
 });
 
+function withMoe({ manifest, ...rest }: Checkpoint, fields: Partial<RunConfig['moe']>): Checkpoint {
+  const { config } = manifest;
+  return { ...rest, manifest: { ...manifest, config: { ...config, moe: { ...config.moe, ...fields } } } };
+}
+
+describe('a router of your own', () => {
+  const gate: Scores = {
+    op: 'divide',
+    left: { op: 'cosine', weight: 'weight' },
+    right: { op: 'exp', of: { op: 'parameter', parameter: 'heat' } },
+  };
+  const above = (value: number): Scores => ({
+    op: 'relu',
+    of: { op: 'subtract', left: gate, right: { op: 'number', value } },
+  });
+  const rule: Rule = {
+    choose: { op: 'top', by: gate, count: 2, limit: null },
+    keep: { scores: gate, threshold: 'least' },
+    weigh: {
+      by: { op: 'add', left: { op: 'tanh', of: above(0.1) }, right: { op: 'number', value: 1 } },
+      share: true,
+    },
+    affinities: gate,
+  };
+
+  /** A model with a router by file, which has this method beside the others. */
+  function ownRouter(name: string, method: string): Checkpoint {
+    const file = path.join(root, name);
+    writeFileSync(
+      file,
+      `export default {
+        parameters: (moe, dModel) => [{ name: 'weight', shape: [dModel, moe.numExperts] }, { name: 'heat', shape: [1] }],
+        ${method}
+        price: () => { throw new Error('no price'); },
+        create: () => { throw new Error('no router'); },
+      };`,
+    );
+    const router = ownRouterName(file, root)!;
+    trustRouter(router);
+    const checkpoint = withMoe(checkpoints.get(TOP_2)!, { router });
+    return {
+      ...checkpoint,
+      read(tensor, shape) {
+        if (tensor.endsWith('.router.heat')) return Float32Array.of(-0.3);
+        if (tensor.endsWith('.router.least')) return new Float32Array(shape![0]!).fill(0.15);
+        return checkpoint.read(tensor, shape);
+      },
+    };
+  }
+
+  it('is given by its rule', async ({ skip }) => {
+    const checkpoint = ownRouter('router.mjs', `rule: () => (${JSON.stringify(rule)}),`);
+    const folder = path.join(root, 'own-router');
+    await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));
+    const read = ({ name, shape }: Parameter) => checkpoint.read(name, shape);
+    const architecture = architectureOf(checkpoint.manifest.config);
+    const refused: number[] = [];
+    writeExpected(folder, sequences(openInference(checkpoints.get(TOP_2)!)), (ids, domain) => {
+      const { logits, weights } = reference(architecture, read, [...ids], domain);
+      refused.push(...weights.flat().map((row) => 2 - row.filter((weight) => weight > 0).length));
+      return logits.map((row) => Float32Array.from(row));
+    });
+    expect(new Set(refused)).toEqual(new Set([0, 1, 2]));
+    expect(compare('locmoe_logits.py', skip, folder)).toBe('good\n');
+  });
+
+  it('without a rule is refused by its name', () => {
+    const checkpoint = ownRouter('without.mjs', '');
+    expect(() => locmoeModel(checkpoint)).toThrow(/^moe\.router \S+without\.mjs\S+ cannot be exported/);
+  });
+});
+
 it('a model whose experts keep tokens at random is refused', () => {
-  const { manifest, ...rest } = checkpoints.get('locmoe-plus')!;
-  const moe = { ...manifest.config.moe, ranking: 'random' as const };
-  const checkpoint = { ...rest, manifest: { ...manifest, config: { ...manifest.config, moe } } };
-  expect(() => locmoeModel(checkpoint as Checkpoint)).toThrow('moe.ranking random cannot be exported');
+  const checkpoint = withMoe(checkpoints.get('locmoe-plus')!, { ranking: 'random' });
+  expect(() => locmoeModel(checkpoint)).toThrow('moe.router locmoe-plus cannot be exported');
 });
 
 it('transformers is given the same model, with domains by name', ({ skip }) => {

@@ -2,7 +2,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
-import type { ExportTarget } from '../target.js';
+import type { OutputFolder } from '../output-folder.js';
+import type { ExportTarget, WeightType } from '../target.js';
 import { gpt2Model, isGpt2 } from './gpt2.js';
 import { locmoeModel } from './locmoe.js';
 import { modelCard } from './model-card.js';
@@ -23,26 +24,33 @@ export const huggingface: ExportTarget = {
     'a folder for PyTorch and transformers; a dense model without query layer becomes a plain GPT-2, one of family mixtral a ' +
     'Llama, Mixtral or Qwen2Moe',
   types: ['float32', 'bfloat16'],
-  async write(checkpoint, output, dtype) {
-    const { manifest, tokenizerFile } = checkpoint;
-    const { config, tensors } = modelOf(checkpoint);
-    const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile, manifest.config.data.endOfText);
-    const tokenIds = specialTokenIds(endOfText);
-    await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: dtype }));
-    await output.write('generation_config.json', json(tokenIds));
-    await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config);
-    await output.write(
-      'README.md',
-      modelCard(manifest, factsOfRun(checkpoint), config.model_type, endOfTextName),
-    );
-    if (config.model_type === 'locmoe')
-      for (const file of PYTHON_FILES) await output.copy(path.join(PYTORCH, file), file);
-    await writeWeights(
-      output,
-      tensors.map((tensor) => asType(tensor, dtype)),
-    );
-  },
+  write: (checkpoint, output, dtype) => writeModel(checkpoint, modelOf(checkpoint), output, dtype),
 };
+
+/** Writes a checkpoint in one of the forms that it has for transformers. */
+export async function writeModel(
+  checkpoint: Checkpoint,
+  { config, tensors }: HuggingFaceModel,
+  output: OutputFolder,
+  dtype: WeightType,
+): Promise<void> {
+  const { manifest, tokenizerFile } = checkpoint;
+  const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile, manifest.config.data.endOfText);
+  const tokenIds = specialTokenIds(endOfText);
+  await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: dtype }));
+  await output.write('generation_config.json', json(tokenIds));
+  await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config);
+  await output.write(
+    'README.md',
+    modelCard(manifest, factsOfRun(checkpoint), config.model_type, endOfTextName),
+  );
+  if (config.model_type === 'locmoe')
+    for (const file of PYTHON_FILES) await output.copy(path.join(PYTORCH, file), file);
+  await writeWeights(
+    output,
+    tensors.map((tensor) => asType(tensor, dtype)),
+  );
+}
 
 function modelOf(checkpoint: Checkpoint): HuggingFaceModel {
   const { config } = checkpoint.manifest;

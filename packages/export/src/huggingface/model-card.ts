@@ -207,7 +207,7 @@ tokens = model.generate(**inputs, ${domain}max_new_tokens=40)
 
 function withoutTransformers({ data }: RunConfig): string {
   return `
-With PyTorch and safetensors alone (\`locmoe.py\` shows how the routers decide):
+With PyTorch and safetensors alone (\`locmoe.py\` interprets \`architecture\` of config.json):
 
 \`\`\`python
 import sys, torch

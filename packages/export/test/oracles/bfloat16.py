@@ -12,7 +12,7 @@ expected, model = load(float32), load(bfloat16)
 for name, tensor in model.state_dict().items():
     whole = expected.state_dict()[name]
     assert tensor.equal(whole if ".router." in name else whole.to(torch.bfloat16)), name
-assert model.embed["tokens"].dtype == torch.bfloat16
+assert model.embed.tokens.dtype == torch.bfloat16
 
 ids, domain_ids = torch.arange(8)[None], torch.tensor([0])
 with torch.no_grad():

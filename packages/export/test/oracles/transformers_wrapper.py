@@ -38,7 +38,7 @@ from locmoe import load  # noqa: E402
 
 modeling = importlib.import_module(f"{folder.name}.modeling_locmoe")
 config = modeling.LocmoeConfig(**json.loads((folder / "config.json").read_text()))
-assert config.num_hidden_layers == config.num_dense_layers + config.num_sparse_layers + config.query_layer
+assert config.num_hidden_layers == len(config.architecture["blocks"]) // 2
 plain = load(folder)
 model = modeling.LocmoeForCausalLM(config)
 model.load_state_dict({f"model.{name}": tensor for name, tensor in plain.state_dict().items()})
