@@ -23,5 +23,6 @@ export type { TrainingEvent, TrainingResult, TrainOptions } from './training.js'
 
 // Names for extensions: the types of a custom router (`moe.router: ./my-router.mjs`).
 
-export { defineRouter, type RouterPolicy, type RouterPrice } from '../routing/policy.js';
+export { defineRouter, type RouterPolicy } from '../routing/policy.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from '../routing/router.js';
+export type { RouterPrice } from '../routing/rule-price.js';

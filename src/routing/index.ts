@@ -1,5 +1,6 @@
 import { type MoeConfig, routerPolicy } from './moe-config.js';
 import type { Router, RouterContext } from './router.js';
+import { createByPolicy } from './rule-router.js';
 
 export { expertsOfDomain, heldExperts } from './domain-groups.js';
 export {
@@ -11,13 +12,13 @@ export {
   routerPolicy,
 } from './moe-config.js';
 export { ownRouterName, trustRouter } from './own-router.js';
-export type { RouterPrice, Work } from './policy.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
+export type { RouterPrice, Work } from './rule-price.js';
 
 /** Returns the router of one layer, by `moe.router`. */
 export function createRouter(context: RouterContext<MoeConfig>): Router {
   const { moe, dModel } = context;
   const policy = routerPolicy(moe.router);
   const stateless = { state: new Map(), endStep: () => undefined, skipStep: () => undefined };
-  return { parameterSpecs: policy.parameters(moe, dModel), ...stateless, ...policy.create(context) };
+  return { parameterSpecs: policy.parameters(moe, dModel), ...stateless, ...createByPolicy(policy, context) };
 }

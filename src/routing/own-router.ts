@@ -13,6 +13,7 @@ import { sha256 } from '../sha256.js';
 import { COPY, checkedPrice, checkedRouter, guarded } from './checked-router.js';
 import type { CommonMoe } from './common-fields.js';
 import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
+import { createByPolicy, problemOfRule } from './rule-router.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
 // A custom router is a file outside this package. Configurations, checkpoints and the processes of a run refer to it by
@@ -124,25 +125,31 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     rmSync(folder, { recursive: true, force: true });
   }
   const policy = (exported as { readonly default?: Partial<RouterPolicy> } | null)?.default;
-  if (typeof policy?.create !== 'function' || typeof policy.price !== 'function')
+  if (typeof policy?.create !== 'function' && typeof policy?.rule !== 'function')
     throw bad(file, 'has no default export that defineRouter returned');
   return defineRouter(policy as RouterPolicy);
 }
 
 /**
  * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and checks what it
- * returns. The policy's price is computed with the rules, so that a wrong price ends a command before training.
+ * returns. The policy's price and rule are checked with the rules of its fields, so that a wrong one ends a command before training.
  */
 function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
   const policy = guarded(its, blame);
   const flat = (moe: Moe): Moe => ({ ...moe, ...moe.routerOptions });
-  const isPriced: MoeRule<Moe> = (moe, { dModel }) => {
+  const problemIn = guarded({ rule: problemOfRule }, blame).rule;
+  const isWhole: MoeRule<Moe> = (moe, { dModel }) => {
     checkedPrice(policy.price(moe, { numTokens: 1024, dModel }), blame);
+    const rule = policy.rule(moe, dModel);
+    const isDerived = policy.create === null;
+    if (rule === null && isDerived) throw blame('has neither a rule here nor a function create');
+    const problem = rule && problemIn(rule, policy.parameters(moe, dModel), moe, dModel, isDerived);
+    if (problem !== null) throw blame(`has a wrong rule: it ${problem}`);
     return undefined;
   };
   return {
     ...policy,
-    rules: [...policy.rules.map((rule) => guarded({ rule }, blame).rule), isPriced].map(
+    rules: [...policy.rules.map((rule) => guarded({ rule }, blame).rule), isWhole].map(
       (rule) => (moe, model) => {
         // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
         const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
@@ -158,7 +165,7 @@ function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError):
     gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
     create: (context) => {
       const own = { ...context, moe: flat(context.moe) };
-      return checkedRouter(policy.create(own), own, blame);
+      return checkedRouter(createByPolicy(policy, own), own, blame);
     },
   };
 }

@@ -1,44 +1,27 @@
 import type { z } from 'zod';
-import type { Rule } from '../architecture/rule.js';
+import { type ShortRule, wholeRule } from '../architecture/build-rule.js';
+import type { Rule, Scores } from '../architecture/rule.js';
 import type { tf } from '../ops/tensorflow.js';
+import { initStd } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
-import type { Router, RouterContext, RouterInput } from './router.js';
+import type { CreatedRouter, RouterContext, RouterInput } from './router.js';
+import { priceOfRule, type RouterPrice } from './rule-price.js';
 
 // Shapes: T tokens of a rank, d hidden size, E experts.
 
-/** Compute cost of a part of the model. */
-export interface Work {
-  /** Multiplications and additions of matrix products. */
-  readonly flops: number;
-  /** Elements read and written by everything else. */
-  readonly touched: number;
-  /** Calls of TensorFlow kernels. */
-  readonly operations: number;
-}
+/**
+ * A parameter of a router. By default a matrix has normally distributed values of `initStd` and decays; a vector has zeros and does
+ * not decay.
+ */
+export type RouterParameter = Pick<ParameterSpec, 'name' | 'shape'> & Partial<ParameterSpec>;
 
-/** Cost of a router for the planner: one sparse layer, T tokens of a rank. */
-export interface RouterPrice {
-  /** The gate and the auxiliary losses in TensorFlow. */
-  readonly forward: Work;
-  readonly backward: Work;
-  /** Gate time outside TensorFlow, in ns per token; used if the calibration has not measured this router. */
-  readonly hostNs: number;
-  /** Bytes that a rank sends to each other rank before the dispatch. */
-  readonly gathered: { readonly purpose: 'counts' | 'scores'; readonly bytes: number };
-  /** Maximum number of choices of a token. */
-  readonly choicesPerToken: number;
-  /** Expected kept choices per token and the source of the figure; absent if all choices are kept. */
-  readonly kept?: {
-    readonly perToken: number;
-    readonly source: string;
-  };
-  /**
-   * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0 without expert choice.
-   */
-  readonly candidatesPerToken: number;
-  /** Whether rows are multiplied by routing weights, which have gradients. */
-  readonly weighted: boolean;
+/** What the auxiliary loss of a derived router is computed from, in training. */
+export interface LossInput {
+  /** Computes scores of this rank's tokens, [T, E], differentiable. */
+  valuesOf(scores: Scores): tf.Tensor2D;
+  /** Computes the load-balance loss of a distribution over experts, weighted by `moe.auxiliaryLossWeight` (`balanceLoss`). */
+  balance(distribution: Scores): tf.Scalar;
 }
 
 /** An invalid field of `moe:`. */
@@ -72,13 +55,17 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
    * if it cannot be expressed, so that the model cannot be exported.
    */
   rule(moe: Moe, dModel: number): Rule | null;
+  /** Costs for the planner; by default those of the rule. */
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
-  /** Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. */
-  create(
-    context: RouterContext<Moe>,
-  ): Pick<Router, 'route' | 'foresee' | 'table'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;
+  /** Auxiliary loss of a router that is derived from its rule, a scalar; null: the load-balance loss of the choice's scores. */
+  readonly loss: ((moe: Moe, input: LossInput) => tf.Scalar) | null;
+  /**
+   * Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. Null: the router is derived from its
+   * rule (rule-router.ts).
+   */
+  readonly create: ((context: RouterContext<Moe>) => CreatedRouter) | null;
 }
 
 /** The section `moe:` as seen by a policy with these fields. */
@@ -86,24 +73,48 @@ export type MoeWith<Fields extends z.ZodRawShape> = CommonMoe & {
   readonly [Field in keyof Fields]: z.output<Fields[Field]>;
 };
 
-type Optional = 'rules' | 'shapedBy' | 'parameters' | 'rule' | 'gateCosines';
 type Definition<Fields, Moe extends CommonMoe> = { readonly fields?: Fields } & Partial<
-  Pick<RouterPolicy<Moe>, Optional>
-> &
-  Omit<RouterPolicy<Moe>, 'fields' | Optional>;
+  Omit<RouterPolicy<Moe>, 'fields' | 'parameters' | 'rule'>
+> & {
+    /** Parameters of one layer; names are relative to the router. */
+    parameters?(moe: Moe, dModel: number): readonly RouterParameter[];
+    /** As `RouterPolicy.rule`, in short. */
+    rule?(moe: Moe, dModel: number): ShortRule | null;
+  };
 type Defined<Fields, Moe extends CommonMoe> = Omit<RouterPolicy<Moe>, 'fields'> & { readonly fields: Fields };
 
-/** Defines a policy. `moe` is typed by the common fields and the policy's own `fields`. */
+/**
+ * Defines a policy by `create`, or by `rule` alone. `moe` is typed by the common fields and the policy's own `fields`.
+ */
 export function defineRouter<Fields extends z.ZodRawShape = Record<never, never>>(
   definition: Definition<Fields, MoeWith<NoInfer<Fields>>>,
 ): Defined<Fields, MoeWith<Fields>> {
+  type Moe = MoeWith<Fields>;
+  const rule = (moe: Moe, dModel: number) => {
+    const short = definition.rule?.(moe, dModel) ?? null;
+    return short && wholeRule(short);
+  };
   return {
     rules: [],
     shapedBy: [],
-    parameters: () => [],
-    rule: () => null,
     gateCosines: null,
+    loss: null,
+    create: null,
+    price: (moe, size) => priceOfRule(rule(moe, size.dModel), moe, size),
     ...definition,
+    rule,
+    parameters: (moe, dModel) =>
+      (definition.parameters?.(moe, dModel) ?? []).map((spec) => withDefaults(spec, dModel)),
     fields: definition.fields ?? ({} as Fields),
+  };
+}
+
+function withDefaults(spec: RouterParameter, dModel: number): ParameterSpec {
+  const isMatrix = spec.shape.length > 1;
+  return {
+    init: isMatrix ? { kind: 'normal', std: initStd(dModel) } : { kind: 'constant', value: 0 },
+    placement: 'shared',
+    decay: isMatrix,
+    ...spec,
   };
 }

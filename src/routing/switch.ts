@@ -1,3 +1,4 @@
+import { top } from '../architecture/build-rule.js';
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
 import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
@@ -24,10 +25,8 @@ export const switchRouter = defineRouter({
     const probabilities = denseProbabilities(moe);
     const count = moe.expertsPerToken;
     return {
-      choose: { op: 'top', by: probabilities, count, limit: null },
-      keep: null,
+      choose: top(probabilities, count),
       weigh: { by: probabilities, share: count > 1 && moe.renormalize },
-      affinities: probabilities,
     };
   },
   price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({

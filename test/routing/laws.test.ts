@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { GateControl } from '../../src/routing/gate-control.js';
 import { createRouter, type MoeConfig, ROUTER_NAMES, routerPolicy } from '../../src/routing/index.js';
-import { defineRouter } from '../../src/routing/policy.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { checkGradients, randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 import { batchesOf } from '../worker/step-batches.js';
@@ -78,12 +77,6 @@ describe.each(ROUTER_NAMES)('router %s', (router) => {
     expect(shuffled.toSorted()).toEqual(plain.toSorted());
     model.dispose();
   });
-});
-
-it('a router without a price does not compile', () => {
-  const { create } = routerPolicy('hash');
-  // @ts-expect-error
-  expect(defineRouter({ create })).not.toHaveProperty('price');
 });
 
 it.each([
