@@ -138,27 +138,31 @@ function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError):
   const policy = guarded(its, blame);
   const flat = (moe: Moe): Moe => ({ ...moe, ...moe.routerOptions });
   const problemIn = guarded({ rule: problemOfRule }, blame).rule;
-  const isWhole: MoeRule<Moe> = (moe, { dModel }) => {
-    checkedPrice(policy.price(moe, { numTokens: 1024, dModel }), blame);
+  const hasFields = Object.keys(policy.fields).length > 0;
+  const rules = policy.rules.map((rule) => guarded({ rule }, blame).rule);
+  const isWhole: MoeRule<Moe> = (moe, model) => {
+    // Wrong options, which are empty here, and broken rules of the fields are reported by themselves.
+    const areWrong = hasFields && Object.keys(moe.routerOptions).length === 0;
+    if (areWrong || rules.some((rule) => rule(moe, model) !== undefined)) return undefined;
+    const { dModel } = model;
     const rule = policy.rule(moe, dModel);
     const isDerived = policy.create === null;
     if (rule === null && isDerived) throw blame('has neither a rule here nor a function create');
     const problem = rule && problemIn(rule, policy.parameters(moe, dModel), moe, dModel, isDerived);
     if (problem !== null) throw blame(`has a wrong rule: it ${problem}`);
+    checkedPrice(policy.price(moe, { numTokens: 1024, dModel }), blame);
     return undefined;
   };
   return {
     ...policy,
-    rules: [...policy.rules.map((rule) => guarded({ rule }, blame).rule), isWhole].map(
-      (rule) => (moe, model) => {
-        // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
-        const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
-        const problem = rule(seen, model);
-        return problem && problem.field in policy.fields
-          ? { ...problem, field: `routerOptions.${problem.field}` }
-          : problem;
-      },
-    ),
+    rules: [...rules, isWhole].map((rule) => (moe, model) => {
+      // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
+      const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
+      const problem = rule(seen, model);
+      return problem && problem.field in policy.fields
+        ? { ...problem, field: `routerOptions.${problem.field}` }
+        : problem;
+    }),
     parameters: (moe, dModel) => policy.parameters(flat(moe), dModel),
     rule: (moe, dModel) => policy.rule(flat(moe), dModel),
     price: (moe, size) => checkedPrice(policy.price(flat(moe), size), blame),
