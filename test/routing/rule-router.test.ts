@@ -50,7 +50,10 @@ it.each([
   { router: 'locmoe-plus', selection: 'tcr', affinityThreshold: 0.6 },
   { router: 'locmoe-plus', selection: 'tcr', learnedGroups: true, expertGroups: 1 },
 ] as const)('the router derived from the rule of %j decides as the router itself', (moe) => {
-  const context = routerContext({ numExperts: E, expertGroups: 2, ...moe }, { dModel: d });
+  const context = routerContext(
+    { numExperts: E, expertGroups: 2, capacityFactor: 0.8, ...moe },
+    { dModel: d },
+  );
   const policy = routerPolicy(moe.router);
   const router = createRouter(context);
   const derived = createByPolicy({ ...policy, create: null }, context);
@@ -152,6 +155,30 @@ it('computes every part of a rule', () => {
   expect(values(tanh(numbers))).toBeCloseTo(Math.tanh(2), 6);
   expect(values(exp(numbers))).toBeCloseTo(Math.exp(2), 5);
   expect(values(softmax(numbers))).toBeCloseTo(1 / E, 6);
+});
+
+it('computes cosines', () => {
+  const { scores } = createByPolicy(
+    { ...cosineRouter, rule: () => wholeRule({ choose: top(cosine('gate'), 1) }) },
+    context,
+  ).route({ ...input, wantsScores: true });
+  const gate = parameters.get('gate')!.dataSync();
+  for (let t = 0; t < T; t++)
+    for (let e = 0; e < E; e++) {
+      const [x, w] = [tokens.x.subarray(t * d, (t + 1) * d), gate.filter((_, at) => at % E === e)];
+      const dot = x.reduce((total, value, i) => total + value * w[i]!, 0);
+      expect(scores!.gateTE[t * E + e]).toBeCloseTo(dot / Math.hypot(...x) / Math.hypot(...w), 5);
+    }
+});
+
+it('weighs fewer choices than a token may have by their shares', () => {
+  const uniform = softmax(multiply(parameter('temperature'), 1));
+  const rule = () => wholeRule({ choose: topP(uniform, 5, 0.3) });
+  const { numChoices, weightsTK, chosenTK } = createByPolicy({ ...cosineRouter, rule }, context).route(input);
+  // Three of eight equal probabilities reach 0.3.
+  expect([numChoices, ...chosenTK.subarray(0, 5)]).toEqual([5, 0, 1, 2, -1, -1]);
+  const expected = [1 / 3, 1 / 3, 1 / 3, 0, 0];
+  for (const [k, weight] of expected.entries()) expect(weightsTK!.dataSync()[k]).toBeCloseTo(weight, 6);
 });
 
 it('records its scores, for which controls of its gate stand in', () => {
