@@ -5,7 +5,7 @@ import { loadModel, train } from 'locmoe';
 const router = fileURLToPath(new URL('my-router.mjs', import.meta.url));
 const set = {
   'moe.router': router,
-  'moe.routerOptions.span': 16,
+  'moe.routerOptions.choices': 1,
   'moe.capacityFactor': 1.25,
   'train.steps': Number(process.argv[2] ?? 50),
 };
@@ -15,4 +15,6 @@ for await (const event of training)
 
 const { directory } = await training.result;
 const { config } = await loadModel(directory);
-console.log(`the checkpoint knows its router: ${config.moe.router}, span ${config.moe.routerOptions.span}`);
+console.log(
+  `the checkpoint knows its router: ${config.moe.router}, choices ${config.moe.routerOptions.choices}`,
+);

@@ -64,6 +64,13 @@ export interface Rule<P = string> {
   readonly affinities: Scores<P>;
 }
 
+/** Returns the parts of scores, themselves first. */
+export function* partsOf<P>(scores: Scores<P>): Generator<Scores<P>> {
+  yield scores;
+  if ('of' in scores) yield* partsOf(scores.of);
+  if ('left' in scores) for (const part of [scores.left, scores.right]) yield* partsOf(part);
+}
+
 /** Returns the scores with each parameter replaced; parts that were one object stay one object. */
 function mapScores<P, Q>(
   scores: Scores<P>,

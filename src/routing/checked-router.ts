@@ -1,7 +1,10 @@
+import { crc32 } from '@node-rs/crc32';
+import { allGather } from '../collectives/all-gather.js';
+import type { Transport } from '../collectives/transport.js';
 import { type ErrorCode, TrainerError } from '../errors.js';
+import type { tf } from '../ops/tensorflow.js';
 import { type ExpertRange, heldExperts } from './domain-groups.js';
-import type { RouterPolicy } from './policy.js';
-import type { RouterContext, RouterInput, RoutingDecision } from './router.js';
+import type { CreatedRouter, RouterContext, RouterInput, RoutingDecision } from './router.js';
 
 // Every result of a router from a file is checked before it is used, as a wrong one would silently corrupt the
 // training. Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
@@ -53,10 +56,10 @@ function membersOf(its: object): string[] {
  * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that ignores a requested control of its gate
  */
 export function checkedRouter(
-  its: ReturnType<RouterPolicy['create']>,
-  { moe, layer, topology }: Pick<RouterContext, 'moe' | 'layer' | 'topology'>,
+  its: CreatedRouter,
+  { moe, layer, topology, transport }: Pick<RouterContext, 'moe' | 'layer' | 'topology' | 'transport'>,
   blame: Blame,
-): ReturnType<RouterPolicy['create']> {
+): CreatedRouter {
   const router = guarded(its ?? {}, blame);
   if (typeof router.route !== 'function') throw blame('creates no object with a function route');
   const decide = router.route;
@@ -73,7 +76,9 @@ export function checkedRouter(
     const decision = decide(seen);
     const problem =
       shapeProblem(decision, input.domainsT.length, moe.numExperts, topology.worldSize) ??
-      choiceProblem(decision, topology.rank, heldExperts(moe));
+      choiceProblem(decision, topology.rank, heldExperts(moe)) ??
+      weightProblem(decision, input) ??
+      rankProblem(decision, transport, layer);
     if (problem !== null) throw fail('BAD_CONFIG', `decided wrongly: ${problem}`);
     if (!isAsked) throw fail('BAD_INPUT', NOTHING_TO_CONTROL);
     return decision;
@@ -89,7 +94,7 @@ function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize
   const K = decision?.numChoices;
   if (!(Number.isInteger(K) && K > 0))
     return `numChoices is ${K}; it is how many choices a token has, 1 or more`;
-  const { notChosenTK, weightsTK, auxiliaryLoss, gateCosine, keptOfRank } = decision;
+  const { notChosenTK, scores, weightsTK, auxiliaryLoss, gateCosine, keptOfRank } = decision;
   const lists = [
     ['expertsTK', Int32Array, T * K],
     ['chosenTK', Int32Array, T * K],
@@ -109,6 +114,8 @@ function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize
     return `keptOfRank is no list of ${worldSize} Int32Arrays of length ${E}`;
   if (weightsTK !== null && String(weightsTK?.shape) !== `${T},${K}`)
     return `weightsTK is neither null nor a tensor of shape [${T}, ${K}]`;
+  if (scores !== undefined && !(scores?.gateTE instanceof Float32Array && scores.gateTE.length === T * E))
+    return `scores are neither undefined nor have a gateTE that is a Float32Array of length ${T * E}`;
   if (auxiliaryLoss !== null && auxiliaryLoss?.shape?.length !== 0)
     return 'auxiliaryLoss is neither null nor a scalar';
   return gateCosine === null || (Number.isFinite(gateCosine?.sum) && Number.isFinite(gateCosine.count))
@@ -141,6 +148,46 @@ function choiceProblem(
       return `routedE[${e}] is ${routedE[e]}, and not the sum of keptE, overCapacityE and notChosenE there`;
     if (keptOfRank[rank]![e] !== keptE[e])
       return `keptOfRank[${rank}][${e}] is ${keptOfRank[rank]![e]}, and keptE[${e}] ${keptE[e]}`;
+  }
+  return null;
+}
+
+/** Describes a weight that is not finite although everything that the router has read is; null if none. */
+function weightProblem(
+  { weightsTK, expertsTK }: RoutingDecision,
+  { xTD, parameters }: RouterInput,
+): string | null {
+  if (weightsTK === null) return null;
+  const weights = weightsTK.dataSync<'float32'>();
+  const at = weights.findIndex((weight, choice) => !Number.isFinite(weight) && expertsTK[choice] !== -1);
+  const isWhole = (tensor: tf.Tensor) => tensor.dataSync<'float32'>().every(Number.isFinite);
+  return at >= 0 && [xTD, ...parameters.values()].every(isWhole)
+    ? `weightsTK[${at}] is ${weights[at]}`
+    : null;
+}
+
+/**
+ * Describes a rank that has decided otherwise than rank 0 about what all ranks must agree on; null if none. A collective, as ranks
+ * that expect other rows than they are sent would wait or exchange them wrongly.
+ *
+ * @throws TrainerError as `Transport.transfer`
+ */
+function rankProblem(
+  { keptOfRank, numChoices, weightsTK }: RoutingDecision,
+  transport: Transport,
+  layer: number,
+): string | null {
+  if (transport.topology.worldSize === 1) return null;
+  const kept = keptOfRank.reduce(
+    (sum, { buffer, byteOffset, byteLength }) => crc32(new Uint8Array(buffer, byteOffset, byteLength), sum),
+    0,
+  );
+  const names = ['keptOfRank', 'numChoices', 'weightsTK, which is null on one of them,'];
+  const mine = Int32Array.of(kept, numChoices, weightsTK === null ? 0 : 1);
+  const all = allGather(transport, { mine, purpose: 'counts', layer });
+  for (const [rank, values] of all.entries()) {
+    const differing = values.findIndex((value, i) => value !== all[0]![i]);
+    if (differing >= 0) return `rank ${rank} has another ${names[differing]} than rank 0`;
   }
   return null;
 }

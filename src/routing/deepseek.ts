@@ -1,15 +1,14 @@
-import type { Scores } from '../architecture/rule.js';
+import { add, linear, parameter, sigmoid, top } from '../architecture/build-rule.js';
 import { tf } from '../ops/tensorflow.js';
 import { BalancingBias, balancingBiasField } from './balancing-bias.js';
 import { denseGateCosines, denseGateSpecs, denseGateSpread } from './dense-gate.js';
 import { denseRouter, denseRouterFields } from './dense-router.js';
 import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
-import { keepToGroup } from './group-choice.js';
+import { keepToGroup, LEAST_SUM } from './group-choice.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
-import { nextBest } from './token-choice.js';
 import { TokenPreference, withPreference } from './token-preference.js';
-import { bestOfGroups, LEAST_SUM, topKField, topKFits, topWeights } from './top-choices.js';
+import { bestOfGroups, topKField, topKFits, topWeights } from './top-choices.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, D device groups, of which a
 // token uses at most M.
@@ -78,14 +77,11 @@ export const deepseekRouter = defineRouter({
   parameters: denseGateSpecs,
   rule(moe) {
     const { expertsPerToken: count, deviceGroups: groups, maxDeviceGroups: open } = moe;
-    const gate: Scores = { op: 'sigmoid', of: { op: 'linear', weight: 'weight' } };
-    const biased: Scores = { op: 'add', left: gate, right: { op: 'parameter', parameter: 'bias' } };
-    const limit = open === null ? null : { groups, open };
+    const gate = sigmoid(linear('weight'));
+    const biased = withPreference(add(gate, parameter('bias')), moe);
     return {
-      choose: { op: 'top', by: withPreference(biased, moe), count, limit },
-      keep: null,
+      choose: top(biased, count, open === null ? null : { groups, open }),
       weigh: { by: gate, share: count > 1 },
-      affinities: gate,
     };
   },
   gateCosines: (_, input) => denseGateCosines(input),
@@ -95,7 +91,8 @@ export const deepseekRouter = defineRouter({
     const bias = new BalancingBias(context);
     // The slope of the sigmoid is 1/4 at 0.
     const preference = new TokenPreference(context, denseGateSpread(dModel) / 4);
-    const choose = chooserOf(moe, expertsOfDomain);
+    const numOpen = moe.maxDeviceGroups;
+    const groupsOfDomain = inDeviceGroups(expertsOfDomain, numOpen === null ? 1 : moe.deviceGroups);
     const { state, route } = denseRouter(
       context,
       K,
@@ -103,7 +100,8 @@ export const deepseekRouter = defineRouter({
       (logitsTE, { domainsT, tokenIdsT }) => {
         const gateTE: tf.Tensor2D = tf.sigmoid(keepToGroup(logitsTE, domainsT, expertsOfDomain));
         const biasE = tf.tensor1d(bias.biasE);
-        const chosenTK = choose(preference.addTo(tf.add(gateTE, biasE), tokenIdsT), domainsT);
+        const biasedTE = preference.addTo(tf.add(gateTE, biasE), tokenIdsT);
+        const chosenTK = bestOfGroups(biasedTE, domainsT, groupsOfDomain, K, numOpen);
         const probsTE: tf.Tensor2D = tf.div(gateTE, tf.add(tf.sum(gateTE, 1, true), LEAST_SUM));
         return { chosenTK, weightsTK: topWeights(gateTE, chosenTK, K), probsTE, gateTE, biasE };
       },
@@ -117,48 +115,3 @@ export const deepseekRouter = defineRouter({
     };
   },
 });
-
-/** Returns a function that chooses the K experts of each token by their scores, [T, E] -> row-major [T, K]. */
-function chooserOf(moe: DeepseekMoe, expertsOfDomain: readonly Int32Array[]) {
-  const { numExperts, expertsPerToken, deviceGroups, maxDeviceGroups: most } = moe;
-  const groupsOfDomain = expertsOfDomain.map((experts) =>
-    most === null ? [experts] : inDeviceGroups(experts, deviceGroups),
-  );
-  return (scoresTE: tf.Tensor2D, domainsT: Int32Array): Int32Array => {
-    const scores = scoresTE.dataSync<'float32'>();
-    const openTo = (t: number): Int32Array => {
-      const groups = groupsOfDomain[domainsT[t]!]!;
-      return most === null
-        ? groups[0]!
-        : bestGroups(scores, t * numExperts, groups, most, expertsPerToken / most);
-    };
-    return bestOfGroups(scoresTE, expertsPerToken, (t) => [openTo(t)]);
-  };
-}
-
-/**
- * Returns the experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores; ties
- * go to the lower id.
- *
- * @param row index of the token's first score
- */
-function bestGroups(
-  scores: Float32Array,
-  row: number,
-  groups: readonly Int32Array[],
-  most: number,
-  numBest: number,
-): Int32Array {
-  const sums = groups.map((group) => {
-    let sum = 0;
-    let last = -1;
-    for (let k = 0; k < numBest; k++) {
-      last = nextBest(scores, row, group, last);
-      sum += scores[row + last]!;
-    }
-    return sum;
-  });
-  const ranked = [...groups.keys()].sort((a, b) => sums[b]! - sums[a]! || a - b);
-  const open = ranked.slice(0, most).sort((a, b) => a - b);
-  return Int32Array.from(open.flatMap((index) => [...groups[index]!]));
-}

@@ -2,9 +2,9 @@ import { exactMatMul } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import { rowNorms } from '../ops/unit-rows.js';
 import { initStd } from '../parameters/matrix.js';
-import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import { controlled } from './gate-control.js';
+import type { RouterParameter } from './policy.js';
 import type { RouterInput } from './router.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
@@ -13,16 +13,8 @@ import type { RouterInput } from './router.js';
 
 type GateInput = Pick<RouterInput, 'xTD' | 'parameters' | 'gateControl'>;
 
-export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): ParameterSpec[] {
-  return [
-    {
-      name: 'weight',
-      shape: [dModel, numExperts],
-      init: { kind: 'normal', std: initStd(dModel) },
-      placement: 'shared',
-      decay: true,
-    },
-  ];
+export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): RouterParameter[] {
+  return [{ name: 'weight', shape: [dModel, numExperts] }];
 }
 
 /** Returns the standard deviation of the logits of an untrained gate, for a normalised token. */

@@ -1,11 +1,11 @@
+import { linear, softmax } from '../architecture/build-rule.js';
 import type { Scores } from '../architecture/rule.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
-import { classicCapacity } from './capacity.js';
 import { denseGateCosines, denseGateLogits, denseGateSpread } from './dense-gate.js';
 import { heldExperts } from './domain-groups.js';
-import { firstFit } from './first-fit.js';
+import { classicFit } from './first-fit.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import type { MoeWith } from './policy.js';
 import type { Router, RouterContext, RouterInput } from './router.js';
@@ -18,7 +18,7 @@ export const denseRouterFields = { ...tokenPreferenceField, ...zLossField };
 
 /** Returns the probabilities of `softmaxRouter` as data. */
 export function denseProbabilities(moe: MoeWith<typeof denseRouterFields>): Scores {
-  return { op: 'softmax', of: withPreference({ op: 'linear', weight: 'weight' }, moe) };
+  return softmax(withPreference(linear('weight'), moe));
 }
 
 export type DenseContext = RouterContext<MoeWith<typeof denseRouterFields>>;
@@ -52,23 +52,20 @@ export function denseRouter(
   rule: DenseRule,
   onRouted?: (routedByAllRanksE: Float64Array) => void,
 ): Pick<Router, 'state' | 'route'> {
-  const { moe, topology } = context;
-  const numHeld = heldExperts(moe).count;
+  const { moe } = context;
   return {
     state: preference.state,
     route(input) {
       const { domainsT, training } = input;
       const logitsTE = denseGateLogits(input);
       const { chosenTK, weightsTK, probsTE, gateTE, biasE } = rule(logitsTE, input);
-      const numTokens = domainsT.length * topology.worldSize;
-      const factor = training ? moe.capacityFactor : null;
-      const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
-      const fitted = firstFit(context, chosenTK, capacity, { numChoices });
+      const fitted = classicFit(context, chosenTK, training, numChoices);
       const decision = { ...fitted, weightsTK, scores: preference.scores(input, gateTE, biasE) };
       if (!training) return { ...decision, auxiliaryLoss: null, gateCosine: null };
       onRouted?.(fitted.routedByAllRanksE);
       const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
-      const balance = balanceLoss(moe.auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE);
+      const weight = moe.auxiliaryLossWeight * heldExperts(moe).count;
+      const balance = balanceLoss(weight, fitted.routedByAllRanksE, probsTE);
       return {
         ...decision,
         auxiliaryLoss: withZLoss(balance, logitsTE, domainsT, context),

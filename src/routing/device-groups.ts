@@ -31,8 +31,10 @@ export function deviceGroupsFit(
   return divides ?? fit(size, numOpen);
 }
 
-/** Returns the experts of a domain in M groups. */
-export function inDeviceGroups(experts: Int32Array, deviceGroups: number): Int32Array[] {
-  const size = experts.length / deviceGroups;
-  return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));
+/** Returns the experts of each domain in M groups. */
+export function inDeviceGroups(expertsOfDomain: readonly Int32Array[], deviceGroups: number): Int32Array[][] {
+  return expertsOfDomain.map((experts) => {
+    const size = experts.length / deviceGroups;
+    return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));
+  });
 }

@@ -1,3 +1,4 @@
+import { top } from '../architecture/build-rule.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
@@ -54,10 +55,9 @@ export const expertChoiceRouter = defineRouter({
   rule(moe) {
     const probabilities = denseProbabilities(moe);
     return {
-      choose: { op: 'top', by: probabilities, count: choicesPerToken(moe), limit: null },
+      choose: top(probabilities, choicesPerToken(moe)),
       keep: { scores: probabilities, threshold: 'threshold' },
       weigh: { by: probabilities, share: false },
-      affinities: probabilities,
     };
   },
   gateCosines: (_, input) => denseGateCosines(input),

@@ -1,3 +1,5 @@
+import { classicCapacity } from './capacity.js';
+import { heldExperts } from './domain-groups.js';
 import { gatherCounts } from './gather-counts.js';
 import type { RouterContext, RoutingDecision, Selection } from './router.js';
 
@@ -63,6 +65,25 @@ export function firstFit(
     ),
     sharedOfRank,
   };
+}
+
+/**
+ * Applies first-fit with the classic capacity of `moe.capacityFactor` in training; drops nothing outside.
+ *
+ * @param chosenTK as `firstFit`
+ * @throws TrainerError as `Transport.transfer`
+ */
+export function classicFit(
+  context: Parameters<typeof firstFit>[0],
+  chosenTK: Int32Array,
+  training: boolean,
+  numChoices = 1,
+): FirstFit {
+  const { moe, topology } = context;
+  const numTokens = (chosenTK.length / numChoices) * topology.worldSize;
+  const factor = training ? moe.capacityFactor : null;
+  const capacity = classicCapacity(factor, numTokens, numChoices, heldExperts(moe).count);
+  return firstFit(context, chosenTK, capacity, { numChoices });
 }
 
 /** Returns the choices with all but the first `keptE` of each expert set to -1. */

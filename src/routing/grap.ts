@@ -4,9 +4,8 @@ import { groupCosines } from '../ops/group-cosines.js';
 import { exactMatMul } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import { rowNorms, unitRows } from '../ops/unit-rows.js';
-import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
-import { type MoeRule, type MoeWith, unless } from './policy.js';
+import { type MoeRule, type MoeWith, type RouterParameter, unless } from './policy.js';
 import type { RouterInput } from './router.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
@@ -39,17 +38,9 @@ const LEAST_NORM = Math.sqrt(LEAST_SQUARED_NORM);
 export function grapSpecs(
   { learnedGroups }: Pick<MoeWith<typeof grapFields>, 'learnedGroups'>,
   dModel: number,
-): ParameterSpec[] {
+): RouterParameter[] {
   if (!learnedGroups) return [];
-  return [
-    {
-      name: 'blocks',
-      shape: [dModel],
-      init: { kind: 'constant', value: 1 },
-      placement: 'shared',
-      decay: false,
-    },
-  ];
+  return [{ name: 'blocks', shape: [dModel], init: { kind: 'constant', value: 1 } }];
 }
 
 /**

@@ -42,6 +42,31 @@ export function valuesOfChoices(
   return tf.reshape(gatherRows(tf.reshape(valuesTE, [-1, 1]), elements), [numTokens, numChoices]);
 }
 
+/** Keeps shares finite where all values are 0. */
+export const LEAST_SUM = 1e-20;
+
+/**
+ * Returns the values of the chosen experts divided by their sum over the token's choices, [T, K], differentiable; 0 in empty places.
+ *
+ * @param chosenTK as `valuesOfChoices`
+ */
+export function sharesOfChoices(
+  valuesTE: tf.Tensor2D,
+  chosenTK: Int32Array,
+  numChoices: number,
+): tf.Tensor2D {
+  let valuesTK = valuesOfChoices(valuesTE, chosenTK, numChoices);
+  if (chosenTK.includes(-1))
+    valuesTK = tf.mul(
+      valuesTK,
+      tf.tensor2d(
+        Float32Array.from(chosenTK, (expert) => (expert < 0 ? 0 : 1)),
+        valuesTK.shape,
+      ),
+    );
+  return tf.div(valuesTK, tf.add(tf.sum(valuesTK, 1, true), LEAST_SUM));
+}
+
 /**
  * Sums the cosines of the chosen experts.
  *

@@ -1,7 +1,5 @@
 import { CounterRandom } from '../parameters/counter-random.js';
-import { classicCapacity } from './capacity.js';
-import { heldExperts } from './domain-groups.js';
-import { firstFit } from './first-fit.js';
+import { classicFit } from './first-fit.js';
 import { share } from './numeric-fields.js';
 import { defineRouter } from './policy.js';
 
@@ -29,18 +27,13 @@ const fields = {
 export const hashRouter = defineRouter({
   fields,
   shapedBy: ['hashShare'],
-  rule: () => ({
-    choose: { op: 'table', table: 'table' },
-    keep: null,
-    weigh: { by: { op: 'number', value: 1 }, share: false },
-    affinities: { op: 'number', value: 1 },
-  }),
+  rule: () => ({ choose: { op: 'table', table: 'table' } }),
   hints: ({ hashShare }) =>
     hashShare < 1
       ? { kept: { perToken: hashShare, source: 'moe.hashShare, as if all ids were as frequent' } }
       : {},
   create(context) {
-    const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
+    const { moe, layer, vocabSize, expertsOfDomain, seed } = context;
     // Float32 like every tensor of a checkpoint; exact up to 2^24. -1 for ids without an expert.
     const rankInDeal = Float32Array.from(
       new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
@@ -52,7 +45,6 @@ export const hashRouter = defineRouter({
         // The numIds turns from layer * numIds on, around the end of the order.
         if ((turn[id]! + layer * (vocabSize - numIds)) % vocabSize >= numIds) rankInDeal[id] = -1;
     }
-    const numHeld = heldExperts(moe).count;
     const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
       tokenIdsT.map((token, t) => {
         const group = expertsOfDomain[domainsT[t]!]!;
@@ -62,11 +54,8 @@ export const hashRouter = defineRouter({
       state: new Map([['table', rankInDeal]]),
       foresee: choose,
       route({ tokenIdsT, domainsT, training }) {
-        const chosenT = choose(tokenIdsT, domainsT);
-        const factor = training ? moe.capacityFactor : null;
-        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numHeld);
         return {
-          ...firstFit(context, chosenT, capacity),
+          ...classicFit(context, choose(tokenIdsT, domainsT), training),
           weightsTK: null,
           auxiliaryLoss: null,
           gateCosine: null,

@@ -1,5 +1,6 @@
 import { type MoeConfig, routerPolicy } from './moe-config.js';
 import type { Router, RouterContext } from './router.js';
+import { createByPolicy } from './rule-router.js';
 
 export { expertsOfDomain, heldExperts } from './domain-groups.js';
 export {
@@ -18,5 +19,5 @@ export function createRouter(context: RouterContext<MoeConfig>): Router {
   const { moe, dModel } = context;
   const policy = routerPolicy(moe.router);
   const stateless = { state: new Map(), endStep: () => undefined, skipStep: () => undefined };
-  return { parameterSpecs: policy.parameters(moe, dModel), ...stateless, ...policy.create(context) };
+  return { parameterSpecs: policy.parameters(moe, dModel), ...stateless, ...createByPolicy(policy, context) };
 }

@@ -1,5 +1,16 @@
 import { z } from 'zod';
-import type { Rule, Scores } from '../architecture/rule.js';
+import {
+  groupedCosine,
+  multiply,
+  parameter,
+  relu,
+  softmax,
+  subtract,
+  tanh,
+  top,
+  topP,
+} from '../architecture/build-rule.js';
+import type { Rule } from '../architecture/rule.js';
 import { tf } from '../ops/tensorflow.js';
 import {
   candidateSelectionFields,
@@ -11,7 +22,7 @@ import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js'
 import { controlled } from './gate-control.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
-import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
+import { cosineOfChoices, keepToGroup, sharesOfChoices, valuesOfChoices } from './group-choice.js';
 import { positive, share } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import type { Router } from './router.js';
@@ -138,7 +149,7 @@ export const locmoePlusRouter = defineRouter({
             ? tf.tanh(
                 tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholds.thresholdE, sharpness)),
               )
-            : weightsOfChoices(probsTE, candidates);
+            : sharesOfChoices(probsTE, candidates.expertsTK, numChoices);
         const scores = preference.scores(input, cosineTE);
         if (!training) {
           const selection = selectOutsideTraining(context, carried, candidates, tokenIdsT);
@@ -161,26 +172,15 @@ export const locmoePlusRouter = defineRouter({
 });
 
 function ruleOf(moe: PlusMoe, dModel: number): Rule {
-  const gate: Scores = { op: 'groupedCosine', factors: moe.learnedGroups ? 'blocks' : null };
-  const affinities = withPreference(gate, moe);
-  const sharpness: Scores = { op: 'number', value: Math.sqrt(dModel) / moe.temperature };
-  const by: Scores = { op: 'softmax', of: { op: 'multiply', left: affinities, right: sharpness } };
-  const margin: Scores = {
-    op: 'multiply',
-    left: { op: 'subtract', left: affinities, right: { op: 'parameter', parameter: 'threshold' } },
-    right: sharpness,
-  };
+  const affinities = withPreference(groupedCosine(moe.learnedGroups ? 'blocks' : null), moe);
+  const sharpness = Math.sqrt(dModel) / moe.temperature;
+  const by = softmax(multiply(affinities, sharpness));
+  const margin = multiply(subtract(affinities, parameter('threshold')), sharpness);
   const count = choicesPerToken(moe);
   return {
-    choose:
-      moe.selection === 'ecr'
-        ? { op: 'top', by, count, limit: null }
-        : { op: 'topP', by, count, sum: moe.affinityThreshold },
+    choose: moe.selection === 'ecr' ? top(by, count) : topP(by, count, moe.affinityThreshold),
     keep: moe.selection === 'tcr' ? null : { scores: affinities, threshold: 'threshold' },
-    weigh:
-      moe.choiceWeights === 'margin'
-        ? { by: { op: 'tanh', of: { op: 'relu', of: margin } }, share: false }
-        : { by, share: true },
+    weigh: moe.choiceWeights === 'margin' ? { by: tanh(relu(margin)), share: false } : { by, share: true },
     affinities,
   };
 }
@@ -193,16 +193,6 @@ function choicesPerToken({ numExperts, expertGroups, selection, maxExpertsPerTok
 
 function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
   return expertsTK.filter((_, choice) => choice % numChoices === 0);
-}
-
-/** Returns the softmax of the affinities over a token's candidates, [T, K]; 0 in empty places. */
-function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candidates): tf.Tensor2D {
-  const chosen = tf.tensor2d(
-    Float32Array.from(expertsTK, (expert) => (expert < 0 ? 0 : 1)),
-    [probsTE.shape[0], numChoices],
-  );
-  const probsTK: tf.Tensor2D = tf.mul(valuesOfChoices(probsTE, expertsTK, numChoices), chosen);
-  return tf.div(probsTK, tf.sum(probsTK, 1, true));
 }
 
 /** Returns a token's affinities minus the experts' thresholds, [T, K]; far below 0 in empty places. */

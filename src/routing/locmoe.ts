@@ -1,4 +1,4 @@
-import type { Scores } from '../architecture/rule.js';
+import { add, grouped, multiply, parameter, relu, softmax, top } from '../architecture/build-rule.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { classicCapacity } from './capacity.js';
@@ -54,33 +54,15 @@ export const locmoeRouter = defineRouter({
   fields,
   rules: [groupsDivide, localExpertsCount, topKFits, oneExpertVotes],
   shapedBy: ['learnedGroups', 'tokenPreference', 'tableAfter'],
-  parameters: (moe, dModel) => [
-    ...grapSpecs(moe, dModel),
-    {
-      name: 'bias',
-      shape: [moe.numExperts],
-      init: { kind: 'constant', value: 0 },
-      placement: 'shared',
-      decay: false,
-    },
-  ],
+  parameters: (moe, dModel) => [...grapSpecs(moe, dModel), { name: 'bias', shape: [moe.numExperts] }],
   rule(moe) {
-    const gate: Scores = {
-      op: 'multiply',
-      left: { op: 'grouped', factors: moe.learnedGroups ? 'blocks' : null },
-      right: { op: 'number', value: moe.gateScale },
-    };
-    const argument: Scores = { op: 'add', left: gate, right: { op: 'parameter', parameter: 'bias' } };
-    const probabilities: Scores = {
-      op: 'softmax',
-      of: withPreference({ op: 'relu', of: argument }, moe),
-    };
+    const gate = multiply(grouped(moe.learnedGroups ? 'blocks' : null), moe.gateScale);
+    const argument = add(gate, parameter('bias'));
+    const probabilities = softmax(withPreference(relu(argument), moe));
     const count = moe.expertsPerToken;
     return {
-      choose: { op: 'top', by: withPreference(argument, moe), count, limit: null },
-      keep: null,
+      choose: top(withPreference(argument, moe), count),
       weigh: { by: probabilities, share: count > 1 },
-      affinities: probabilities,
     };
   },
   // The scores of the first `capacityBatches` steps are not among them.

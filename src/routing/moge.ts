@@ -1,3 +1,4 @@
+import { topOfGroups } from '../architecture/build-rule.js';
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
 import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
 import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
@@ -51,24 +52,16 @@ export const mogeRouter = defineRouter({
   rule(moe) {
     const probabilities = denseProbabilities(moe);
     return {
-      choose: {
-        op: 'topOfGroups',
-        by: probabilities,
-        count: choicesPerToken(moe),
-        groups: moe.deviceGroups,
-      },
-      keep: null,
+      choose: topOfGroups(probabilities, choicesPerToken(moe), moe.deviceGroups),
       weigh: { by: probabilities, share: false },
-      affinities: probabilities,
     };
   },
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
     const { moe, expertsOfDomain } = context;
-    const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe.deviceGroups));
     const K = choicesPerToken(moe);
     return softmaxRouter(context, K, (probsTE, domainsT) =>
-      bestOfGroups(probsTE, K, (t) => groupsOfDomain[domainsT[t]!]!),
+      bestOfGroups(probsTE, domainsT, inDeviceGroups(expertsOfDomain, moe.deviceGroups), K),
     );
   },
 });

@@ -12,7 +12,8 @@ import { removeAbandoned, workMark } from '../os/work-folder.js';
 import { sha256 } from '../sha256.js';
 import { COPY, checkedRouter, guarded } from './checked-router.js';
 import type { CommonMoe } from './common-fields.js';
-import { defineRouter, type RouterPolicy } from './policy.js';
+import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
+import { createByPolicy, problemOfRule } from './rule-router.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
 // A custom router is a file outside this package. Configurations, checkpoints and the processes of a run refer to it by
@@ -124,37 +125,50 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     rmSync(folder, { recursive: true, force: true });
   }
   const policy = (exported as { readonly default?: Partial<RouterPolicy> } | null)?.default;
-  if (typeof policy?.create !== 'function')
+  if (typeof policy?.create !== 'function' && typeof policy?.rule !== 'function')
     throw bad(file, 'has no default export that defineRouter returned');
   return defineRouter(policy as RouterPolicy);
 }
 
 /**
  * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and checks what it
- * returns.
+ * returns. Its rule is checked with the rules of its fields, so that a wrong one ends a command before training.
  */
 function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
   const policy = guarded(its, blame);
   const flat = (moe: Moe): Moe => ({ ...moe, ...moe.routerOptions });
+  const problemIn = guarded({ rule: problemOfRule }, blame).rule;
+  const hasFields = Object.keys(policy.fields).length > 0;
+  const rules = policy.rules.map((rule) => guarded({ rule }, blame).rule);
+  const isWhole: MoeRule<Moe> = (moe, model) => {
+    // Wrong options, which are empty here, and broken rules of the fields are reported by themselves.
+    const areWrong = hasFields && Object.keys(moe.routerOptions).length === 0;
+    if (areWrong || rules.some((rule) => rule(moe, model) !== undefined)) return undefined;
+    const { dModel } = model;
+    const rule = policy.rule(moe, dModel);
+    const isDerived = policy.create === null;
+    if (rule === null && isDerived) throw blame('has neither a rule here nor a function create');
+    const problem = rule && problemIn(rule, policy.parameters(moe, dModel), moe, dModel, isDerived);
+    if (problem !== null) throw blame(`has a wrong rule: it ${problem}`);
+    return undefined;
+  };
   return {
     ...policy,
-    rules: policy.rules
-      .map((rule) => guarded({ rule }, blame).rule)
-      .map((rule) => (moe, model) => {
-        // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
-        const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
-        const problem = rule(seen, model);
-        return problem && problem.field in policy.fields
-          ? { ...problem, field: `routerOptions.${problem.field}` }
-          : problem;
-      }),
+    rules: [...rules, isWhole].map((rule) => (moe, model) => {
+      // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
+      const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
+      const problem = rule(seen, model);
+      return problem && problem.field in policy.fields
+        ? { ...problem, field: `routerOptions.${problem.field}` }
+        : problem;
+    }),
     parameters: (moe, dModel) => policy.parameters(flat(moe), dModel),
     rule: (moe, dModel) => policy.rule(flat(moe), dModel),
     hints: (moe) => policy.hints?.(flat(moe)) ?? {},
     gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
     create: (context) => {
       const own = { ...context, moe: flat(context.moe) };
-      return checkedRouter(policy.create(own), own, blame);
+      return checkedRouter(createByPolicy(policy, own), own, blame);
     },
   };
 }

@@ -1,11 +1,27 @@
 import type { z } from 'zod';
-import type { Rule } from '../architecture/rule.js';
+import { type ShortRule, wholeRule } from '../architecture/build-rule.js';
+import type { Rule, Scores } from '../architecture/rule.js';
 import type { tf } from '../ops/tensorflow.js';
+import { initStd } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
-import type { Router, RouterContext, RouterInput } from './router.js';
+import type { CreatedRouter, RouterContext, RouterInput } from './router.js';
 
-// Shapes: T tokens of a rank, E experts.
+// Shapes: T tokens of a rank, d hidden size, E experts.
+
+/**
+ * A parameter of a router. By default a matrix has normally distributed values of `initStd` and decays; a vector has zeros and does
+ * not decay.
+ */
+export type RouterParameter = Pick<ParameterSpec, 'name' | 'shape'> & Partial<ParameterSpec>;
+
+/** What the auxiliary loss of a derived router is computed from, in training. */
+export interface LossInput {
+  /** Computes scores of this rank's tokens, [T, E], differentiable. */
+  valuesOf(scores: Scores): tf.Tensor2D;
+  /** Computes the load-balance loss of a distribution over experts, weighted by `moe.auxiliaryLossWeight` (`balanceLoss`). */
+  balance(distribution: Scores): tf.Scalar;
+}
 
 /** An invalid field of `moe:`. */
 export interface MoeProblem {
@@ -47,10 +63,13 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   };
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
-  /** Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. */
-  create(
-    context: RouterContext<Moe>,
-  ): Pick<Router, 'route' | 'foresee' | 'table'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;
+  /** Auxiliary loss of a router that is derived from its rule, a scalar; null: the load-balance loss of the choice's scores. */
+  readonly loss: ((moe: Moe, input: LossInput) => tf.Scalar) | null;
+  /**
+   * Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. Null: the router is derived from its
+   * rule (rule-router.ts).
+   */
+  readonly create: ((context: RouterContext<Moe>) => CreatedRouter) | null;
 }
 
 /** The section `moe:` as seen by a policy with these fields. */
@@ -58,24 +77,47 @@ export type MoeWith<Fields extends z.ZodRawShape> = CommonMoe & {
   readonly [Field in keyof Fields]: z.output<Fields[Field]>;
 };
 
-type Optional = 'rules' | 'shapedBy' | 'parameters' | 'rule' | 'gateCosines';
 type Definition<Fields, Moe extends CommonMoe> = { readonly fields?: Fields } & Partial<
-  Pick<RouterPolicy<Moe>, Optional>
-> &
-  Omit<RouterPolicy<Moe>, 'fields' | Optional>;
+  Omit<RouterPolicy<Moe>, 'fields' | 'parameters' | 'rule'>
+> & {
+    /** Parameters of one layer; names are relative to the router. */
+    parameters?(moe: Moe, dModel: number): readonly RouterParameter[];
+    /** As `RouterPolicy.rule`, in short. */
+    rule?(moe: Moe, dModel: number): ShortRule | null;
+  };
 type Defined<Fields, Moe extends CommonMoe> = Omit<RouterPolicy<Moe>, 'fields'> & { readonly fields: Fields };
 
-/** Defines a policy. `moe` is typed by the common fields and the policy's own `fields`. */
+/**
+ * Defines a policy by `create`, or by `rule` alone. `moe` is typed by the common fields and the policy's own `fields`.
+ */
 export function defineRouter<Fields extends z.ZodRawShape = Record<never, never>>(
   definition: Definition<Fields, MoeWith<NoInfer<Fields>>>,
 ): Defined<Fields, MoeWith<Fields>> {
+  type Moe = MoeWith<Fields>;
+  const rule = (moe: Moe, dModel: number) => {
+    const short = definition.rule?.(moe, dModel) ?? null;
+    return short && wholeRule(short);
+  };
   return {
     rules: [],
     shapedBy: [],
-    parameters: () => [],
-    rule: () => null,
     gateCosines: null,
+    loss: null,
+    create: null,
     ...definition,
+    rule,
+    parameters: (moe, dModel) =>
+      (definition.parameters?.(moe, dModel) ?? []).map((spec) => withDefaults(spec, dModel)),
     fields: definition.fields ?? ({} as Fields),
+  };
+}
+
+function withDefaults(spec: RouterParameter, dModel: number): ParameterSpec {
+  const isMatrix = spec.shape.length > 1;
+  return {
+    init: isMatrix ? { kind: 'normal', std: initStd(dModel) } : { kind: 'constant', value: 0 },
+    placement: 'shared',
+    decay: isMatrix,
+    ...spec,
   };
 }

@@ -135,3 +135,7 @@ export interface Router {
   /** Ends a training step that is not applied: discards what `route` has seen in it; the state is unchanged. */
   skipStep(): void;
 }
+
+/** A router as its policy creates it: what it leaves out, it does not need. */
+export type CreatedRouter = Pick<Router, 'route' | 'foresee' | 'table'> &
+  Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;

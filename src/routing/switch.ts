@@ -1,3 +1,4 @@
+import { top } from '../architecture/build-rule.js';
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
 import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
 import { valuesOfChoices } from './group-choice.js';
@@ -23,10 +24,8 @@ export const switchRouter = defineRouter({
     const probabilities = denseProbabilities(moe);
     const count = moe.expertsPerToken;
     return {
-      choose: { op: 'top', by: probabilities, count, limit: null },
-      keep: null,
+      choose: top(probabilities, count),
       weigh: { by: probabilities, share: count > 1 && moe.renormalize },
-      affinities: probabilities,
     };
   },
   gateCosines: (_, input) => denseGateCosines(input),

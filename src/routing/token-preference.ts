@@ -1,3 +1,4 @@
+import { add, ofId } from '../architecture/build-rule.js';
 import type { Scores } from '../architecture/rule.js';
 import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
@@ -82,9 +83,7 @@ export class TokenPreference {
 
 /** Returns the scores with the preference of the token's id, if there is one. */
 export function withPreference(scores: Scores, { tokenPreference }: PreferringMoe): Scores {
-  return tokenPreference === 0
-    ? scores
-    : { op: 'add', left: scores, right: { op: 'ofId', table: 'preference' } };
+  return tokenPreference === 0 ? scores : add(scores, ofId('preference'));
 }
 
 /** Returns the factor by which a preference increases the spread of the scores. */

@@ -1,9 +1,11 @@
 import { z } from 'zod';
-import { tf } from '../ops/tensorflow.js';
-import { argmaxOfRows, valuesOfChoices } from './group-choice.js';
+import type { Choice } from '../architecture/rule.js';
+import type { tf } from '../ops/tensorflow.js';
+import { inDeviceGroups } from './device-groups.js';
+import { argmaxOfRows, sharesOfChoices, valuesOfChoices } from './group-choice.js';
 import { positive } from './numeric-fields.js';
 import { type MoeRule, type MoeWith, unless } from './policy.js';
-import { nextBest } from './token-choice.js';
+import { type Candidates, nextBest, tokenChoice } from './token-choice.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
@@ -46,12 +48,8 @@ export function topChoices(
 ): Int32Array {
   // TensorFlow is faster than a loop, but cannot restrict a second choice to the group.
   if (numChoices === 1) return argmaxOfRows(scoresTE);
-  const groupsOfDomain = expertsOfDomain.map((experts) => [experts]);
-  return bestOfGroups(scoresTE, numChoices, (t) => groupsOfDomain[domainsT[t]!]!);
+  return bestOfGroups(scoresTE, domainsT, inDeviceGroups(expertsOfDomain, 1), numChoices);
 }
-
-/** Keeps shares finite where all scores are 0. */
-export const LEAST_SUM = 1e-20;
 
 /**
  * Returns the weights of the choices, [T, K], differentiable: their probabilities, normalised to a sum of 1 if a token
@@ -61,8 +59,7 @@ export const LEAST_SUM = 1e-20;
  * @param chosenTK row-major [T, K]
  */
 export function topWeights(probsTE: tf.Tensor2D, chosenTK: Int32Array, numChoices: number): tf.Tensor2D {
-  const probsTK = valuesOfChoices(probsTE, chosenTK, numChoices);
-  return numChoices === 1 ? probsTK : tf.div(probsTK, tf.add(tf.sum(probsTK, 1, true), LEAST_SUM));
+  return (numChoices === 1 ? valuesOfChoices : sharesOfChoices)(probsTE, chosenTK, numChoices);
 }
 
 /**
@@ -70,27 +67,80 @@ export function topWeights(probsTE: tf.Tensor2D, chosenTK: Int32Array, numChoice
  * first; ties go to the lower id.
  *
  * @param scoresTE [T, E]
+ * @param groupsOfDomain groups of experts, by domain
  * @param numChoices K, over all groups of a token
+ * @param numOpen if not null, the choices are the best experts of the `numOpen` best groups together
  * @returns row-major [T, K]
  */
 export function bestOfGroups(
   scoresTE: tf.Tensor2D,
+  domainsT: Int32Array,
+  groupsOfDomain: readonly (readonly Int32Array[])[],
   numChoices: number,
-  groupsOf: (t: number) => readonly Int32Array[],
+  numOpen: number | null = null,
 ): Int32Array {
   const scores = scoresTE.dataSync<'float32'>();
   const [numTokens, numExperts] = scoresTE.shape;
   const chosenTK = new Int32Array(numTokens * numChoices);
   let choice = 0;
   for (let t = 0; t < numTokens; t++) {
-    const groups = groupsOf(t);
+    const row = t * numExperts;
+    const all = groupsOfDomain[domainsT[t]!]!;
+    const groups = numOpen === null ? all : [bestGroups(scores, row, all, numOpen, numChoices / numOpen)];
     for (const group of groups) {
       let last = -1;
       for (let k = 0; k < numChoices / groups.length; k++) {
-        last = nextBest(scores, t * numExperts, group, last);
+        last = nextBest(scores, row, group, last);
         chosenTK[choice++] = last;
       }
     }
   }
   return chosenTK;
 }
+
+/**
+ * Returns the experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores; ties
+ * go to the lower id.
+ *
+ * @param row index of the token's first score
+ */
+function bestGroups(
+  scores: Float32Array,
+  row: number,
+  groups: readonly Int32Array[],
+  most: number,
+  numBest: number,
+): Int32Array {
+  const sums = groups.map((group) => {
+    let sum = 0;
+    let last = -1;
+    for (let k = 0; k < numBest; k++) {
+      last = nextBest(scores, row, group, last);
+      sum += scores[row + last]!;
+    }
+    return sum;
+  });
+  const ranked = [...groups.keys()].sort((a, b) => sums[b]! - sums[a]! || a - b);
+  const open = ranked.slice(0, most).sort((a, b) => a - b);
+  return Int32Array.from(open.flatMap((index) => [...groups[index]!]));
+}
+
+/** Returns the candidates of each token by a rule's choice, which fits the domains (`problemOfRule`). */
+export function candidatesOf(
+  choose: Exclude<Choice, { readonly op: 'table' }>,
+  scoresTE: tf.Tensor2D,
+  domainsT: Int32Array,
+  expertsOfDomain: readonly Int32Array[],
+): Omit<Candidates, 'affinitiesTK'> {
+  const numChoices = choose.count;
+  if (choose.op === 'topP') {
+    const scores = scoresTE.dataSync<'float32'>();
+    const options = { numExperts: scoresTE.shape[1], expertsOfDomain, domainsT, threshold: choose.sum };
+    return tokenChoice(scores, scores, { ...options, maxChoices: numChoices });
+  }
+  const { groups, open } = choose.op === 'topOfGroups' ? { ...choose, open: null } : (choose.limit ?? ALL);
+  const groupsOfDomain = inDeviceGroups(expertsOfDomain, groups);
+  return { numChoices, expertsTK: bestOfGroups(scoresTE, domainsT, groupsOfDomain, numChoices, open) };
+}
+
+const ALL = { groups: 1, open: null };

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { readRecords } from '@locmoe/run-format';
 import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
 import { runCommand } from '../run-command.js';
@@ -44,19 +45,103 @@ async function succeeding(...args: string[]): Promise<Finished> {
   return finished;
 }
 
+/** A router with a function `create`, whose parts are expressions: the choice of a token, the list of choices, the weights. */
+function creating(choice: string, chosen = 'domainsT.map(choose)', weights = 'null'): string {
+  return `import { classicFit, defineRouter, tf } from 'locmoe/routing';
+    export default defineRouter({
+      create: (context) => ({
+        route({ domainsT, training }) {
+          const choose = (domain) => {
+            const group = context.expertsOfDomain[domain];
+            return ${choice};
+          };
+          const chosenT = ${chosen};
+          const fitted = classicFit(context, chosenT, training);
+          return { auxiliaryLoss: null, gateCosine: null, ...fitted, weightsTK: ${weights} };
+        },
+      }),
+    });`;
+}
+
 function addByte(router: string): void {
   writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
 }
 
-it('a router of one’s own trains, resumes, evaluates and generates, and is not exported', async () => {
+it('a router that is a rule trains, is recorded, ablated, planned and resumed, and generates', async () => {
   const { folder, router } = folderWithRouter();
-  const sets = [`moe.router=${router}`, 'moe.routerOptions.span=16', 'train.steps=2'];
-  const trained = await succeeding(...trainArguments({ folder, ...ONE_RANK, sets }));
+  const sets = [`moe.router=${router}`, 'moe.routerOptions.choices=1', 'moe.expertGroups=1'];
+  const layout = { folder, nodes: 2, workersPerNode: 2 };
+  const recorded = [...sets, 'moe.capacityFactor=1.25', 'train.recordRoutes.every=5'];
+  const trained = await succeeding(...trainArguments({ ...layout, sets: [...recorded, 'train.steps=20'] }));
   expect(trained.stdout).toMatch(new RegExp(`router ${NAME},`));
+  const run = newestRun(folder);
+  const steps = readRecords(path.join(run, 'metrics.ndjson')).filter((record) => record.type === 'step');
+  expect(steps.at(-1)!.loss!).toBeLessThan(steps[0]!.loss! - 0.3);
+  for (const { layers, auxiliaryLoss } of steps) {
+    expect(auxiliaryLoss).toBeGreaterThan(0);
+    for (const { gateCosine } of layers) expect(Math.abs(gateCosine!)).toBeGreaterThan(0);
+  }
+  expect((await succeeding('routes', 'report', run)).stdout).toMatch(
+    /^gate: its own first choice is taken by 100\.0 %/m,
+  );
 
-  const checkpoint = ['--checkpoint', newestRun(folder)];
+  const checkpoint = ['--checkpoint', run];
   const data = ['--data-dir', DATA_DIR];
-  const evaluation = ['eval', ...checkpoint, ...data, '--sequences', '1', '--json'];
+  const ablate = ['eval', ...checkpoint, ...data, '--sequences', '4', '--json', '--ablate'];
+  const { ablations } = JSON.parse((await succeeding(...ablate)).stdout) as {
+    ablations: { name: string; loss: number }[];
+  };
+  const [asTrained, zero, shuffled] = ablations.map(({ loss }) => loss);
+  expect(ablations.slice(1, 3).map(({ name }) => name)).toEqual([
+    'gate scores zero',
+    'gate scores of other tokens',
+  ]);
+  for (const loss of [zero!, shuffled!]) expect(Math.abs(loss - asTrained!)).toBeGreaterThan(1e-3);
+  const plan = ['plan', '--config', path.join(folder, 'micro.yaml'), '--json'];
+  const planned = async (choices: number) => {
+    const options = [...sets, `moe.routerOptions.choices=${choices}`].flatMap((set) => ['--set', set]);
+    return JSON.parse((await succeeding(...plan, ...options)).stdout);
+  };
+  const [one, two] = [await planned(1), await planned(2)];
+  expect(one.work.router.forward.flops).toBeGreaterThan(0);
+  expect(two.work.experts.forward.flops).toBe(2 * one.work.experts.forward.flops);
+
+  const generate = ['generate', ...checkpoint, '--domain', 'en', '--prompt', 'The', '--max-tokens', '3'];
+  await succeeding(...generate);
+  const resume = (count: number) => [
+    'train',
+    '--resume',
+    newestRun(folder),
+    '--set',
+    `train.steps=${count}`,
+    ...data,
+    '--no-http',
+  ];
+  await succeeding(...resume(21));
+
+  addByte(router);
+  for (const args of [generate, resume(22)]) {
+    const { code, stderr } = await locmoe(...args);
+    expect(stderr).toMatch(OTHER_BYTES);
+    expect(code).toBe(2);
+  }
+});
+
+it('a router without a gate has none to ablate', async () => {
+  const { folder, router } = folderWithRouter();
+  writeFileSync(router, creating('group[0]'));
+  const sets = [`moe.router=${router}`, 'train.steps=1'];
+  await succeeding(...trainArguments({ folder, ...ONE_RANK, sets }));
+  const evaluation = [
+    'eval',
+    '--checkpoint',
+    newestRun(folder),
+    '--data-dir',
+    DATA_DIR,
+    '--sequences',
+    '1',
+    '--json',
+  ];
   const noGate =
     /layer 1: router \S+my-router\.mjs has no gate to silence, or does not pass its scores through controlled/;
   const ablated = await locmoe(...evaluation, '--ablate');
@@ -68,30 +153,6 @@ it('a router of one’s own trains, resumes, evaluates and generates, and is not
     stdout: '',
     stderr: expect.stringMatching(noGate),
   });
-  const generate = ['generate', ...checkpoint, '--domain', 'en', '--prompt', 'The', '--max-tokens', '3'];
-  await succeeding(...generate);
-  const onnx = path.join(folder, 'onnx');
-  expect(await locmoe('export', ...checkpoint, '--to', 'onnx', '--output', onnx)).toMatchObject({
-    code: 2,
-    stderr: expect.stringMatching(/^locmoe: moe\.router \S+ cannot be exported/),
-  });
-  const resume = (steps: number) => [
-    'train',
-    '--resume',
-    newestRun(folder),
-    '--set',
-    `train.steps=${steps}`,
-    ...data,
-    '--no-http',
-  ];
-  await succeeding(...resume(3));
-
-  addByte(router);
-  for (const args of [generate, resume(4)]) {
-    const { code, stderr } = await locmoe(...args);
-    expect(stderr).toMatch(OTHER_BYTES);
-    expect(code).toBe(2);
-  }
 });
 
 it('a router is a package too, which its configuration finds and a plan counts', async () => {
@@ -101,7 +162,7 @@ it('a router is a package too, which its configuration finds and a plan counts',
   cpSync(router, path.join(home, 'index.mjs'));
   writeFileSync(path.join(home, 'package.json'), '{ "name": "router-of-mine", "exports": "./index.mjs" }');
   const config = path.join(folder, 'packaged.yaml');
-  const fields = 'router: router-of-mine, routerOptions: { span: 16 }';
+  const fields = 'router: router-of-mine, routerOptions: { choices: 1 }';
   writeFileSync(config, MICRO.replace('router: switch', fields));
   // Naming the router once allows these bytes to run anywhere.
   await succeeding('config', 'show', '--config', 'tiny', '--set', `moe.router=${router}`);
@@ -155,16 +216,36 @@ it('a node is not given a router that is none', async () => {
   );
 });
 
-it('a choice of no expert ends the run with one line that has rank, step, layer and file', async () => {
+it.each([
+  ['1000000', 'chosenTK[0] is 1000000; experts are 0 to 3, and -1 is none'],
+  ['-7', 'chosenTK[0] is -7; experts are 0 to 3, and -1 is none'],
+  ['0.5', 'expertsTK is no Int32Array of length 256', 'Array.from(domainsT, choose)'],
+  ['group[0]', 'weightsTK[0] is NaN', 'domainsT.map(choose)', 'tf.fill([chosenT.length, 1], NaN)'],
+])(
+  'a decision for %s ends the run at once with one line that has rank, step, layer and file',
+  async (choice, why, ...parts) => {
+    const { folder, router } = folderWithRouter();
+    writeFileSync(router, creating(`training ? ${choice} : group[0]`, ...parts));
+    const sets = [`moe.router=${router}`];
+    const { code, stderr } = await startTraining({ folder, ...ONE_RANK, sets }).finished;
+    expect(stderr).toMatch(
+      /rank 0, node 0, step 1, layer 1, .*: router \S+my-router\.mjs decided wrongly: .*$/m,
+    );
+    expect(stderr).toContain(why);
+    expect(code).toBe(2);
+  },
+);
+
+it('ranks that decide differently end the run at once', async () => {
   const { folder, router } = folderWithRouter();
-  const choice = 'return group[';
-  const source = readFileSync(router, 'utf8');
-  expect(source).toContain(choice);
-  writeFileSync(router, source.replace(choice, `if (training) return 1000000; ${choice}`));
-  const { code, stderr } = await startTraining({ folder, ...ONE_RANK, sets: [`moe.router=${router}`] })
-    .finished;
+  const kept =
+    'keptOfRank: fitted.keptOfRank.map((keptE, rank) => rank === context.topology.rank ? keptE : keptE.with(0, 3))';
+  writeFileSync(router, creating('group[0]', 'domainsT.map(choose)', `null, ${kept}`));
+  const sets = [`moe.router=${router}`];
+  const layout = { folder, nodes: 2, workersPerNode: 1 };
+  const { code, stderr } = await startTraining({ ...layout, sets }).finished;
   expect(stderr).toMatch(
-    /rank 0, node 0, step 1, layer 1, .*: router \S+my-router\.mjs decided wrongly: chosenTK\[0\] is 1000000; experts are 0 to 3, and -1 is none$/m,
+    /rank [01], node [01], step 1, layer 1, .*: router \S+my-router\.mjs decided wrongly: rank 1 has another keptOfRank than rank 0$/m,
   );
   expect(code).toBe(2);
 });
@@ -196,6 +277,18 @@ it.each([
   [
     "export default { create() {}, rule() { throw new Error('no data'); } };",
     /failed in rule \(my-router\.mjs:1\): Error: no data$/,
+  ],
+  [
+    'export default { parameters: () => [], rule: () => ({ choose: { op: "top", by: { op: "linear", weight: "gaet" }, count: 1 } }) };',
+    /router \S+my-router\.mjs has a wrong rule: it names gaet; the parameters are none$/,
+  ],
+  [
+    'export default { rule: () => null };',
+    /router \S+my-router\.mjs has neither a rule here nor a function create$/,
+  ],
+  [
+    'export default { rule: () => ({ choose: { op: "top", by: undefined, count: 1 } }) };',
+    /my-router\.mjs failed in rule: TypeError: /,
   ],
   ["import './other.mjs';", /imports \.\/other\.mjs: a router is one file /],
   ["require('other');", /imports other: a router is one file /],
@@ -245,9 +338,9 @@ it('wraps a built-in router, whose rules see the fields that all routers have; r
   const { router } = folderWithRouter();
   const plan = (...sets: readonly string[]) =>
     locmoe('plan', ...[`moe.router=${router}`, ...sets].flatMap((set) => ['--set', set]), '--config', 'tiny');
-  expect(await plan('moe.routerOptions.span=0')).toMatchObject({
+  expect(await plan('moe.routerOptions.choices=0')).toMatchObject({
     code: 2,
-    stderr: 'locmoe: --set moe.routerOptions.span=0: moe.routerOptions.span: must be more than 0\n',
+    stderr: 'locmoe: --set moe.routerOptions.choices=0: moe.routerOptions.choices: must be more than 0\n',
   });
   writeFileSync(
     router,

@@ -53,6 +53,7 @@ describe('the packed package', () => {
       export const lossOf = (event: TrainingEvent): number | null => (event.type === 'step' ? event.loss : null);
       export const route = (router: Router) => router.route;`,
     );
+    cpSync(path.join(ROOT, 'examples/my-router.mjs'), path.join(folder, 'router.mts'));
     const strict = [
       '--strict',
       '--skipLibCheck',
@@ -64,7 +65,7 @@ describe('the packed package', () => {
       '--types',
       'node',
     ];
-    const options = [...strict, '--noEmit', '--preserveSymlinks', 'program.mts'];
+    const options = [...strict, '--noEmit', '--preserveSymlinks', 'program.mts', 'router.mts'];
     const { stdout } = spawnSync(path.join(ROOT, 'node_modules/.bin/tsc'), options, {
       cwd: folder,
       encoding: 'utf8',

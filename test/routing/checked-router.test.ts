@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { Transport } from '../../src/collectives/transport.js';
 import type { Batch } from '../../src/data/batch.js';
 import { TrainerError } from '../../src/errors.js';
 import { tf } from '../../src/ops/tensorflow.js';
 import { checkedRouter } from '../../src/routing/checked-router.js';
 import { denseGateLogits } from '../../src/routing/dense-gate.js';
 import { createRouter, ROUTER_NAMES } from '../../src/routing/index.js';
-import type { RouterPolicy } from '../../src/routing/policy.js';
-import type { RouterInput, RoutingDecision } from '../../src/routing/router.js';
+import type { CreatedRouter, RouterInput, RoutingDecision } from '../../src/routing/router.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { tinyConfig } from '../model/support.js';
 import { batchesOf } from '../worker/step-batches.js';
@@ -25,7 +25,7 @@ const input: RouterInput = {
 };
 
 /** A router whose decision is modified by `change`. */
-function deciding(change: (decision: RoutingDecision) => object): ReturnType<RouterPolicy['create']> {
+function deciding(change: (decision: RoutingDecision) => object): CreatedRouter {
   const { route } = createRouter(CONTEXT);
   const decide = (given: RouterInput) => {
     const decision = route(given);
@@ -49,7 +49,10 @@ it.each<[string, (decision: RoutingDecision) => object, string]>([
     (its) => ({ chosenTK: first(its.chosenTK, -7) }),
     'chosenTK[0] is -7; experts are 0',
   ],
-  ['half an expert', () => ({ expertsTK: [0.5] }), 'expertsTK is no Int32Array of length 6'],
+  ['half an expert', () => ({ chosenTK: [0.5] }), 'chosenTK is no Int32Array of length 6'],
+  ['too few tokens', () => ({ expertsTK: new Int32Array(5) }), 'expertsTK is no Int32Array of length 6'],
+  ['no weight', () => ({ weightsTK: tf.fill([T, 1], Number.NaN) }), 'weightsTK[0] is NaN'],
+  ['scores of one expert', () => ({ scores: { gateTE: new Float32Array(T) } }), 'Float32Array of length 24'],
   [
     'another expert than it chose',
     () => ({ expertsTK: Int32Array.of(3, 3, 3, 3, 3, 3) }),
@@ -81,6 +84,34 @@ it.each<[string, (decision: RoutingDecision) => object, string]>([
   }
   expect(line).toMatch(/^layer 2: router mine\.mjs decided wrongly: /);
   expect(line).toContain(why);
+});
+
+it('a weight that is not finite is not the fault of a router whose input is not finite either', () => {
+  const weightsTK = tf.fill([T, 1], Number.NaN);
+  const spoiled = { ...input, xTD: tf.fill([T, 6], Number.POSITIVE_INFINITY) };
+  expect(deciding(() => ({ weightsTK })).route(spoiled as RouterInput).weightsTK).toBe(weightsTK);
+});
+
+it.each<[string, (mine: Int32Array) => void, string | null]>([
+  ['the same', () => {}, null],
+  ['other counts', (mine) => mine.set([mine[0]! ^ 1], 0), 'rank 1 has another keptOfRank than rank 0'],
+  ['more choices', (mine) => mine.set([2], 1), 'rank 1 has another numChoices than rank 0'],
+  ['weights', (mine) => mine.set([1], 2), 'rank 1 has another weightsTK, which is null on one of them, than'],
+])('ranks that decide for %s are compared at once', (_, change, why) => {
+  const topology = { ...CONTEXT.topology, worldSize: 2 };
+  const transport = {
+    topology,
+    transfer(_: unknown, sent: { parts: Uint8Array[] }[], received: { parts: Uint8Array[] }[]) {
+      const other = new Uint8Array(sent[0]!.parts[0]!);
+      change(new Int32Array(other.buffer));
+      received[0]!.parts[0]!.set(other);
+    },
+  } as unknown as Transport;
+  const decision = createRouter(CONTEXT).route(input);
+  const both = { ...decision, keptOfRank: [decision.keptE, decision.keptE] };
+  const router = checkedRouter({ route: () => both }, { ...CONTEXT, topology, transport }, blame);
+  if (why === null) expect(router.route(input)).toBe(both);
+  else expect(() => router.route(input)).toThrow(`router mine.mjs decided wrongly: ${why}`);
 });
 
 it.each(ROUTER_NAMES)('nothing is wrong with the decisions of %s', (router) => {

@@ -43,7 +43,7 @@ describe.each([
 
   it('learned groups start as GrAP, with d parameters', () => {
     const [spec] = grapSpecs({ learnedGroups: true }, d);
-    expect(spec).toMatchObject({ shape: [d], init: { kind: 'constant', value: 1 }, placement: 'shared' });
+    expect(spec).toMatchObject({ shape: [d], init: { kind: 'constant', value: 1 } });
     expect(grapSpecs({ learnedGroups: false }, d)).toEqual([]);
     const ones = new Float32Array(d).fill(1);
     for (const op of [groupProjection, cosineAffinity])
