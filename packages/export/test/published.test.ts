@@ -43,10 +43,14 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     moe: { ...TOP_2, sharedExperts: 2, sharedExpertGate: true, renormalize: false, dFeedForward: 24 },
   },
   qwen2: { model: { numDenseLayers: 2, numSparseLayers: 0, attentionBias: true } },
+  'qwen2, wide heads': {
+    model: { numDenseLayers: 2, numSparseLayers: 0, attentionBias: true, headDim: 24, tiedEmbedding: true },
+  },
   'qwen3, wide heads': {
     model: { numDenseLayers: 2, numSparseLayers: 0, numKeyValueHeads: 1, qkNorm: true, headDim: 24 },
   },
-  qwen3_moe: { model: { qkNorm: true }, moe: { ...TOP_2, renormalize: false } },
+  'mixtral, wide heads': { model: { numDenseLayers: 0, headDim: 24 }, moe: TOP_2 },
+  qwen3_moe: { model: { qkNorm: true, headDim: 24 }, moe: { ...TOP_2, renormalize: false } },
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
   llama: {
     model: {
@@ -185,6 +189,22 @@ describe('what no class computes is refused by its field', () => {
     };
     expect(() => publishedModel({ ...rest, manifest: { ...manifest, config } })).toThrow(
       `${field} cannot be exported`,
+    );
+  });
+
+  it.each([
+    ['biases', { attentionBias: true }, {}],
+    ['one expert to a token', {}, { expertsPerToken: 1 }],
+    ['dense layers', { numDenseLayers: 1 }, {}],
+  ] as const)('heads of another size than dModel / numHeads with experts and %s', (_, model, moe) => {
+    const { manifest, ...rest } = openCheckpoint(folders.get('mixtral')!);
+    const config = {
+      ...manifest.config,
+      model: { ...manifest.config.model, headDim: 24, ...model },
+      moe: { ...manifest.config.moe, ...moe },
+    };
+    expect(() => publishedModel({ ...rest, manifest: { ...manifest, config } })).toThrow(
+      'model.headDim 24 cannot be exported',
     );
   });
 

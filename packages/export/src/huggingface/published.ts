@@ -24,15 +24,19 @@ const ABSENT_WIDTH = 1;
  * @throws TrainerError `BAD_INPUT` naming the field that no class has
  */
 export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
+  const tensors = publishedTensors(checkpoint);
+  const { config } = checkpoint.manifest;
+  return { config: fieldsOf(config, architectureOf(config)), tensors };
+}
+
+/** Returns the tensors of `publishedModel`, also for a config.json that the class refuses. @throws as it */
+export function publishedTensors(checkpoint: Checkpoint): LazyTensor[] {
   const { config } = checkpoint.manifest;
   const architecture = publishedArchitecture(checkpoint);
-  return {
-    config: fieldsOf(config, architecture),
-    tensors: [
-      ...counterparts(config, architecture).map((each) => published(checkpoint, each)),
-      ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
-    ],
-  };
+  return [
+    ...counterparts(config, architecture).map((each) => published(checkpoint, each)),
+    ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
+  ];
 }
 
 /** Returns the class that computes a model. @throws TrainerError as `publishedModel` */
@@ -75,7 +79,10 @@ function refused(field: string, why: string): TrainerError {
 function assertQwen3({ model, moe }: RunConfig): void {
   const { attentionBias } = mixtralFields(model);
   if (attentionBias)
-    throw refused(`model.attentionBias ${attentionBias}`, 'no class has it beside model.qkNorm');
+    throw refused(
+      `model.attentionBias ${attentionBias}`,
+      'a class with model.qkNorm and biases has one at the output of attention too; train with one of both',
+    );
   if (model.numSparseLayers > 0 && moe.sharedExperts > 0)
     throw refused(`moe.sharedExperts ${moe.sharedExperts}`, 'no class has them beside model.qkNorm');
 }
@@ -101,6 +108,11 @@ function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceMod
   const { model } = config;
   const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } =
     mixtralFields(model);
+  if (architecture === 'Qwen2MoeForCausalLM' && model.numHeads * headDim !== model.dModel)
+    throw refused(
+      `model.headDim ${headDim}`,
+      `${architecture} of transformers 4 has heads of dModel / numHeads; train with model.headDim null`,
+    );
   return {
     model_type: MODEL_TYPES[architecture],
     architectures: [architecture],
