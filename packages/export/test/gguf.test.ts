@@ -17,7 +17,7 @@ import { encodeAs } from '../src/gguf/number-types.js';
 import { tokenizerFields } from '../src/gguf/tokenizer-fields.js';
 import { writeFolder } from '../src/output-folder.js';
 import type { WeightType } from '../src/target.js';
-import { ownLogits, sequences, trainedModel } from './trained.js';
+import { ownLogits, sequences, trainedModel, withFields } from './trained.js';
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
 const MIXTRAL = {
@@ -360,13 +360,8 @@ it.each([
   ['moe.renormalize false', { model: { qkNorm: true }, moe: { renormalize: false } }],
   ['moe.router deepseek', { moe: { router: 'deepseek' } }],
   ['moe.tokenPreference 2', { moe: { tokenPreference: 2 } }],
-] as const)('%s is refused', async (field, { model, moe }: { model?: object; moe?: object }) => {
-  const { manifest, ...rest } = mixtral;
-  const config = {
-    ...manifest.config,
-    model: { ...manifest.config.model, ...model },
-    moe: { ...manifest.config.moe, ...moe },
-  };
-  const checkpoint = { ...rest, manifest: { ...manifest, config } } as Checkpoint;
-  await expect(exported(checkpoint, 'float32')).rejects.toThrow(`${field} cannot be exported`);
+] as const)('%s is refused', async (field, fields: { model?: object; moe?: object }) => {
+  await expect(exported(withFields(mixtral, fields), 'float32')).rejects.toThrow(
+    `${field} cannot be exported`,
+  );
 });
