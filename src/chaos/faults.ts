@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { generationOf } from '@locmoe/run-format';
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { openStored } from '../checkpoint/checkpoint.js';
 import { committedFolders } from '../checkpoint/folders.js';
 import type { ChaosRecord } from './chaos-record.js';
 import type { LiveRun } from './live-run.js';
@@ -169,7 +169,7 @@ export const corruptCheckpoint = onWorker((worker, { run, draw }) => {
 
 function loads(folder: string): boolean {
   try {
-    openCheckpoint(folder).verify();
+    openStored(folder).verify();
     return true;
   } catch {
     return false;

@@ -3,7 +3,7 @@ import { openRegular } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
 import type { ExpertStorage, StoredArrays } from '../parameters/expert-slots.js';
 import { expertOf, type ParameterSpec } from '../parameters/parameter-group.js';
-import type { Checkpoint } from './checkpoint.js';
+import type { StoredCheckpoint } from './checkpoint.js';
 import { asStorageError } from './durable.js';
 import { type FileFloats, fileFloats, firstNotFinite, readFloats } from './floats.js';
 
@@ -21,9 +21,9 @@ export class CheckpointExperts implements ExpertStorage {
 
   /**
    * @param specs parameters of all experts; an expert's parameters are in the order of their elements
-   * @throws TrainerError as `Checkpoint.locate`; `NO_RESOURCE` if a file cannot be opened
+   * @throws TrainerError as `StoredCheckpoint.locate`; `NO_RESOURCE` if a file cannot be opened
    */
-  constructor(checkpoint: Pick<Checkpoint, 'folder' | 'locate'>, specs: readonly ParameterSpec[]) {
+  constructor(checkpoint: StoredCheckpoint, specs: readonly ParameterSpec[]) {
     this.#folder = checkpoint.folder;
     const tensorsOf = new Map<string, FileFloats[]>();
     for (const { name, shape } of specs) {

@@ -17,7 +17,7 @@ import {
   type TensorEntry,
 } from './safetensors.js';
 
-/** A committed checkpoint. Tensors have global names, so any layout of ranks can load it. */
+/** The weights of a model. Tensors have global names, so any layout of ranks can load them. */
 export interface Checkpoint {
   readonly folder: string;
   readonly manifest: Manifest;
@@ -25,18 +25,22 @@ export interface Checkpoint {
   readonly tokenizerFile: string;
   has(name: string): boolean;
   /**
-   * Locates the float32 elements of a tensor, with the checks of `read` except the checks of the values.
-   *
-   * @throws TrainerError `BAD_CHECKPOINT` if a check fails
-   */
-  locate(name: string, shape?: readonly number[]): TensorEntry & { readonly path: string };
-  /**
    * Reads a tensor, row-major, and checks its shape if given. The first read from a file checks the file's hash.
    *
    * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged, its shape differs
    *   or it holds NaN or infinity.
    */
   read(name: string, shape?: readonly number[]): Float32Array;
+}
+
+/** A committed checkpoint: a step folder, whose files have hashes and hold float32. */
+export interface StoredCheckpoint extends Checkpoint {
+  /**
+   * Locates the float32 elements of a tensor, with the checks of `read` except the checks of the values.
+   *
+   * @throws TrainerError `BAD_CHECKPOINT` if a check fails
+   */
+  locate(name: string, shape?: readonly number[]): TensorEntry & { readonly path: string };
   /**
    * Checks the hash and the structure of every file.
    *
@@ -45,13 +49,13 @@ export interface Checkpoint {
   verify(): void;
 }
 
-/**
- * Opens a step folder after checking its manifest and the size of every file, or a HuggingFace folder.
- *
- * @throws TrainerError `BAD_CHECKPOINT` if a check fails; for a HuggingFace folder as `openHuggingFace`
- */
-export function openCheckpoint(folder: string): Checkpoint {
-  if (isHuggingFace(folder)) return openHuggingFace(folder);
+/** Opens a step folder or a HuggingFace folder. @throws TrainerError as `openStored` and `openHuggingFace` */
+export function openCheckpoint(folder: string): Checkpoint | StoredCheckpoint {
+  return isHuggingFace(folder) ? openHuggingFace(folder) : openStored(folder);
+}
+
+/** Opens a step folder after checking its manifest and file sizes. @throws TrainerError `BAD_CHECKPOINT` if a check fails */
+export function openStored(folder: string): StoredCheckpoint {
   const manifest = readManifest(folder);
   assertHasExperts(folder, manifest);
   for (const [file, { bytes }] of Object.entries(manifest.files)) {
@@ -66,7 +70,7 @@ export function openCheckpoint(folder: string): Checkpoint {
     headers.set(file, header);
     return header;
   };
-  const locate: Checkpoint['locate'] = (name, shape) => {
+  const locate: StoredCheckpoint['locate'] = (name, shape) => {
     if (!Object.hasOwn(manifest.tensors, name)) throw bad(`checkpoint ${folder} has no tensor ${name}`);
     const { path, tensors } = headerOf(manifest.tensors[name]!);
     const entry = tensors.get(name);
@@ -202,7 +206,7 @@ export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig
 function verifiedCheckpoint(folder: string): Checkpoint {
   try {
     const checkpoint = openCheckpoint(folder);
-    checkpoint.verify();
+    if ('verify' in checkpoint) checkpoint.verify();
     return checkpoint;
   } catch (error) {
     throw asStorageError(error, `checkpoint ${folder} cannot be read`);

@@ -3,17 +3,18 @@ import type { Checkpoint } from './checkpoint.js';
 
 /**
  * Returns a checkpoint as if it had no `train.lora`: `read` adds the product of a matrix's low-rank pair, and the pairs
- * are hidden. A checkpoint without pairs is returned itself. `locate` finds the matrix without its pair.
+ * are hidden. A checkpoint without pairs is returned itself.
  */
 export function mergedCheckpoint(checkpoint: Checkpoint): Checkpoint {
-  const { manifest } = checkpoint;
+  const { folder, manifest, tokenizerFile } = checkpoint;
   const { train } = manifest.config;
   const { lora } = train;
   if (lora === null) return checkpoint;
   const { rank, alpha } = lora;
   const tensors = Object.entries(manifest.tensors).filter(([name]) => !isOfPair(name));
   return {
-    ...checkpoint,
+    folder,
+    tokenizerFile,
     manifest: {
       ...manifest,
       config: { ...manifest.config, train: { ...train, lora: null } },

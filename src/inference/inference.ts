@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import type { Checkpoint, StoredCheckpoint } from '../checkpoint/checkpoint.js';
 import { CheckpointExperts } from '../checkpoint/checkpoint-experts.js';
 import { mergedCheckpoint } from '../checkpoint/merged.js';
 import { soloTransport } from '../collectives/solo-transport.js';
@@ -47,10 +47,11 @@ export function openInference(trained: Checkpoint): Inference {
  * Returns the slots for experts that were kept in a file in training: they are read from the checkpoint on demand, as
  * memory might not hold all of them. Null if all experts are loaded, as experts with low-rank pairs to merge must be.
  */
-function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
+function expertsToRead(checkpoint: Checkpoint | StoredCheckpoint): SlotOptions | null {
   const { config } = checkpoint.manifest;
   const { kind, budgetMB } = config.moe.expertStorage;
-  if (kind === 'memory' || config.train.lora?.on.includes('experts')) return null;
+  if (kind === 'memory' || config.train.lora?.on.includes('experts') || !('locate' in checkpoint))
+    return null;
   const specs = allSpecs(config).filter(({ placement }) => placement === 'expert');
   return { budgetBytes: 1e6 * budgetMB, storage: new CheckpointExperts(checkpoint, specs) };
 }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { filesOfNode } from '../../src/agent/node-snapshot.js';
 import { NodeSnapshots } from '../../src/agent/node-snapshots.js';
 import { fetchSnapshot } from '../../src/agent/snapshot-fetch.js';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openStored } from '../../src/checkpoint/checkpoint.js';
 import { writeShards } from '../../src/checkpoint/shards.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Peer, SnapshotRef } from '../../src/rpc/generated/messages.js';
@@ -88,7 +88,7 @@ async function writeAll(step: number): Promise<void> {
 
 /** Checks that a node's ranks can start from a folder. */
 function expectState(folder: string | null, node: number, { step, generation }: SnapshotRef): void {
-  const checkpoint = openCheckpoint(folder!);
+  const checkpoint = openStored(folder!);
   checkpoint.verify();
   expect(checkpoint.manifest).toMatchObject({ runId, step, generation, metrics: { loss: step } });
   for (const name of [...sharedNames, expertNames[2 * node], expertNames[2 * node + 1]])

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openStored, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { assertFits } from '../../src/checkpoint/fits.js';
 import { readManifest, writeManifest } from '../../src/checkpoint/manifest.js';
@@ -54,11 +54,11 @@ test('1,000 random damages to any file are all found, and the file is named', ()
     else if (round % 10 === 1) appendFileSync(path, '\0');
     else if (round % 10 === 2) rmSync(path);
     else writeFileSync(path, bytes.with(at, bytes[at] ^ (1 << (round % 8))));
-    const message = messageOf(() => openCheckpoint(folder).verify());
+    const message = messageOf(() => openStored(folder).verify());
     expect(message, `round ${round}`).toContain(`BAD_CHECKPOINT ${path}`);
     cpSync(join(good, file), path);
   }
-  openCheckpoint(folder).verify();
+  openStored(folder).verify();
 });
 
 test('reading a tensor checks its file first, other files are left alone', () => {
@@ -66,7 +66,7 @@ test('reading a tensor checks its file first, other files are left alone', () =>
   const path = join(folder, 'experts-0-of-1.safetensors');
   const bytes = readFileSync(path);
   writeFileSync(path, bytes.with(bytes.length - 1, bytes[bytes.length - 1] ^ 1));
-  const checkpoint = openCheckpoint(folder);
+  const checkpoint = openStored(folder);
   expect(checkpoint.read('embedding.token').length).toBe(128);
   expect(messageOf(() => checkpoint.read('layers.1.experts.0.w_in'))).toMatch(
     /^BAD_CHECKPOINT .*experts-0-of-1\.safetensors is damaged: expected SHA-256 [0-9a-f]{64}, its content gives/,
@@ -76,9 +76,9 @@ test('reading a tensor checks its file first, other files are left alone', () =>
 test('files of equal size that were swapped are found', () => {
   const [first, second] = [save(1), save(2)].map((folder) => join(folder, 'shared.safetensors'));
   cpSync(first, second);
-  expect(messageOf(() => openCheckpoint(join(root, 'step-000002')).verify())).toContain(
-    `BAD_CHECKPOINT ${second}`,
-  );
+  const folder = join(root, 'step-000002');
+  for (const open of [() => openStored(folder).verify(), () => resolveCheckpoint(folder, () => {})])
+    expect(messageOf(open)).toContain(`BAD_CHECKPOINT ${second}`);
 });
 
 test('a damaged newest checkpoint is passed over with a warning', () => {
@@ -122,7 +122,7 @@ test('a number that is not finite is refused, with its tensor and file', () => {
   const digest = writeSafetensors(join(folder, file), tensors);
   const manifest = readManifest(folder);
   writeManifest(folder, { ...manifest, files: { ...manifest.files, [file]: digest } });
-  const checkpoint = openCheckpoint(folder);
+  const checkpoint = openStored(folder);
   checkpoint.verify();
   checkpoint.read(tensors[0].name);
   expect(messageOf(() => checkpoint.read(tensors[1].name))).toBe(
@@ -149,18 +149,18 @@ test('a newer format version is said to be one', () => {
   const path = join(folder, 'manifest.json');
   const manifest = JSON.parse(readFileSync(path, 'utf8'));
   writeFileSync(path, JSON.stringify({ ...manifest, step: 9 }));
-  expect(messageOf(() => openCheckpoint(folder))).toMatch(/manifest\.json is damaged: its checksum/);
+  expect(messageOf(() => openStored(folder))).toMatch(/manifest\.json is damaged: its checksum/);
   for (const text of ['', '7', 'null', '[]', '{"checksum":']) {
     writeFileSync(path, text);
     expect(
-      messageOf(() => openCheckpoint(folder)),
+      messageOf(() => openStored(folder)),
       text,
     ).toMatch(/^BAD_CHECKPOINT .*manifest\.json/);
   }
 });
 
 test('a checkpoint fits the run it was made by, and no other shape', () => {
-  const checkpoint = openCheckpoint(save(1));
+  const checkpoint = openStored(save(1));
   const sha = checkpoint.manifest.tokenizerSha256;
   assertFits(checkpoint, { ...config, train: { ...config.train, learningRate: 1 } }, 'resume', sha);
   const other = { ...config, model: { ...config.model, dModel: 16 }, moe: { ...config.moe, numExperts: 2 } };
@@ -202,7 +202,7 @@ test('a configuration with more experts than the checkpoint has is refused befor
   const manifest = readManifest(folder);
   const moe = { ...manifest.config.moe, numExperts: 1_000_000_000 };
   writeManifest(folder, { ...manifest, config: { ...manifest.config, moe } });
-  expect(messageOf(() => openCheckpoint(folder))).toMatch(
+  expect(messageOf(() => openStored(folder))).toMatch(
     /^BAD_CHECKPOINT checkpoint .* has \d+ tensors, too few for the \d{10} experts of its configuration$/,
   );
 });

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { type Checkpoint, openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { type Checkpoint, openStored, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints, committedFolders } from '../../src/checkpoint/folders.js';
 import { EXIT } from '../../src/errors.js';
@@ -142,7 +142,7 @@ test('a checkpoint comes back whole and stands on its own', () => {
 });
 
 test('what a checkpoint does not hold is refused by name', () => {
-  const checkpoint = openCheckpoint(save(1));
+  const checkpoint = openStored(save(1));
   expect(checkpoint.has('embedding.token')).toBe(true);
   for (const name of ['nothing', 'toString', '__proto__']) {
     expect(checkpoint.has(name)).toBe(false);
@@ -264,7 +264,7 @@ function saveMeanwhile(steps: readonly number[]): void {
 
 function expectSavedMeanwhile(steps: readonly number[]): void {
   for (const each of steps.slice(-2)) {
-    const checkpoint = openCheckpoint(join(root, `step-00000${each}`));
+    const checkpoint = openStored(join(root, `step-00000${each}`));
     checkpoint.verify();
     expectValuesOf(checkpoint, each + 1000);
   }

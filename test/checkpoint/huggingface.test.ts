@@ -8,6 +8,7 @@ import { pythonWith } from '../../scripts/python-oracles.mjs';
 import { openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { assertFits, assertInheritable } from '../../src/checkpoint/fits.js';
 import { fromFloat16 } from '../../src/checkpoint/huggingface/half-floats.js';
+import { readPublishedConfig } from '../../src/checkpoint/huggingface/published-config.js';
 import { isTrainedHere } from '../../src/cli/eval/loss.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { resolveConfig } from '../../src/config/resolve.js';
@@ -89,6 +90,25 @@ it('half floats are what IEEE 754 says, the smallest and the greatest too', () =
 });
 
 describe('the model of a folder', () => {
+  it.each([
+    ['LlamaForCausalLM', 10_000, 1e-6, null, false],
+    ['Qwen2ForCausalLM', 10_000, 1e-6, null, true],
+    ['Qwen3ForCausalLM', 10_000, 1e-6, 128, false],
+    ['MixtralForCausalLM', 1_000_000, 1e-5, null, false],
+    ['Qwen2MoeForCausalLM', 10_000, 1e-6, null, true],
+    ['Qwen3MoeForCausalLM', 10_000, 1e-6, null, false],
+  ])('of class %s has the defaults of the class', (name, ropeTheta, normEpsilon, headDim, attentionBias) => {
+    const omitted = { rope_theta: undefined, rms_norm_eps: undefined };
+    const fields = { ...QWEN2_MOE, ...MIXTRAL, ...omitted, architectures: [name] };
+    expect(readPublishedConfig(write('defaults', fields)).config.model).toMatchObject({
+      ropeTheta,
+      normEpsilon,
+      headDim,
+      attentionBias,
+      qkNorm: name.includes('Qwen3'),
+    });
+  });
+
   it('is its configuration', ({ skip }) => {
     needsPython(skip);
     const { config } = openCheckpoint(place('qwen2_moe')).manifest;

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, wr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openStored, type StoredCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
@@ -26,7 +26,7 @@ const OPTIONS = {
 };
 
 /** A checkpoint of a run that kept 9 of its 16 experts in memory. */
-function trained(): Checkpoint {
+function trained(): StoredCheckpoint {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-stored-experts-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const tokenizerFile = path.join(folder, 'tokenizer.json');
@@ -58,11 +58,14 @@ function trained(): Checkpoint {
     tensors: tensorsToSave(state),
   });
   state.model.dispose();
-  return openCheckpoint(saved);
+  return openStored(saved);
 }
 
 /** The same checkpoint with room for `numExperts` experts in memory; null means all of them. */
-function withRoomFor(numExperts: number | null, { manifest, ...checkpoint }: Checkpoint): Checkpoint {
+function withRoomFor(
+  numExperts: number | null,
+  { manifest, ...checkpoint }: StoredCheckpoint,
+): StoredCheckpoint {
   const { config } = manifest;
   const expertStorage =
     numExperts === null

@@ -13,7 +13,7 @@ import { publishedModel } from '../src/huggingface/published.js';
 import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
 import { runPython } from './python.js';
-import { ownLogits, sequences, trainedModel } from './trained.js';
+import { ownLogits, sequences, trainedModel, withFields } from './trained.js';
 
 const ORACLE = readFileSync(path.join(import.meta.dirname, 'oracles/published_logits.py'), 'utf8');
 
@@ -43,10 +43,14 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     moe: { ...TOP_2, sharedExperts: 2, sharedExpertGate: true, renormalize: false, dFeedForward: 24 },
   },
   qwen2: { model: { numDenseLayers: 2, numSparseLayers: 0, attentionBias: true } },
+  'qwen2, wide heads': {
+    model: { numDenseLayers: 2, numSparseLayers: 0, attentionBias: true, headDim: 24, tiedEmbedding: true },
+  },
   'qwen3, wide heads': {
     model: { numDenseLayers: 2, numSparseLayers: 0, numKeyValueHeads: 1, qkNorm: true, headDim: 24 },
   },
-  qwen3_moe: { model: { qkNorm: true }, moe: { ...TOP_2, renormalize: false } },
+  'mixtral, wide heads': { model: { numDenseLayers: 0, headDim: 24 }, moe: TOP_2 },
+  qwen3_moe: { model: { qkNorm: true, headDim: 24 }, moe: { ...TOP_2, renormalize: false } },
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
   llama: {
     model: {
@@ -178,14 +182,19 @@ describe('what no class computes is refused by its field', () => {
     ['moe.expertGroups 2', { expertGroups: 2 }],
     ['moe.tokenPreference 2', { tokenPreference: 2 }],
   ] as const)('%s', (field, moe) => {
-    const { manifest, ...rest } = openCheckpoint(path.join(root, 'part'));
-    const config = {
-      ...manifest.config,
-      moe: { ...manifest.config.moe, subModel: null, expertGroups: 1, ...moe },
-    };
-    expect(() => publishedModel({ ...rest, manifest: { ...manifest, config } })).toThrow(
-      `${field} cannot be exported`,
-    );
+    const part = openCheckpoint(path.join(root, 'part'));
+    const changed = withFields(part, { moe: { subModel: null, expertGroups: 1, ...moe } });
+    expect(() => publishedModel(changed)).toThrow(`${field} cannot be exported`);
+  });
+
+  it.each([
+    ['biases', { attentionBias: true }, {}],
+    ['one expert to a token', {}, { expertsPerToken: 1 }],
+    ['dense layers', { numDenseLayers: 1 }, {}],
+  ] as const)('heads of another size than dModel / numHeads with experts and %s', (_, model, moe) => {
+    const mixtral = openCheckpoint(folders.get('mixtral')!);
+    const changed = withFields(mixtral, { model: { headDim: 24, ...model }, moe });
+    expect(() => publishedModel(changed)).toThrow('model.headDim 24 cannot be exported');
   });
 
   it('an adapter of no model, and of one that is no class', async () => {
@@ -205,15 +214,8 @@ describe('what no class computes is refused by its field', () => {
     ['model.attentionBias true', { attentionBias: true }, {}],
     ['moe.sharedExperts 1', {}, { sharedExperts: 1 }],
   ] as const)('%s beside model.qkNorm', (field, model, moe) => {
-    const { manifest, ...rest } = openCheckpoint(folders.get('qwen3_moe')!);
-    const config = {
-      ...manifest.config,
-      model: { ...manifest.config.model, ...model },
-      moe: { ...manifest.config.moe, ...moe },
-    };
-    expect(() => publishedModel({ ...rest, manifest: { ...manifest, config } })).toThrow(
-      `${field} cannot be exported`,
-    );
+    const changed = withFields(openCheckpoint(folders.get('qwen3_moe')!), { model, moe });
+    expect(() => publishedModel(changed)).toThrow(`${field} cannot be exported`);
   });
 
   it('moe.tableAfter 4', () => {

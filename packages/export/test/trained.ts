@@ -326,3 +326,17 @@ function textOf(folder: string, ending: string): string {
   const names = readdirSync(path.join(ROOT, folder)).filter((name) => name.endsWith(ending));
   return names.map((name) => readFileSync(path.join(ROOT, folder, name), 'utf8')).join('\n');
 }
+
+/** The same weights under a configuration with other fields. */
+export function withFields(
+  { manifest, ...rest }: Checkpoint,
+  { model, moe }: Pick<Variant, 'model' | 'moe'>,
+): Checkpoint {
+  const { config } = manifest;
+  const changed = {
+    ...config,
+    model: { ...config.model, ...model },
+    moe: { ...config.moe, ...moe },
+  } as RunConfig;
+  return { ...rest, manifest: { ...manifest, config: changed } };
+}

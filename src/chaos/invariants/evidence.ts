@@ -10,7 +10,7 @@ import {
   readRecords,
   stepOf,
 } from '@locmoe/run-format';
-import { openCheckpoint } from '../../checkpoint/checkpoint.js';
+import { openStored } from '../../checkpoint/checkpoint.js';
 import { committedFolders } from '../../checkpoint/folders.js';
 import { type RunConfig, runSchema } from '../../config/schema.js';
 import { type ChaosRecord, readChaosRecords } from '../chaos-record.js';
@@ -75,7 +75,7 @@ export function stepsOf(records: readonly MetricsRecord[]): MetricsRecordOf<'ste
 function checkpointEvidence(folder: string): CheckpointEvidence | null {
   const name = { folder: path.basename(folder), step: stepOf(folder), generation: generationOf(folder) };
   try {
-    const checkpoint = openCheckpoint(folder);
+    const checkpoint = openStored(folder);
     checkpoint.verify();
     return { ...name, problem: null, tensors: Object.keys(checkpoint.manifest.tensors) };
   } catch (error) {

@@ -1,7 +1,7 @@
 import { mixtralFields } from '../../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../../config/schema.js';
 import { heldExperts } from '../../routing/index.js';
-import type { Architecture } from './architectures.js';
+import { ARCHITECTURES, type Architecture, MLP } from './architectures.js';
 
 /** A parameter of a model of family mixtral, and the tensor of a HuggingFace folder that holds it. */
 export interface Counterpart {
@@ -19,9 +19,6 @@ export interface Counterpart {
 export type Absent = Pick<Counterpart, 'published' | 'shape'>;
 
 type Sections = Pick<RunConfig, 'model' | 'moe'>;
-
-const MLP = { w_gate: 'gate_proj', w_in: 'up_proj', w_out: 'down_proj' } as const;
-const BLOCK_SPARSE_MOE = { w_gate: 'w1', w_in: 'w3', w_out: 'w2' } as const;
 
 /**
  * Factor of shared experts without a gate. Qwen2Moe always has a gate; with weights of 0 it is sigmoid(0) =
@@ -73,7 +70,7 @@ export function absentTensors(
   architecture: Architecture,
   sharedWidth: number,
 ): Absent[] {
-  if (architecture !== 'Qwen2MoeForCausalLM' || moe.sharedExpertGate) return [];
+  if (!ARCHITECTURES[architecture].mixture?.hasSharedExpert || moe.sharedExpertGate) return [];
   const { dModel: d, numDenseLayers, numSparseLayers } = model;
   return Array.from({ length: numSparseLayers }, (_, i) => {
     const prefix = `model.layers.${numDenseLayers + i}`;
@@ -88,16 +85,11 @@ function sparseHalf(config: Sections, architecture: Architecture, from: string, 
   const { model, moe } = config;
   const d = model.dModel;
   const width = expertWidthOf(config);
-  const isMixtral = architecture === 'MixtralForCausalLM';
-  const block = `${to}.${isMixtral ? 'block_sparse_moe' : 'mlp'}`;
+  const mixture = ARCHITECTURES[architecture].mixture!;
+  const block = `${to}.${mixture.block}`;
   const { first, count } = heldExperts(moe);
   const experts = Array.from({ length: count }, (_, i) =>
-    network(
-      `${from}.experts.${first + i}`,
-      `${block}.experts.${i}`,
-      [d, width],
-      isMixtral ? BLOCK_SPARSE_MOE : MLP,
-    ),
+    network(`${from}.experts.${first + i}`, `${block}.experts.${i}`, [d, width], mixture.matrices),
   );
   const shared =
     moe.sharedExperts === 0
@@ -122,7 +114,7 @@ function network(
   own: string,
   published: string,
   [d, width]: readonly [number, number],
-  names: typeof MLP | typeof BLOCK_SPARSE_MOE,
+  names: typeof MLP,
   factor = 1,
 ): Counterpart[] {
   return [

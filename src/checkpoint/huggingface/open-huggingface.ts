@@ -50,11 +50,6 @@ export function openHuggingFace(folder: string) {
     manifest: manifestOf(folder, base, published, known, tensors),
     tokenizerFile: path.join(base, TOKENIZER_FILE),
     has: (name: string) => known.has(name),
-    locate(name: string): never {
-      throw bad(
-        `${folder}: tensor ${name} of a HuggingFace folder cannot be read in place: make a checkpoint of it first (train --init)`,
-      );
-    },
     read(name: string, shape?: readonly number[]): Float32Array {
       const { shape: own, published: theirs, isTransposed, factor } = counterpart(name);
       if (shape !== undefined && String(shape) !== String(own))
@@ -67,7 +62,6 @@ export function openHuggingFace(folder: string) {
       const values = isTransposed ? transpose(read, [own[1]!, own[0]!]) : read;
       return factor === 1 ? values : values.map((value) => value / factor);
     },
-    verify() {},
   };
 }
 

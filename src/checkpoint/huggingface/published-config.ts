@@ -6,7 +6,7 @@ import { runNameOf } from '../../config/recipe.js';
 import { resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
-import { type Architecture, MODEL_TYPES } from './architectures.js';
+import { ARCHITECTURES, type Architecture, type Mixture } from './architectures.js';
 import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js';
 
 export const CONFIG_FILE = 'config.json';
@@ -25,14 +25,14 @@ export interface Published {
   readonly sharedWidth: number;
 }
 
-const ARCHITECTURES = Object.keys(MODEL_TYPES) as Architecture[];
+const NAMES = Object.keys(ARCHITECTURES) as Architecture[];
 
 const count = z.number().int().positive();
 /** Omitted fields have the defaults of transformers. */
 const fieldsSchema = z.object({
   architectures: z.tuple([
-    z.enum(ARCHITECTURES, {
-      error: ({ input }) => `${input} is not supported, only ${ARCHITECTURES.join(', ')}`,
+    z.enum(NAMES, {
+      error: ({ input }) => `${input} is not supported, only ${NAMES.join(', ')}`,
     }),
   ]),
   vocab_size: count,
@@ -90,7 +90,8 @@ export function readPublishedConfig(folder: string): Published {
   const problem = unsupported(fields);
   if (problem !== undefined) throw new TrainerError('BAD_INPUT', `${file}: ${problem}`);
   const [architecture] = fields.architectures;
-  const numSparse = numSparseLayers(fields);
+  const { bias, qkNorm, ropeTheta, normEpsilon, mixture } = ARCHITECTURES[architecture];
+  const numSparse = sparseLayersOf(fields).filter(Boolean).length;
   const config = {
     name: runNameOf(path.basename(path.resolve(folder))).slice(0, 64),
     model: {
@@ -104,14 +105,15 @@ export function readPublishedConfig(folder: string): Published {
       dFeedForward: fields.intermediate_size,
       vocabSize: fields.vocab_size,
       seqLen: fields.max_position_embeddings,
-      ropeTheta: ropeThetaOf(fields) ?? (architecture === 'MixtralForCausalLM' ? 1_000_000 : 10_000),
+      // Before transformers 5, rope_theta is beside `rope_scaling`.
+      ropeTheta: fields.rope_parameters?.rope_theta ?? fields.rope_theta ?? ropeTheta,
       ropeScaling: ropeScalingOf(scalingOf(fields)),
-      attentionBias: hasBias(fields),
-      qkNorm: architecture === 'Qwen3ForCausalLM' || architecture === 'Qwen3MoeForCausalLM',
-      normEpsilon: fields.rms_norm_eps ?? (architecture === 'MixtralForCausalLM' ? 1e-5 : 1e-6),
+      attentionBias: bias === 'qkv_bias' ? fields.qkv_bias : bias,
+      qkNorm,
+      normEpsilon: fields.rms_norm_eps ?? normEpsilon,
       tiedEmbedding: fields.tie_word_embeddings,
     },
-    moe: numSparse === 0 ? GROWN : moeOf(fields),
+    moe: mixture === null || numSparse === 0 ? GROWN : moeOf(fields, mixture),
     data: { domains: ['en'], tokenizer: 'tokenizer.json' },
     train: TRAIN,
   };
@@ -137,9 +139,9 @@ function parseFields(file: string): Fields {
 
 /** Names a field that models of family mixtral do not support; undefined if there is none. */
 function unsupported(fields: Fields): string | undefined {
-  const [architecture] = fields.architectures;
-  // In every class but Mixtral, another field has to enable the window.
-  const window = architecture === 'MixtralForCausalLM' ? (fields.sliding_window ?? null) : null;
+  const { mixture, fixed } = ARCHITECTURES[fields.architectures[0]];
+  // In the other classes, another field has to enable the window.
+  const window = 'sliding_window' in fixed ? (fields.sliding_window ?? null) : null;
   if (fields.quantization_config != null)
     return 'quantization_config: weights must be of type F32, F16 or BF16';
   if (fields.hidden_act !== 'silu') return `hidden_act ${fields.hidden_act} is not supported, only silu`;
@@ -154,88 +156,60 @@ function unsupported(fields: Fields): string | undefined {
     return `sliding_window ${window} is not supported, only none`;
   const layer = fields.layer_types?.find((type) => type !== 'full_attention');
   if (layer !== undefined) return `layer_types ${layer} is not supported, only full_attention`;
-  return isMixture(architecture) ? unsupportedMixture(fields) : undefined;
+  return mixture === null ? undefined : unsupportedMixture(fields, mixture);
 }
 
-function unsupportedMixture(fields: Fields): string | undefined {
-  const [architecture] = fields.architectures;
-  const isMixtral = architecture === 'MixtralForCausalLM';
-  const numChoices = fields.num_experts_per_tok;
-  const needed = isMixtral
-    ? (['num_local_experts', 'num_experts_per_tok'] as const)
-    : (['num_experts', 'num_experts_per_tok', 'moe_intermediate_size'] as const);
+function unsupportedMixture(fields: Fields, mixture: Mixture): string | undefined {
+  const { numExpertsField, widthField, isFlexible } = mixture;
+  const needed = [numExpertsField, 'num_experts_per_tok', widthField] as const;
   const missing = needed.find((field) => fields[field] === undefined);
   if (missing !== undefined) return `${missing} is missing`;
-  if (isMixtral && numChoices === 1)
-    return 'num_experts_per_tok 1 is not supported in Mixtral: locmoe weighs a single expert by its probability, not by 1';
-  if (!isMixtral && fields.norm_topk_prob && numChoices === 1)
-    return 'norm_topk_prob true is not supported with num_experts_per_tok 1: locmoe weighs a single expert by its probability, not by 1';
+  if (fields.num_experts_per_tok === 1 && (!isFlexible || fields.norm_topk_prob)) {
+    const problem = isFlexible
+      ? 'norm_topk_prob true is not supported with num_experts_per_tok 1'
+      : 'num_experts_per_tok 1 is not supported in Mixtral';
+    return `${problem}: locmoe weighs a single expert by its probability, not by 1`;
+  }
   const sparse = sparseLayersOf(fields);
-  const numExperts = fields[needed[0]]!;
+  const numExperts = fields[numExpertsField]!;
   if (numExperts * sparse.length > MAX_EXPERTS)
-    return `${needed[0]} ${numExperts} in ${sparse.length} layers is not supported, only ${MAX_EXPERTS} experts together`;
-  const first = sparse.indexOf(true);
-  if (sparse.lastIndexOf(false) > first)
-    return 'dense layers are supported only below all sparse layers (mlp_only_layers, decoder_sparse_step)';
-  return undefined;
+    return `${numExpertsField} ${numExperts} in ${sparse.length} layers is not supported, only ${MAX_EXPERTS} experts together`;
+  return sparse.lastIndexOf(false) > sparse.indexOf(true)
+    ? 'dense layers are supported only below all sparse layers (mlp_only_layers, decoder_sparse_step)'
+    : undefined;
 }
 
-/** Tells whether biases are added to queries, keys and values. */
-function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
-  return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
-}
-
-/** Returns the size of a head; null for hidden size / number of heads. Only Qwen3 has another default. */
-function headDimOf({ architectures: [architecture], head_dim, hidden_size, num_attention_heads }: Fields) {
-  const size = head_dim ?? (architecture === 'Qwen3ForCausalLM' ? 128 : null);
-  return size === hidden_size / num_attention_heads ? null : size;
-}
-
-function isMixture(architecture: Architecture): boolean {
-  return architecture === 'MixtralForCausalLM' || isQwenMixture(architecture);
-}
-
-function isQwenMixture(architecture: Architecture): boolean {
-  return architecture === 'Qwen2MoeForCausalLM' || architecture === 'Qwen3MoeForCausalLM';
+/** Returns the size of a head; null for hidden size / number of heads. */
+function headDimOf(fields: Fields): number | null {
+  const size = fields.head_dim ?? ARCHITECTURES[fields.architectures[0]].headDim;
+  return size === fields.hidden_size / fields.num_attention_heads ? null : size;
 }
 
 /** Tells for each layer whether it has experts. */
 function sparseLayersOf(fields: Fields): boolean[] {
-  const [architecture] = fields.architectures;
+  const { mixture } = ARCHITECTURES[fields.architectures[0]];
   const { mlp_only_layers: dense, decoder_sparse_step: step } = fields;
   return Array.from({ length: fields.num_hidden_layers }, (_, layer) =>
-    isQwenMixture(architecture)
-      ? !dense?.includes(layer) && (layer + 1) % step === 0
-      : isMixture(architecture),
+    mixture?.isFlexible ? !dense?.includes(layer) && (layer + 1) % step === 0 : mixture !== null,
   );
-}
-
-function numSparseLayers(fields: Fields): number {
-  return sparseLayersOf(fields).filter(Boolean).length;
 }
 
 function scalingOf(fields: Fields) {
   return fields.rope_scaling ?? fields.rope_parameters;
 }
 
-/** Returns rope_theta, which before transformers 5 is beside `rope_scaling`. */
-function ropeThetaOf(fields: Fields): number | undefined {
-  return fields.rope_parameters?.rope_theta ?? fields.rope_theta;
-}
-
-function moeOf(fields: Fields): object {
-  const width = fields.moe_intermediate_size ?? fields.intermediate_size;
+function moeOf(fields: Fields, mixture: Mixture): object {
+  const width = fields[mixture.widthField]!;
   const shared = fields.shared_expert_intermediate_size;
-  const isMixtral = fields.architectures[0] === 'MixtralForCausalLM';
   // Shared units whose number is no multiple of an expert's width are left out; open-huggingface.ts checks
   // that their weights are 0.
   const hasShared = shared > 0 && shared % width === 0;
   return {
-    numExperts: fields.num_local_experts ?? fields.num_experts,
+    numExperts: fields[mixture.numExpertsField],
     router: 'switch',
     expertsPerToken: fields.num_experts_per_tok,
     dFeedForward: width === fields.intermediate_size ? null : width,
-    renormalize: fields.num_experts_per_tok === 1 || isMixtral || fields.norm_topk_prob,
+    renormalize: fields.num_experts_per_tok === 1 || !mixture.isFlexible || fields.norm_topk_prob,
     sharedExperts: hasShared ? shared / width : 0,
     sharedExpertGate: hasShared,
     capacityFactor: null,

@@ -6,7 +6,7 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { formatSize } from 'locmoe/internal/format';
 import { rotaryFrequencies } from 'locmoe/internal/ops/rotary-frequencies';
 import { heldExperts } from 'locmoe/internal/routing/index';
-import { architectureOf, isRenormalized, publishedModel, sharedWidthOf } from '../huggingface/published.js';
+import { architectureOf, isRenormalized, publishedTensors, sharedWidthOf } from '../huggingface/published.js';
 import type { ExportTarget, WeightType } from '../target.js';
 import { type GgufTensor, type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
 import { ggufTensors } from './gguf-tensors.js';
@@ -66,7 +66,7 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
   const { headDim, tiedEmbedding } = mixtralFields(model);
   const { type } = TYPES[dtype];
   const architecture = ggufArchitecture(checkpoint.manifest.config);
-  const published = publishedModel(checkpoint).tensors.flatMap((tensor) => {
+  const published = publishedTensors(checkpoint).flatMap((tensor) => {
     if (architecture !== 'qwen2moe') return tensor.name.includes('.shared_expert') ? [] : [tensor];
     // Unlike the others, this architecture does not fall back to the embedding if there is no head.
     const isHead = tiedEmbedding && tensor.name === 'model.embed_tokens.weight';
@@ -97,31 +97,36 @@ function assertExpressible({ model }: RunConfig): void {
 
 /**
  * Returns llama.cpp's name of the architecture. In `qwen2moe`, the weights of a token's experts are their
- * probabilities; all other mixtures there normalize them to a sum of 1. The attention of `llama` may have
- * biases, even with experts.
+ * probabilities; all other mixtures there normalize them to a sum of 1. `llama` may have experts, biases, heads of
+ * any size and scaled frequencies together.
  */
 function ggufArchitecture(config: RunConfig): string {
   const { model, moe } = config;
-  const { attentionBias, headDim, ropeScaling } = mixtralFields(model);
+  const { headDim, ropeScaling } = mixtralFields(model);
+  const hasOtherHeads = model.numHeads * headDim !== model.dModel;
+  const isLlama3 = ropeScaling?.type === 'llama3';
   const ofModel = architectureOf(config);
-  const isLlama = ofModel === 'Qwen2MoeForCausalLM' && isRenormalized(moe);
+  const isLlama =
+    ofModel === 'Qwen2MoeForCausalLM'
+      ? isRenormalized(moe)
+      : ofModel === 'Qwen2ForCausalLM' && (hasOtherHeads || isLlama3);
   const architecture = isLlama ? 'llama' : ARCHITECTURES[ofModel];
   if (isLlama && moe.sharedExperts > 0)
     throw refused(
       `moe.sharedExperts ${moe.sharedExperts}`,
       'a mixture of llama.cpp with normalised weights has no shared experts (moe.renormalize)',
     );
-  if ((attentionBias || architecture === 'qwen2moe') && model.numHeads * headDim !== model.dModel)
+  if (architecture === 'qwen2moe' && hasOtherHeads)
     throw refused(
       `model.headDim ${headDim}`,
-      `architecture ${architecture} ${attentionBias ? 'with biases ' : ''}has heads of dModel / numHeads, ${model.dModel / model.numHeads}`,
+      `architecture qwen2moe has heads of dModel / numHeads; train with model.headDim null`,
     );
   if (ofModel === 'Qwen3MoeForCausalLM' && !isRenormalized(moe))
     throw refused(
       moe.renormalize ? 'moe.expertsPerToken 1' : 'moe.renormalize false',
       `architecture ${architecture} lets the weights of a token's experts add up to 1`,
     );
-  if (architecture !== 'llama' && ropeScaling?.type === 'llama3')
+  if (architecture !== 'llama' && isLlama3)
     throw refused('model.ropeScaling llama3', `architecture ${architecture} does not know it`);
   return architecture;
 }

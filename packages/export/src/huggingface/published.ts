@@ -1,5 +1,5 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import { type Architecture, MODEL_TYPES } from 'locmoe/internal/checkpoint/huggingface/architectures';
+import { ARCHITECTURES, type Architecture } from 'locmoe/internal/checkpoint/huggingface/architectures';
 import {
   absentTensors,
   type Counterpart,
@@ -24,15 +24,19 @@ const ABSENT_WIDTH = 1;
  * @throws TrainerError `BAD_INPUT` naming the field that no class has
  */
 export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
+  const tensors = publishedTensors(checkpoint);
+  const { config } = checkpoint.manifest;
+  return { config: fieldsOf(config, architectureOf(config)), tensors };
+}
+
+/** Returns the tensors of `publishedModel`, also for a config.json that the class refuses. @throws as it */
+export function publishedTensors(checkpoint: Checkpoint): LazyTensor[] {
   const { config } = checkpoint.manifest;
   const architecture = publishedArchitecture(checkpoint);
-  return {
-    config: fieldsOf(config, architecture),
-    tensors: [
-      ...counterparts(config, architecture).map((each) => published(checkpoint, each)),
-      ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
-    ],
-  };
+  return [
+    ...counterparts(config, architecture).map((each) => published(checkpoint, each)),
+    ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
+  ];
 }
 
 /** Returns the class that computes a model. @throws TrainerError as `publishedModel` */
@@ -71,38 +75,39 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
 }
 
-/** Refuses what no class with query and key norms supports. */
-function assertQwen3({ model, moe }: RunConfig): void {
-  const { attentionBias } = mixtralFields(model);
-  if (attentionBias)
-    throw refused(`model.attentionBias ${attentionBias}`, 'no class has it beside model.qkNorm');
-  if (model.numSparseLayers > 0 && moe.sharedExperts > 0)
-    throw refused(`moe.sharedExperts ${moe.sharedExperts}`, 'no class has them beside model.qkNorm');
-}
-
-/**
- * Returns the class for a configuration. Mixtral has only sparse layers, no biases, no shared expert, and
- * weights that add up to 1, even for a single expert.
- */
+/** Returns the class for a configuration. @throws TrainerError `BAD_INPUT` naming what no class has with query and key norms */
 export function architectureOf(config: RunConfig): Architecture {
   const { model, moe } = config;
   const { attentionBias, qkNorm } = mixtralFields(model);
-  if (qkNorm) {
-    assertQwen3(config);
-    return model.numSparseLayers === 0 ? 'Qwen3ForCausalLM' : 'Qwen3MoeForCausalLM';
-  }
-  if (model.numSparseLayers === 0) return attentionBias ? 'Qwen2ForCausalLM' : 'LlamaForCausalLM';
-  return !attentionBias && model.numDenseLayers === 0 && moe.sharedExperts === 0 && isRenormalized(moe)
-    ? 'MixtralForCausalLM'
-    : 'Qwen2MoeForCausalLM';
+  const isSparse = model.numSparseLayers > 0;
+  const found = (Object.keys(ARCHITECTURES) as Architecture[]).find((name) => {
+    const { bias, mixture, ...others } = ARCHITECTURES[name];
+    if (others.qkNorm !== qkNorm || (bias !== 'qkv_bias' && bias !== attentionBias)) return false;
+    if (mixture === null || !isSparse) return mixture === null && !isSparse;
+    const isPlain = model.numDenseLayers === 0 && isRenormalized(moe);
+    return (mixture.isFlexible || isPlain) && (mixture.hasSharedExpert || moe.sharedExperts === 0);
+  });
+  if (found !== undefined) return found;
+  throw attentionBias
+    ? refused(
+        `model.attentionBias ${attentionBias}`,
+        'a class with model.qkNorm and biases has one at the output of attention too; train with one of both',
+      )
+    : refused(`moe.sharedExperts ${moe.sharedExperts}`, 'no class has them beside model.qkNorm');
 }
 
 function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceModel['config'] {
-  const { model } = config;
-  const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } =
+  const { model, moe } = config;
+  const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding, attentionBias } =
     mixtralFields(model);
+  const { type, bias, fixed, mixture } = ARCHITECTURES[architecture];
+  if (architecture === 'Qwen2MoeForCausalLM' && model.numHeads * headDim !== model.dModel)
+    throw refused(
+      `model.headDim ${headDim}`,
+      `${architecture} of transformers 4 has heads of dModel / numHeads; train with model.headDim null`,
+    );
   return {
-    model_type: MODEL_TYPES[architecture],
+    model_type: type,
     architectures: [architecture],
     vocab_size: model.vocabSize,
     hidden_size: model.dModel,
@@ -117,37 +122,22 @@ function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceMod
     rope_scaling: publishedScaling(ropeScaling),
     tie_word_embeddings: tiedEmbedding,
     attention_dropout: 0,
-    ...OF_ARCHITECTURE[architecture](config),
+    intermediate_size: model.dFeedForward,
+    ...(mixture?.isFlexible && {
+      mlp_only_layers: Array.from({ length: model.numDenseLayers }, (_, layer) => layer),
+      decoder_sparse_step: 1,
+    }),
+    ...(mixture && {
+      [mixture.numExpertsField]: heldExperts(moe).count,
+      num_experts_per_tok: moe.expertsPerToken,
+      ...(mixture.isFlexible && { norm_topk_prob: isRenormalized(moe) }),
+      [mixture.widthField]: expertWidthOf(config),
+    }),
+    ...fixed,
+    ...(mixture?.hasSharedExpert && { shared_expert_intermediate_size: sharedWidthOf(config) }),
+    ...(bias === 'qkv_bias' && { qkv_bias: attentionBias }),
   };
 }
-
-const OF_ARCHITECTURE: Readonly<
-  Record<Architecture, (config: RunConfig) => Readonly<Record<string, unknown>>>
-> = {
-  LlamaForCausalLM: ({ model }) => ({
-    intermediate_size: model.dFeedForward,
-    attention_bias: false,
-    mlp_bias: false,
-  }),
-  Qwen2ForCausalLM: ({ model }) => ({ intermediate_size: model.dFeedForward, use_sliding_window: false }),
-  Qwen3ForCausalLM: ({ model }) => ({
-    intermediate_size: model.dFeedForward,
-    attention_bias: false,
-    use_sliding_window: false,
-  }),
-  MixtralForCausalLM: (config) => ({
-    intermediate_size: expertWidthOf(config),
-    num_local_experts: heldExperts(config.moe).count,
-    num_experts_per_tok: config.moe.expertsPerToken,
-    sliding_window: null,
-  }),
-  Qwen2MoeForCausalLM: (config) => ({
-    ...ofQwenMixture(config),
-    shared_expert_intermediate_size: sharedWidthOf(config),
-    qkv_bias: mixtralFields(config.model).attentionBias,
-  }),
-  Qwen3MoeForCausalLM: (config) => ({ ...ofQwenMixture(config), attention_bias: false }),
-};
 
 /** Returns the number of hidden units of the shared expert that Qwen2Moe always has. */
 export function sharedWidthOf(config: RunConfig): number {
@@ -157,19 +147,6 @@ export function sharedWidthOf(config: RunConfig): number {
 /** Whether the weights of a token's experts add up to 1; the weight of a single expert is its probability. */
 export function isRenormalized({ expertsPerToken, renormalize }: RunConfig['moe']): boolean {
   return expertsPerToken > 1 && renormalize;
-}
-
-function ofQwenMixture({ model, moe }: RunConfig) {
-  return {
-    intermediate_size: model.dFeedForward,
-    mlp_only_layers: Array.from({ length: model.numDenseLayers }, (_, layer) => layer),
-    decoder_sparse_step: 1,
-    num_experts: heldExperts(moe).count,
-    num_experts_per_tok: moe.expertsPerToken,
-    norm_topk_prob: isRenormalized(moe),
-    moe_intermediate_size: expertWidthOf({ model, moe }),
-    use_sliding_window: false,
-  };
 }
 
 function published(checkpoint: Checkpoint, counterpart: Counterpart): LazyTensor {
