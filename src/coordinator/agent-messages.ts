@@ -1,4 +1,4 @@
-import { numStepsOf, rankMeasures, STEP_PARTS } from '@locmoe/run-format';
+import { findProblem, numStepsOf, rankMeasures, STEP_PARTS } from '@locmoe/run-format';
 import { z } from 'zod';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
@@ -119,14 +119,11 @@ function boundsOf(
     .max((node + 1) * workersPerNode - 1);
   const numSteps = numStepsOf(config);
   const step = z.int().min(1).max(numSteps);
-  const byExpert = z.array(amount).length(moe.numExperts);
   const layer = bounds<wire.LayerReport>({
     layer: z.int().max(model.numDenseLayers + model.numSparseLayers - 1),
-    routed: byExpert,
-    kept: byExpert,
-    overCapacity: byExpert,
-    notChosen: byExpert,
-    capacity: byExpert,
+  }).superRefine((report, { addIssue }) => {
+    const problem = findProblem(report.measures, moe.numExperts);
+    if (problem !== null) addIssue(problem);
   });
   const ofSave = { rank, step, generation: z.literal(generation) };
   return {

@@ -1,3 +1,4 @@
+import type { LayerNumbers } from '@locmoe/run-format';
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
@@ -9,7 +10,7 @@ import type { Placement } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
 import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { backwardSpan } from './backward-span.js';
-import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
+import { localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
 import { expertSpecs, experts, type SparseSize, sharedExperts, sharedSpecs } from './experts.js';
@@ -53,17 +54,12 @@ export type RoutingInspector = (layer: number, xTD: tf.Tensor2D, decision: Routi
 /** Replaces a sparse layer's decision before the dispatch, in an experiment on one rank. */
 export type DecisionChange = (layer: number, decision: RoutingDecision) => RoutingDecision;
 
-/** The part of a decision that reports and tests read. */
-type TokenAccount = Pick<
-  RoutingDecision,
-  'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'gateCosine'
->;
-
 /** Routing statistics of one sparse layer for this rank's tokens in one forward pass. */
-export interface LayerStatistics extends Locality, TokenAccount {
+export interface LayerStatistics {
   readonly layer: number;
   /** Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the combine. */
   readonly rowBytes: number;
+  readonly measures: LayerNumbers;
 }
 
 export interface MoeOutput {
@@ -140,15 +136,18 @@ export class MoeLayer {
       yTD: sharedTD === null ? yTD : consume([yTD, sharedTD], residual(yTD, sharedTD)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
-        ...localityOf(dispatched.keptE, communicator.topology, placement),
-        routedE,
-        keptE,
-        overCapacityE,
-        notChosenE,
-        capacityE,
-        gateCosine,
         layer,
         rowBytes: size.dModel * (communicator.wirePrecision === 'float32' ? 4 : 2),
+        measures: {
+          routed: routedE,
+          overCapacity: overCapacityE,
+          notChosen: notChosenE,
+          kept: keptE,
+          ...localityOf(dispatched.keptE, communicator.topology, placement),
+          // Reports are sent as JSON, which cannot express infinity.
+          capacity: capacityE.map((capacity) => (capacity === Infinity ? 0 : capacity)),
+          ...(gateCosine !== null && { gateCosine: [gateCosine.sum, gateCosine.count] }),
+        },
       },
     };
   }

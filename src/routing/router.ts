@@ -76,17 +76,9 @@ export interface RoutingDecision {
 }
 
 /** The part of a decision that follows from which choices are kept. */
-export type Selection = Pick<
+export type Selection = Omit<
   RoutingDecision,
-  | 'expertsTK'
-  | 'chosenTK'
-  | 'notChosenTK'
-  | 'routedE'
-  | 'keptE'
-  | 'overCapacityE'
-  | 'notChosenE'
-  | 'capacityE'
-  | 'keptOfRank'
+  'numChoices' | 'scores' | 'weightsTK' | 'auxiliaryLoss' | 'gateCosine'
 >;
 
 /** Context of a router: one sparse layer of one rank. */

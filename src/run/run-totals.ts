@@ -9,23 +9,9 @@ import {
 import type { RestartBudget } from './restart-budget.js';
 import type { GenerationView, RunListener } from './run-listener.js';
 
-/** A layer's choices summed over a run, and its routing in the last step. */
-export interface LayerTotals {
-  readonly layer: number;
-  /** Choices by expert that were kept. */
-  readonly kept: readonly number[];
-  /** Choices of all experts: kept, over capacity and not chosen add up to routed. */
-  readonly routed: number;
-  readonly overCapacity: number;
-  readonly notChosen: number;
-  /** Kept choices by how far they travelled. */
-  readonly sameWorker: number;
-  readonly sameNode: number;
-  readonly otherNode: number;
-  /** Ratio of the last step (GlobalLayer). */
-  readonly capacityRatio: number | null;
-  readonly gateCosine: number | null;
-}
+type SummedChoices = Record<'routed' | 'overCapacity' | 'notChosen', number>;
+/** A layer's choices summed over a run, kept ones by expert and by distance, and its ratios in the last step. */
+export type LayerTotals = SummedChoices & Omit<GlobalLayer, keyof SummedChoices | 'bytes' | 'capacity'>;
 
 /** Results of a run under one coordinator: its last step, validation and checkpoint, its routing, its restarts. */
 export class RunTotals implements RunListener {

@@ -1,6 +1,8 @@
 import {
   type GlobalLayer,
   type GlobalStep,
+  LAYER_MEASURES,
+  measureOverRanks,
   STEP_MEASURES,
   STEP_PARTS,
   type StepMeasure,
@@ -100,50 +102,29 @@ function overRanks({ name, overRanks }: StepMeasure, reports: readonly Numbers[]
   const values = reports.flatMap((report) => report[name] ?? []);
   if (values.length === 0) return undefined;
   const sum = values.reduce((total, value) => total + value, 0);
-  switch (overRanks) {
-    case 'same':
-      return values[0];
-    case 'max':
-      return Math.max(...values);
-    case 'sum':
-      return sum;
-    case 'mean':
-      return sum / values.length;
-    case 'max over mean':
-      return sum === 0 ? undefined : (Math.max(...values) * values.length) / sum;
-  }
+  const max = Math.max(...values);
+  const maxOverMean = sum === 0 ? undefined : (max * values.length) / sum;
+  const mean = sum / values.length;
+  return { same: values[0], max, sum, mean, 'max over mean': maxOverMean }[overRanks];
 }
 
 function combineLayers(layers: readonly LayerReport[], classicCapacity: number): GlobalLayer {
-  const sum = (of: (layer: LayerReport) => number) => layers.reduce((total, layer) => total + of(layer), 0);
-  const byExpert = (of: (layer: LayerReport) => readonly number[]) =>
-    of(layers[0]!).map((_, expert) => sum((layer) => of(layer)[expert]!));
-  // Equal on all ranks.
-  const { layer, capacity, rowBytes } = layers[0]!;
-  const [sameWorker, sameNode, otherNode] = [
-    sum((each) => each.sameWorker),
-    sum((each) => each.sameNode),
-    sum((each) => each.otherNode),
-  ];
-  const cosines = sum((each) => each.cosineCount);
+  const { layer, rowBytes } = layers[0]!;
+  const ranks = layers.map(({ measures }) => measures);
+  const measured = Object.fromEntries(
+    LAYER_MEASURES.map((measure) => [measure.name, measureOverRanks(measure, ranks)]),
+  ) as unknown as Omit<GlobalLayer, 'layer'>;
+  const { capacity, sameWorker, sameNode, otherNode } = measured;
   return {
     layer,
-    routed: byExpert((each) => each.routed),
-    kept: byExpert((each) => each.kept),
-    overCapacity: byExpert((each) => each.overCapacity),
-    notChosen: byExpert((each) => each.notChosen),
-    sameWorker,
-    sameNode,
-    otherNode,
+    ...measured,
     bytes: {
       sameWorker: 2 * sameWorker * rowBytes,
       sameNode: 2 * sameNode * rowBytes,
       otherNode: 2 * otherNode * rowBytes,
     },
-    capacity,
     capacityRatio: capacity.includes(0)
       ? null
       : capacity.reduce((total, each) => total + each, 0) / capacity.length / classicCapacity,
-    gateCosine: cosines === 0 ? null : sum((each) => each.cosineSum) / cosines,
   };
 }

@@ -1,4 +1,4 @@
-import type { RankMeasures, StepPart } from '@locmoe/run-format';
+import { type RankMeasures, reportMeasures, type StepPart } from '@locmoe/run-format';
 import { OPERATION_KINDS } from '@locmoe/run-format/operations';
 import type { SentRows } from '@locmoe/run-format/row-traffic';
 import type { OperationStats, Transport } from '../collectives/transport.js';
@@ -120,27 +120,8 @@ function numCounted(batch: Batch): number {
 
 /** @param batches statistics of one layer, by micro-batch */
 function layerReport(batches: readonly LayerStatistics[]): LayerReport {
-  const sum = (of: (layer: LayerStatistics) => number) =>
-    batches.reduce((total, layer) => total + of(layer), 0);
-  const byExpert = (of: (layer: LayerStatistics) => Int32Array | Float64Array) =>
-    Array.from(of(batches[0]!), (_, expert) => sum((layer) => of(layer)[expert]!));
-  return {
-    layer: batches[0]!.layer,
-    routed: byExpert(({ routedE }) => routedE),
-    kept: byExpert(({ keptE }) => keptE),
-    overCapacity: byExpert(({ overCapacityE }) => overCapacityE),
-    notChosen: byExpert(({ notChosenE }) => notChosenE),
-    // Reports are sent as JSON, which cannot express infinity.
-    capacity: byExpert(({ capacityE }) => capacityE).map((capacity) =>
-      capacity === Infinity ? 0 : capacity,
-    ),
-    sameWorker: sum(({ sameWorker }) => sameWorker),
-    sameNode: sum(({ sameNode }) => sameNode),
-    otherNode: sum(({ otherNode }) => otherNode),
-    rowBytes: batches[0]!.rowBytes,
-    cosineSum: sum(({ gateCosine }) => gateCosine?.sum ?? 0),
-    cosineCount: sum(({ gateCosine }) => gateCosine?.count ?? 0),
-  };
+  const { layer, rowBytes } = batches[0]!;
+  return { layer, rowBytes, measures: reportMeasures(batches.map(({ measures }) => measures)) };
 }
 
 function cpuMsSince(before: NodeJS.CpuUsage): number {

@@ -1,3 +1,4 @@
+import { type LayerNumbers, reportMeasures } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { AgentEventRules } from '../../src/coordinator/agent-messages.js';
@@ -13,8 +14,7 @@ const rules = new AgentEventRules(config, 3);
 const { numExperts } = config.moe;
 
 const byExpert = Array.from({ length: numExperts }, () => 1);
-const layer = {
-  layer: config.model.numDenseLayers,
+const measures = {
   routed: byExpert,
   kept: byExpert,
   overCapacity: byExpert,
@@ -23,15 +23,18 @@ const layer = {
   sameWorker: 1,
   sameNode: 0,
   otherNode: 0,
-  rowBytes: 4,
-  cosineSum: -0.5,
-  cosineCount: 1,
+  gateCosine: [-0.5, 1],
 };
+const layerWith = (change: LayerNumbers, others: object = {}) => ({
+  layer: config.model.numDenseLayers,
+  rowBytes: 4,
+  measures: { ...reportMeasures([{ ...measures, ...change }]), ...others },
+});
 const step = stepReport({
   rank: 2,
   rowBytesTo: [0, 64, 0, 64],
   partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
-  layers: [layer],
+  layers: [layerWith({})],
 });
 const worker = {
   rank: 3,
@@ -75,6 +78,10 @@ const saving = {
 const file = { file: 'experts-2-of-4.safetensors', bytes: 9, sha256: 'a'.repeat(64), tensors: ['x'] };
 const shards = { rank: 2, step: 7, generation: 3, files: [file], noRoom: '' };
 
+const withLayer = (...changes: Parameters<typeof layerWith>) => ({
+  step: { ...step, layers: [layerWith(...changes)] },
+});
+const five = { counts: [5], values: [] };
 const withFile = (change: object) => ({ shards: { ...shards, files: [{ ...file, ...change }] } });
 
 const check = (event: object, node = 1, state: RunState['kind'] = 'running') =>
@@ -107,7 +114,13 @@ describe('refused is', () => {
     ['a number of no measure', { step: { ...step, measures: { lunch: 1 } } }, /: measures: /],
     ['bytes to too few ranks', { step: { ...step, rowBytesTo: [0, 64] } }, /: rowBytesTo/],
     ['an unknown part', { step: { ...step, partsMs: { lunch: 1 } } }, /: partsMs/],
-    ['a layer of no expert', { step: { ...step, layers: [{ ...layer, kept: [] }] } }, /layers\.0\.kept/],
+    ['a layer of no expert', withLayer({ kept: [1] }), /: layers\.0: kept has 1 numbers instead of 8$/],
+    ['a choice less than none', withLayer({ kept: byExpert.with(1, -1) }), /: layers\.0: kept: is no list/],
+    ['a mean of one number', withLayer({ gateCosine: [0.5] }), /0: gateCosine has 1 numbers/],
+    ['a number of no layer', withLayer({}, { lunch: five }), /0: lunch is no measure/],
+    ['a measure that is missing', withLayer({ routed: undefined as never }), /0: routed: is no list/],
+    ['half a choice', withLayer({ sameNode: 0.5 }), /0: sameNode: /],
+    ['a derived number', withLayer({}, { bytes: five }), /0: bytes is no measure/],
     [
       'a foreign heartbeat',
       { heartbeat: { workers: [{ ...worker, rank: 4 }], logQueueLines: 0 } },

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { LogStore } from '@locmoe/logs';
-import type { GlobalStep } from '@locmoe/run-format';
+import { type GlobalStep, reportMeasures } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { timeoutsOf } from '../../src/config/timeouts.js';
 import { Membership } from '../../src/coordinator/membership.js';
@@ -17,17 +17,19 @@ const reportWith = (capacity: number) =>
     layers: [
       {
         layer: 1,
-        routed: [6, 6, 6, 6],
-        kept: [6, 6, 6, 6],
-        overCapacity: [0, 0, 0, 0],
-        notChosen: [0, 0, 0, 0],
-        sameWorker: 24,
-        sameNode: 0,
-        otherNode: 0,
         rowBytes: 4,
-        cosineSum: 0,
-        cosineCount: 0,
-        capacity: Array(NUM_EXPERTS).fill(capacity),
+        measures: reportMeasures([
+          {
+            routed: [6, 6, 6, 6],
+            kept: [6, 6, 6, 6],
+            overCapacity: [0, 0, 0, 0],
+            notChosen: [0, 0, 0, 0],
+            sameWorker: 24,
+            sameNode: 0,
+            otherNode: 0,
+            capacity: Array(NUM_EXPERTS).fill(capacity),
+          },
+        ]),
       },
     ],
     rowBytesTo: [0],

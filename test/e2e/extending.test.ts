@@ -95,6 +95,9 @@ it('the code of docs/extending.md works as it stands', async () => {
       [100, 100, 56, 0],
     ]);
   expect(steps[2].loss!).toBeLessThan(steps[0].loss!);
+  // No rank has more than half of the tokens.
+  for (const { layers } of steps)
+    for (const layer of layers) expect(Reflect.get(layer, 'maxLoad')).toBeLessThanOrEqual(128);
   for (const step of steps) expect(Reflect.get(step, 'heapBytes')).toBeGreaterThan(1e6);
   const [events] = readdirSync(scalars, { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.includes('tfevents'),

@@ -42,8 +42,8 @@ function build(config: RunConfig): LanguageModel {
 
 /** Choices that a forward pass dropped. */
 function droppedIn(layers: LossOutput['layers']): number {
-  const sum = (counts: Int32Array) => counts.reduce((total, count) => total + count, 0);
-  return layers.reduce((total, { routedE, keptE }) => total + sum(routedE) - sum(keptE), 0);
+  const sum = (counts: unknown) => (counts as Int32Array).reduce((total, count) => total + count, 0);
+  return layers.reduce((total, { measures }) => total + sum(measures.routed) - sum(measures.kept), 0);
 }
 
 /** The objective, with the cross-entropy averaged in double precision, and the routing of all tokens. */
@@ -53,7 +53,7 @@ function evaluate(model: LanguageModel): { objective: number; routed: string } {
     const crossEntropy = sequenceLosses.reduce((sum, loss) => sum + loss, 0) / numSequences;
     return {
       objective: crossEntropy + auxiliaryLoss.dataSync()[0],
-      routed: layers.map(({ routedE, keptE }) => `${routedE} ${keptE}`).join(';'),
+      routed: layers.map(({ measures: { routed, kept } }) => `${routed} ${kept}`).join(';'),
     };
   });
 }

@@ -1,4 +1,4 @@
-import { droppedShare, locality } from '@locmoe/run-format';
+import { droppedShare, locality, reportMeasures } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { StepAggregator } from '../../src/run/step-aggregator.js';
@@ -17,17 +17,20 @@ const report = (step: number, rank: number): StepReport => ({
   layers: [
     {
       layer: 1,
-      routed: [rank, 3],
-      kept: [rank, 2],
-      overCapacity: [0, 1],
-      notChosen: [0, 0],
-      sameWorker: 1,
-      sameNode: 2,
-      otherNode: rank,
-      capacity: [5, 10],
       rowBytes: 4,
-      cosineSum: rank,
-      cosineCount: 2,
+      measures: reportMeasures([
+        {
+          routed: [rank, 3],
+          kept: [rank, 2],
+          overCapacity: [0, 1],
+          notChosen: [0, 0],
+          sameWorker: 1,
+          sameNode: 2,
+          otherNode: rank,
+          capacity: [5, 10],
+          gateCosine: [rank, 2],
+        },
+      ]),
     },
   ],
   bytesSameNode: 10,

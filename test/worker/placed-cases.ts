@@ -71,7 +71,7 @@ export function trainPlaced(
       domains: Int32Array.from(rows, (k) => domains[k]),
     };
     const { report } = trainStep(state, { step: i + 1, batches: [batch] });
-    sameWorker += report.layers.reduce((sum, layer) => sum + layer.sameWorker, 0);
+    sameWorker += report.layers.reduce((sum, layer) => sum + layer.measures.sameWorker.counts[0], 0);
     return report.loss;
   });
   const parameters: Record<string, string> = {};

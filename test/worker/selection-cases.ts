@@ -92,9 +92,9 @@ export function select(transport: Transport, { moe: change, numDomains }: Select
     if (step < STEPS - 1) layer.endStep();
     return {
       chosen: chosen[step],
-      capacityE: statistics.capacityE,
-      routed: statistics.routedE.reduce((sum, count) => sum + count, 0),
-      kept: statistics.keptE.reduce((sum, count) => sum + count, 0),
+      capacityE: statistics.measures.capacity as Float64Array,
+      routed: (statistics.measures.routed as Int32Array).reduce((sum, count) => sum + count, 0),
+      kept: (statistics.measures.kept as Int32Array).reduce((sum, count) => sum + count, 0),
       auxiliaryLoss: auxiliaryLoss?.dataSync()[0] ?? 0,
       y: yTD.dataSync<'float32'>().slice(),
     };

@@ -117,7 +117,7 @@ it('can be trained on, with the capacity of its own experts', () => {
   );
   expect(losses.at(-1)!.loss).toBeLessThan(losses[0]!.loss);
   // 0.8 x 23 tokens over the two experts of the group.
-  expect(losses[0]!.layers[0]!.capacity).toEqual(Array(4).fill(10));
+  expect(losses[0]!.layers[0]!.measures.capacity!.counts).toEqual(Array(4).fill(10));
   state.model.dispose();
 });
 

@@ -105,6 +105,9 @@ export interface StepReply {
 export interface ComparedNumber {
   /** Name of the number: `loss`, `gradientNorm`, `parts.waiting`, `dropped` and so on. */
   readonly name: string;
+  /** Title of a measure of the sparse layers (layer-measures.ts), and whether it is a share. */
+  readonly title?: string;
+  readonly isShare?: boolean;
   /** Value in this step; null if it was not finite, or not recorded. */
   readonly value: number | null;
   /** Median over the preceding steps; null if none has a value. */
@@ -118,8 +121,6 @@ export interface StepLayer {
   readonly layer: number;
   readonly routed: number;
   readonly dropped: number | null;
-  readonly overCapacity: number | null;
-  readonly notChosen: number | null;
   readonly otherNode: number | null;
   readonly mostWanted: { readonly expert: number; readonly ofFairShare: number } | null;
   readonly mostLoaded: { readonly expert: number; readonly ofFairShare: number } | null;

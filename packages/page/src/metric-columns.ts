@@ -2,7 +2,8 @@ import {
   droppedShare,
   type GlobalLayer,
   type GlobalStep,
-  locality,
+  LAYER_MEASURES,
+  type LayerMeasureName,
   STEP_MEASURES,
   STEP_PARTS,
 } from '@locmoe/run-format';
@@ -45,30 +46,24 @@ export function appendStep(
   steps.put('offset', place.offset);
   for (const name of SCALARS) steps.put(name, step[name]);
   steps.put('tokensPerS', step.stepMs > 0 ? (1e3 * step.tokens) / step.stepMs : null);
-  for (const part of STEP_PARTS) steps.put(part, step.partsMs?.[part] ?? 0);
-  const layers = step.layers ?? [];
-  if (layers.length > 0) putRouting(steps, 'all', layers);
-  for (const layer of layers) putRouting(ofLayers, String(layer.layer), [layer]);
+  for (const part of STEP_PARTS) steps.put(part, step.partsMs[part]);
+  if (step.layers.length > 0) putRouting(steps, 'all', step.layers);
+  for (const layer of step.layers) putRouting(ofLayers, String(layer.layer), [layer]);
   steps.endRow();
   ofLayers.endRow();
 }
 
+/** Columns of the routing charts, for one layer or for all together, beside the share that was dropped. */
+const MEASURES = LAYER_MEASURES.filter(({ column }) => column !== undefined);
+
 /** Shares of a layer's tokens by destination, which add up to one. */
-export const PLACE_COLUMNS = ['sameWorker', 'sameNode', 'otherNode'] as const;
+export const PLACE_COLUMNS = LAYER_MEASURES.filter(({ column }) => column === 'share of places').map(
+  ({ name }) => name,
+);
 
-/** Columns of the routing charts, for one layer or for all together. */
-export const ROUTING_COLUMNS = [
-  ...PLACE_COLUMNS,
-  'dropped',
-  'overCapacity',
-  'notChosen',
-  'capacityRatio',
-  'gateCosine',
-] as const;
+export const ROUTING_COLUMNS = [...MEASURES.map(({ name }) => name), 'dropped'] as const;
 
-type RoutingColumn = (typeof ROUTING_COLUMNS)[number];
-
-type ColumnNames = Readonly<Record<RoutingColumn, string>>;
+type ColumnNames = Readonly<Record<(typeof ROUTING_COLUMNS)[number], string>>;
 const namesOfLayers = new Map<string, ColumnNames>();
 
 /** Returns the names of a layer's columns in a table. @param layer a number or `all` */
@@ -82,17 +77,18 @@ export function routingColumns(layer: string): ColumnNames {
 
 function putRouting(table: NumberTable, layer: string, layers: readonly GlobalLayer[]): void {
   const names = routingColumns(layer);
-  const sumOf = (name: 'routed' | 'overCapacity' | 'notChosen') =>
-    layers.reduce((sum, each) => (each[name] ?? []).reduce((total, count) => total + count, sum), 0);
-  const routed = sumOf('routed');
-  const share = (count: number) => (routed === 0 ? null : count / routed);
-  const places = locality(layers);
-  for (const name of PLACE_COLUMNS) table.put(names[name], places?.[name]);
+  // Earlier runs may lack a measure.
+  const valuesOf = (name: LayerMeasureName) =>
+    layers.flatMap(({ [name]: value = [] }) => value as number | readonly number[]);
+  const sumOf = (name: LayerMeasureName) => valuesOf(name).reduce((sum, value) => sum + value, 0);
+  const totals = {
+    'share of routed': sumOf('routed'),
+    'share of places': PLACE_COLUMNS.reduce((sum, name) => sum + sumOf(name), 0),
+  };
   table.put(names.dropped, droppedShare(layers));
-  table.put(names.overCapacity, share(sumOf('overCapacity')));
-  table.put(names.notChosen, share(sumOf('notChosen')));
-  table.put(names.capacityRatio, meanKnown(layers.map((each) => each.capacityRatio)));
-  table.put(names.gateCosine, meanKnown(layers.map((each) => each.gateCosine)));
+  for (const { name, column = 'value' } of MEASURES)
+    if (column === 'value') table.put(names[name], meanKnown(valuesOf(name)));
+    else table.put(names[name], totals[column] === 0 ? null : sumOf(name) / totals[column]);
 }
 
 function meanKnown(values: readonly (number | null)[]): number | null {

@@ -133,10 +133,11 @@ export class MetricsTable implements RecordSink {
     const [steps, offsets] = [this.#run.steps.column('step'), this.#run.steps.column('offset')];
     const row = lowerBound(steps, step);
     if (steps[row] !== step) return null;
-    const file = await open(this.options.path);
+    const { path } = this.options;
+    const file = await open(path);
     try {
       for await (const line of file.readLines({ start: offsets[row]!, autoClose: false })) {
-        const record = parseRecord(line);
+        const record = parseRecord(line, path, offsets[row]!);
         return record?.type === 'step' && record.step === step ? record : null;
       }
       return null;

@@ -86,7 +86,7 @@ export class RunMetrics {
         points.checkpoints.push({ step: record.step, directory: record.directory });
         break;
       case 'generation': {
-        const { time, generation, resumedFrom = null } = record;
+        const { time, generation, resumedFrom } = record;
         points.generations.push({ time, generation, resumedFrom, lastTime: time });
         points.generationRow = this.steps.numRows;
         this.lanes.begin(time);
@@ -135,14 +135,13 @@ export class RunMetrics {
     const isTimed = !Number.isNaN(step.time);
     points.hasTimes &&= isTimed;
     points.lastTime = isTimed ? step.time : points.lastTime + step.stepMs;
-    points.tokens += step.tokens ?? 0;
+    points.tokens += step.tokens;
     const { lastTime: time, tokens } = points;
     appendStep({ steps: this.steps, layers: this.layerSteps }, step, { time, tokens, offset });
     if (step.loss === null) this.#skip(step.step);
     this.#throughput.add(step.step, step.tokens);
-    const layers = step.layers ?? [];
-    if (points.layers.length === 0) points.layers = layers.map(({ layer }) => layer);
-    this.experts.add(step.step, layers, step.links);
+    if (points.layers.length === 0) points.layers = step.layers.map(({ layer }) => layer);
+    this.experts.add(step.step, step.layers, step.links);
   }
 
   #skip(step: number): void {

@@ -2,6 +2,7 @@ import {
   droppedShare,
   type GlobalLayer,
   type GlobalStep,
+  LAYER_MEASURES,
   locality,
   type MetricsRecordOf,
   STEP_PARTS,
@@ -21,14 +22,18 @@ const LEAST_NEIGHBOURS = 8;
 const DEVIATIONS = 6;
 const LEAST_DEVIATION = 0.02;
 
-/** Columns of a step, and their names in a reply. */
-const COMPARED: readonly (readonly [name: string, column: string])[] = [
-  ...SCALARS.map((name) => [name, name] as const),
-  ...STEP_PARTS.map((part) => [`parts.${part}`, part] as const),
-  ...(['dropped', 'overCapacity', 'notChosen', 'otherNode', 'gateCosine'] as const).map(
-    (name) => [name, routingColumns('all')[name]] as const,
+/** Numbers of a reply, and the columns of steps that have them. */
+const COMPARED: readonly (readonly [of: Named, column: string])[] = [
+  ...SCALARS.map((name) => [{ name }, name] as const),
+  ...STEP_PARTS.map((part) => [{ name: `parts.${part}` }, part] as const),
+  [{ name: 'dropped' }, routingColumns('all').dropped],
+  ...LAYER_MEASURES.flatMap(({ name, title, column }) =>
+    title === undefined
+      ? []
+      : [[{ name, title, isShare: column !== 'value' }, routingColumns('all')[name]] as const],
   ),
 ];
+type Named = Pick<ComparedNumber, 'name' | 'title' | 'isShare'>;
 
 interface Known {
   /** Columns of all steps. */
@@ -55,7 +60,7 @@ export function stepReply(
     answerTokens: answerTokens ?? null,
     isSkipped: record.loss === null,
     numNeighbours: row - first,
-    numbers: COMPARED.flatMap(([name, of]) => compare(name, column(of), first, row) ?? []),
+    numbers: COMPARED.flatMap(([of, its]) => compare(of, column(its), first, row) ?? []),
     layers: layersOf(record),
     validations: [
       validations.findLast((each) => each.step < step),
@@ -65,18 +70,18 @@ export function stepReply(
 }
 
 /** Returns null if neither the step nor those before it have the number. */
-function compare(name: string, values: ArrayLike<number>, first: number, row: number): ComparedNumber | null {
+function compare(of: Named, values: ArrayLike<number>, first: number, row: number): ComparedNumber | null {
   const known = Array.from({ length: row - first }, (_, index) => values[first + index]!).filter(
     Number.isFinite,
   );
   const value = Number.isFinite(values[row]) ? values[row]! : null;
-  if (known.length === 0) return value === null ? null : { name, value, median: null, standsOut: false };
+  if (known.length === 0) return value === null ? null : { ...of, value, median: null, standsOut: false };
   const median = medianOf(known);
   const typical = medianOf(known.map((each) => Math.abs(each - median)));
   const limit = DEVIATIONS * Math.max(typical, LEAST_DEVIATION * Math.abs(median));
   const standsOut =
     value !== null && known.length >= LEAST_NEIGHBOURS && Math.abs(value - median) > limit && limit > 0;
-  return { name, value, median, standsOut };
+  return { ...of, value, median, standsOut };
 }
 
 function medianOf(values: readonly number[]): number {
@@ -86,16 +91,13 @@ function medianOf(values: readonly number[]): number {
 }
 
 /** Returns no layers for a skipped step. */
-function layersOf({ layers = [] }: Pick<GlobalStep, 'layers'>): StepLayer[] {
+function layersOf({ layers }: Pick<GlobalStep, 'layers'>): StepLayer[] {
   return layers.map((layer) => {
     const routed = sumOf(layer.routed);
-    const share = (counts: readonly number[]) => (routed === 0 ? null : sumOf(counts) / routed);
     return {
       layer: layer.layer,
       routed,
       dropped: routed === 0 ? null : droppedShare([layer]),
-      overCapacity: share(layer.overCapacity ?? []),
-      notChosen: share(layer.notChosen ?? []),
       otherNode: locality([layer])?.otherNode ?? null,
       mostWanted: mostOf(layer.routed),
       mostLoaded: mostOf(layer.kept),

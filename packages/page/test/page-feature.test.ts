@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { savedRun } from '../../../test/coordinator/saved-run.js';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import type {
+  ApiError,
   CheckpointCheck,
   CheckpointsReply,
   ExpertsReply,
@@ -15,9 +16,18 @@ import type {
   RunDetail,
   RunList,
   SpeedsReply,
+  StepReply,
 } from '../src/api-types.js';
 import { pageFeature } from '../src/page-feature.js';
-import { addMetrics, heartbeat, STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
+import {
+  addMetrics,
+  heartbeat,
+  PARTS_MS,
+  STARTED_AT,
+  stepRecord,
+  temporaryRuns,
+  writeRun,
+} from './run-fixture.js';
 
 /** Requests to the page of a runs folder. */
 function pageOver(runsDir: string) {
@@ -236,7 +246,7 @@ describe('metrics', () => {
     const recordOf = (step: number) => ({
       ...stepRecord(step),
       stepMs: step === 1_235 ? 9_000 : 500,
-      partsMs: { forward: step % 2 === 1 ? 100 : 300, waiting: 50 },
+      partsMs: { ...PARTS_MS, forward: step % 2 === 1 ? 100 : 300 },
     });
     addMetrics(folder, ...steps(1, 4_000, recordOf));
     const { groups } = await json<MetricsReply>('/api/runs/long/metrics?points=600');
@@ -337,6 +347,33 @@ describe('metrics', () => {
     expect(groups.parts.backward).toEqual([200, 200]);
     expect(groups.loss.time).toEqual([STARTED_AT + 500, STARTED_AT + 9_000]);
     expect(validations).toEqual([{ step: 5, loss: 3.5, domains }]);
+    const { numbers } = await json<StepReply>('/api/runs/run/steps/5');
+    expect(numbers.filter(({ title }) => title !== undefined)).toEqual([
+      {
+        name: 'overCapacity',
+        title: '– over capacity',
+        isShare: true,
+        value: 0.1,
+        median: 0.1,
+        standsOut: false,
+      },
+      {
+        name: 'notChosen',
+        title: '– not chosen',
+        isShare: true,
+        value: 0.05,
+        median: 0.05,
+        standsOut: false,
+      },
+      {
+        name: 'otherNode',
+        title: 'tokens to other nodes',
+        isShare: true,
+        value: 0.25,
+        median: 0.25,
+        standsOut: false,
+      },
+    ]);
   });
 
   it('has the speed over the last 50 steps of the last generation, by wall clock, as the trainer tells it', async () => {
@@ -353,16 +390,26 @@ describe('metrics', () => {
     expect(await speedNow()).toEqual({ tokensPerS: 2_000, secondsPerStep: 0.5 });
   });
 
-  it('is empty for a run without metrics, and ignores damaged lines', async () => {
+  it('is empty for a run without metrics, ignores damaged lines, and names one that is wrong', async () => {
     const { folder, json } = newRun();
     expect((await json<MetricsReply>('/api/runs/run/metrics')).numRows).toBe(0);
-    writeFileSync(
-      path.join(folder, 'metrics.ndjson'),
-      'no json\n{"type":"step"}\n{"type":"validation","step":1}\n',
-    );
+    const metrics = path.join(folder, 'metrics.ndjson');
+    writeFileSync(metrics, 'no json\n{"type":"lunch"}\n{"type":"st');
+    appendFileSync(metrics, '\n');
     addMetrics(folder, stepRecord(1));
     expect((await json<MetricsReply>('/api/runs/run/metrics')).numRows).toBe(1);
     expect(await json<ExpertsReply>('/api/runs/run/experts')).toMatchObject({ firstStep: 1, lastStep: 1 });
+    addMetrics(folder, stepRecord(2), { ...stepRecord(3), layers: [{ layer: 2 }] });
+    const { error } = await json<ApiError>('/api/runs/run/metrics');
+    expect(error).toMatch(
+      /run\/metrics\.ndjson, line 6: a record of type step with an invalid layers\.0\.routed /,
+    );
+    // Once the line is gone, what was read before it is there once.
+    writeFileSync(
+      metrics,
+      readFileSync(metrics, 'utf8').replace(/.*\n$/, `${JSON.stringify(stepRecord(3))}\n`),
+    );
+    expect((await json<MetricsReply>('/api/runs/run/metrics')).groups.loss.step).toEqual([1, 2, 3]);
   });
 });
 
@@ -560,7 +607,8 @@ describe('what a run is', () => {
     writeFileSync(path.join(folder, 'flight/generation-1-node-0.json'), '{"format":');
     expect((await flight()).problem).toContain('cut short or damaged');
     const speed = { ownMs: 12.5, lostShare: 0.3 };
-    addMetrics(folder, { type: 'heartbeat', time: 5, ranks: [{ rank: 0, ...speed }, { rank: 1 }] });
+    const [first, second] = heartbeat(5, 1, 1).ranks;
+    addMetrics(folder, { type: 'heartbeat', time: 5, ranks: [{ ...first, ...speed }, second] });
     expect((await json<SpeedsReply>('/api/runs/run/speeds')).speeds).toEqual([{ rank: 0, ...speed }]);
   });
 

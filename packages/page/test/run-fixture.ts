@@ -43,6 +43,15 @@ export function addMetrics(folder: string, ...records: object[]): void {
   );
 }
 
+export const PARTS_MS = {
+  forward: 100,
+  backward: 200,
+  exchange: 50,
+  allReduce: 50,
+  optimizer: 50,
+  waiting: 50,
+};
+
 /** A step as a run records it, with two sparse layers of four experts. */
 export function stepRecord(step: number, { loss = 5, time }: { loss?: number; time?: number } = {}): object {
   const layer = (number: number) => ({
@@ -69,7 +78,7 @@ export function stepRecord(step: number, { loss = 5, time }: { loss?: number; ti
     learningRate: 0.001,
     tokens: 1_000,
     stepMs: 500,
-    partsMs: { forward: 100, backward: 200, exchange: 50, allReduce: 50, optimizer: 50, waiting: 50 },
+    partsMs: PARTS_MS,
     layers: [layer(2), layer(3)],
     bytesSameNode: 1,
     bytesOtherNode: 1,
@@ -81,7 +90,7 @@ export function stepRecord(step: number, { loss = 5, time }: { loss?: number; ti
 export function heartbeat(
   time: number,
   ...steps: (number | { step: number; processState?: string; residentBytes?: number })[]
-): object {
+) {
   return {
     type: 'heartbeat',
     time,

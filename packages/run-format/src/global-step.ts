@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
+import { layerMeasures } from './layer-measures.js';
 import { linkBytes } from './row-traffic.js';
 import { stepMeasures } from './step-measures.js';
 
@@ -8,29 +9,8 @@ export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'opti
 export type StepPart = (typeof STEP_PARTS)[number];
 
 const count = z.int().nonnegative();
-const byExpert = z.array(count);
 
-const globalLayer = z.object({
-  layer: count,
-  /** Kept, over capacity and not chosen add up to routed. */
-  routed: byExpert,
-  kept: byExpert,
-  overCapacity: byExpert,
-  notChosen: byExpert,
-  sameWorker: count,
-  sameNode: count,
-  otherNode: count,
-  /** Bytes of activations by the distance that they travelled in the forward pass, in both directions. */
-  bytes: z.object({ sameWorker: count, sameNode: count, otherNode: count }),
-  /** Capacity by expert; 0 if it is unlimited. */
-  capacity: z.array(z.number()),
-  /**
-   * Mean capacity divided by that of Switch with the run's capacity factor; null if capacity is unlimited.
-   */
-  capacityRatio: z.number().nullable(),
-  /** Mean cosine between tokens and the gates of their experts; null if experts have no gate vector. */
-  gateCosine: z.number().nullable(),
-});
+const globalLayer = z.object({ layer: count, ...layerMeasures.shape });
 /** A sparse layer in one step, summed over ranks: the choices of tokens by expert, or by distance. */
 export type GlobalLayer = DeepReadonly<z.output<typeof globalLayer>>;
 
@@ -51,14 +31,12 @@ export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;
 export function locality(
   layers: readonly GlobalLayer[],
 ): { sameWorker: number; sameNode: number; otherNode: number } | null {
-  const sum = (of: (layer: GlobalLayer) => number) => layers.reduce((total, layer) => total + of(layer), 0);
-  const total = sum((layer) => layer.sameWorker + layer.sameNode + layer.otherNode);
-  if (total === 0) return null;
-  return {
-    sameWorker: sum((layer) => layer.sameWorker) / total,
-    sameNode: sum((layer) => layer.sameNode) / total,
-    otherNode: sum((layer) => layer.otherNode) / total,
-  };
+  const [sameWorker = 0, sameNode = 0, otherNode = 0] = (
+    ['sameWorker', 'sameNode', 'otherNode'] as const
+  ).map((place) => layers.reduce((sum, layer) => sum + layer[place], 0));
+  const sum = sameWorker + sameNode + otherNode;
+  if (sum === 0) return null;
+  return { sameWorker: sameWorker / sum, sameNode: sameNode / sum, otherNode: otherNode / sum };
 }
 
 /**
@@ -73,8 +51,8 @@ export function expertsPerToken({ layers, tokens }: Pick<GlobalStep, 'layers' | 
 
 /** Returns the share of the routed choices that were dropped, over all layers; 0 if none were routed. */
 export function droppedShare(layers: readonly GlobalLayer[]): number {
-  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
-  const routed = sum(layers.map((layer) => sum(layer.routed)));
-  const kept = sum(layers.map((layer) => sum(layer.kept)));
-  return routed === 0 ? 0 : 1 - kept / routed;
+  const sumOf = (name: 'routed' | 'kept') =>
+    layers.reduce((sum, layer) => layer[name].reduce((total, each) => total + each, sum), 0);
+  const routed = sumOf('routed');
+  return routed === 0 ? 0 : 1 - sumOf('kept') / routed;
 }

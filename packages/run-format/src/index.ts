@@ -41,6 +41,14 @@ export {
   type RecoveryAccount,
 } from './journal-events.js';
 export {
+  findProblem,
+  LAYER_MEASURES,
+  type LayerMeasureName,
+  type LayerNumbers,
+  measureOverRanks,
+  reportMeasures,
+} from './layer-measures.js';
+export {
   encodeManifest,
   type FileDigest,
   generationOf,

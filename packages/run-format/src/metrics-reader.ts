@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type MetricsRecord, parseRecord } from './metrics-record.js';
+import { type MetricsRecord, recordsIn } from './metrics-record.js';
 import { assertRegular } from './regular-file.js';
 
 /** Bytes read at a time; in between, the event loop, which in a coordinator leads a run, gets its turn. */
@@ -48,7 +48,7 @@ export class MetricsReader {
   /**
    * Reads what is new; concurrent calls share one read. A missing file counts as empty.
    *
-   * @throws TrainerError `BAD_INPUT` if it is not a regular file
+   * @throws TrainerError `BAD_INPUT` if it is not a regular file, or as `parseRecord`
    */
   update(): Promise<void> {
     this.#reading ??= this.#read().finally(() => {
@@ -91,7 +91,9 @@ export class MetricsReader {
         const { bytesRead } = await handle.read(piece, 0, piece.length, this.#offset);
         const end = piece.subarray(0, bytesRead).lastIndexOf(NEWLINE) + 1;
         if (end > 0) {
-          this.#addLines(piece.subarray(0, end));
+          // All lines are checked before any is added: after a wrong one, the next update reads the piece again.
+          const records = Array.from(recordsIn(piece.subarray(0, end), this.path, this.#offset));
+          for (const { record, begin } of records) this.sink.add(record, begin);
           this.#offset += end;
           await this.sink.endPiece?.(file, this.#offset);
         } else if (bytesRead === piece.length) piece = Buffer.alloc(2 * piece.length);
@@ -101,15 +103,6 @@ export class MetricsReader {
       await this.sink.endPiece?.(file, this.#offset);
     } finally {
       await handle.close();
-    }
-  }
-
-  #addLines(lines: Buffer): void {
-    for (let start = 0; start < lines.length; ) {
-      const end = lines.indexOf(NEWLINE, start);
-      const record = parseRecord(lines.toString('utf8', start, end));
-      if (record !== null) this.sink.add(record, this.#offset + start);
-      start = end + 1;
     }
   }
 }

@@ -51,7 +51,7 @@ export type GenerationStart = DeepReadonly<z.output<typeof generation>>;
 /** Wall clock, ms since 1970; NaN where an earlier version wrote none. */
 const time = z.number().or(z.nan());
 
-/** The schema of a line of `metrics.ndjson`. It is not applied when lines are read, as there are too many. */
+/** The schema of a line of `metrics.ndjson`. */
 export const metricsRecord = z.discriminatedUnion('type', [
   z.object({ type: z.literal('generation'), time, ...generation.shape }),
   z.object({ type: z.literal('step'), time, ...globalStep.shape }),
@@ -63,26 +63,53 @@ export type MetricsRecord = DeepReadonly<z.output<typeof metricsRecord>>;
 
 export type MetricsRecordOf<Type extends MetricsRecord['type']> = Extract<MetricsRecord, { type: Type }>;
 
-/** Names, for each type, a field that all its records have. */
-const FIELD_OF_TYPE: Readonly<Record<string, string>> = {
-  generation: 'generation',
-  step: 'stepMs',
-  validation: 'domains',
-  checkpoint: 'directory',
-  heartbeat: 'ranks',
-} satisfies Record<MetricsRecord['type'], string>;
+const NEWLINE = 0x0a;
+
+/** A record, and the byte offsets at which its line begins and ends. */
+export interface PlacedRecord {
+  readonly record: MetricsRecord;
+  readonly begin: number;
+  readonly end: number;
+}
 
 /**
- * Returns null for a line that is not a record: it was cut short by a kill or a full disk, or is of another
- * version.
+ * Returns null for a line that is not a record: it was cut short by a kill or a full disk, or its type is of
+ * another version.
+ *
+ * @param begin byte offset at which the line begins in the file
+ * @throws TrainerError `BAD_INPUT` for a record that its type does not allow
  */
-export function parseRecord(line: string): MetricsRecord | null {
+export function parseRecord(line: string, file: string, begin: number): MetricsRecord | null {
+  let record: MetricsRecord;
   try {
-    const record = JSON.parse(line);
-    if (!Object.hasOwn(FIELD_OF_TYPE, record?.type) || !(FIELD_OF_TYPE[record.type]! in record)) return null;
-    return typeof record.time === 'number' ? record : { ...record, time: Number.NaN };
+    record = JSON.parse(line);
   } catch {
     return null;
+  }
+  if (typeof record?.type === 'string' && typeof record.time !== 'number')
+    record = { ...(record as MetricsRecord), time: Number.NaN };
+  const [issue] = metricsRecord.safeParse(record).error?.issues ?? [];
+  if (issue === undefined) return record;
+  const [field = 'type'] = issue.path;
+  if (field === 'type') return null;
+  const number = readRegularFile(file).toString('latin1', 0, begin).split('\n').length;
+  throw new TrainerError(
+    'BAD_INPUT',
+    `${file}, line ${number}: a record of type ${record.type} with an invalid ${issue.path.join('.')} (${issue.message}); correct the line or remove it`,
+  );
+}
+
+/**
+ * Yields the records of lines, of which the first and the last may be cut off.
+ *
+ * @param at byte offset in the file at which the lines begin
+ * @throws TrainerError as `parseRecord`
+ */
+export function* recordsIn(lines: Buffer, file: string, at: number): Generator<PlacedRecord> {
+  for (let begin = 0, end = 0; begin < lines.length; begin = end) {
+    end = lines.indexOf(NEWLINE, begin) + 1 || lines.length;
+    const record = parseRecord(lines.toString('utf8', begin, end), file, at + begin);
+    if (record !== null) yield { record, begin: at + begin, end: at + end };
   }
 }
 
@@ -94,34 +121,27 @@ export function stepOfRecord(record: MetricsRecord): number {
 /**
  * Returns all records of a run, oldest first; empty if the run has no file yet.
  *
- * @throws TrainerError `NO_RESOURCE` if the file cannot be read, `BAD_INPUT` if it is not a regular file
+ * @throws TrainerError `NO_RESOURCE` if the file cannot be read, `BAD_INPUT` if it is not a regular file, or as
+ *   `parseRecord`
  */
 export function readRecords(file: string): MetricsRecord[] {
   if (!existsSync(file)) return [];
   try {
-    return recordsOf(readRegularFile(file).toString());
+    return Array.from(recordsIn(readRegularFile(file), file, 0), ({ record }) => record);
   } catch (error) {
     if (error instanceof TrainerError) throw error;
     throw new TrainerError('NO_RESOURCE', `${file} cannot be read: ${(error as Error).message}`);
   }
 }
 
-/** Bytes read at a time from the end. */
-const PIECE_BYTES = 1 << 20;
-const NEWLINE = 0x0a;
-
-/** A record, and the byte offsets at which its line begins and ends. */
-export interface PlacedRecord {
-  readonly record: MetricsRecord;
-  readonly begin: number;
-  readonly end: number;
-}
+/** Bytes read at a time from the end: enough for the last step of a model with many experts. */
+const PIECE_BYTES = 1 << 17;
 
 /**
  * Yields the records of a run from last to first, in bounded memory, for data near the end of metrics of any
  * length. Yields nothing if the run has no file yet.
  *
- * @throws TrainerError `BAD_INPUT` if it is not a regular file
+ * @throws TrainerError `BAD_INPUT` if it is not a regular file, or as `parseRecord`
  */
 export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
   if (!existsSync(file)) return;
@@ -137,12 +157,7 @@ export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
       const bytes = Buffer.concat([piece, rest]);
       // The first line may be partial.
       const first = start === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
-      for (let end = bytes.length; end > first; ) {
-        const begin = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
-        const record = parseRecord(bytes.toString('utf8', begin, end));
-        if (record !== null) yield { record, begin: start + begin, end: start + end };
-        end = begin;
-      }
+      yield* Array.from(recordsIn(bytes.subarray(first), file, start + first)).reverse();
       rest = bytes.subarray(0, first);
     }
   } finally {
@@ -155,50 +170,34 @@ export function recordedStepsAfter(
   file: string,
   step: number,
 ): { readonly first: number; readonly last: number } | null {
-  const later: number[] = [];
+  let [first, last] = [Number.POSITIVE_INFINITY, step];
   for (const { record } of recordsFromEnd(file)) {
     const at = stepOfRecord(record);
     if (record.type === 'step' && at <= step) break;
-    if (at > step) later.push(at);
+    if (at > step) [first, last] = [Math.min(first, at), Math.max(last, at)];
   }
-  if (later.length === 0) return null;
-  return later.reduce(
-    ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
-    { first: later[0]!, last: later[0]! },
-  );
+  return last === step ? null : { first, last };
 }
-
-/** Large enough for the last step of a model with many experts. */
-const TAIL_BYTES = 1 << 17;
 
 /**
  * Returns the last records of a run, oldest first, read from the end of its file, which is fast even for a
  * long run. Empty if the file cannot be read.
  *
- * @throws TrainerError `BAD_INPUT` if it is not a regular file
+ * @throws TrainerError `BAD_INPUT` if it is not a regular file, or as `parseRecord`
  */
 export function lastRecords(file: string): MetricsRecord[] {
-  let fd: number;
+  const last: MetricsRecord[] = [];
   try {
-    assertRegular(file);
-    fd = openSync(file, 'r');
+    let from = 0;
+    for (const { record, end, begin } of recordsFromEnd(file)) {
+      if (last.length === 0) from = end - PIECE_BYTES;
+      else if (begin < from) break;
+      last.push(record);
+    }
   } catch (error) {
     if (error instanceof TrainerError) throw error;
-    return [];
   }
-  try {
-    const { size } = fstatSync(fd);
-    const tail = Buffer.alloc(Math.min(size, TAIL_BYTES));
-    const read = readSync(fd, tail, 0, tail.length, size - tail.length);
-    return recordsOf(tail.toString('utf8', 0, read));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Parses lines, of which the first and last may be cut off. */
-function recordsOf(lines: string): MetricsRecord[] {
-  return lines.split('\n').flatMap((line) => parseRecord(line) ?? []);
+  return last.reverse();
 }
 
 /** Returns the mean cross-entropy over the validation tokens of all domains, in nats per token; NaN without any. */

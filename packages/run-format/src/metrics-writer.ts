@@ -27,8 +27,8 @@ function lineOf({ type, ...record }: MetricsRecord): string {
 
 /**
  * Removes the records of steps after `step`, which a run that resumes from there repeats. Records that belong
- * to no step (heartbeats, generations) are kept. Only what follows the record of `step` is parsed, however
- * long the file is.
+ * to no step (heartbeats, generations) are kept. Little more than what follows the record of `step` is
+ * parsed, however long the file is.
  */
 export function dropRecordsAfter(metrics: string, step: number): void {
   if (!existsSync(metrics)) return;

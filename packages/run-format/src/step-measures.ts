@@ -16,6 +16,14 @@ const about = z.registry<Measure>();
 const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
 
+const loadPercentile = (percent: number, which: string) =>
+  amount.exactOptional().register(about, {
+    overRanks: 'same',
+    help: `Kept choices that ${which} below, over the mean of the experts, mean of the sparse layers`,
+    prometheus: `locmoe_load_p${percent}_ratio`,
+    tensorboard: `imbalance/load_p${percent}`,
+  });
+
 /**
  * Numbers of a step that are only recorded and shown; a rank reports them by name (`StepReport.measures`).
  * They are optional, as earlier runs and some current ones lack them.
@@ -61,24 +69,9 @@ export const rankMeasures = z.strictObject({
     prometheus: 'locmoe_load_imbalance_ratio',
     tensorboard: 'imbalance/load',
   }),
-  loadP10: amount.exactOptional().register(about, {
-    overRanks: 'same',
-    help: 'Kept choices that a tenth of the experts stays below, over the mean of the experts, mean of the sparse layers',
-    prometheus: 'locmoe_load_p10_ratio',
-    tensorboard: 'imbalance/load_p10',
-  }),
-  loadP50: amount.exactOptional().register(about, {
-    overRanks: 'same',
-    help: 'Kept choices that half of the experts stays below, over the mean of the experts, mean of the sparse layers',
-    prometheus: 'locmoe_load_p50_ratio',
-    tensorboard: 'imbalance/load_p50',
-  }),
-  loadP90: amount.exactOptional().register(about, {
-    overRanks: 'same',
-    help: 'Kept choices that nine tenths of the experts stay below, over the mean of the experts, mean of the sparse layers',
-    prometheus: 'locmoe_load_p90_ratio',
-    tensorboard: 'imbalance/load_p90',
-  }),
+  loadP10: loadPercentile(10, 'a tenth of the experts stays'),
+  loadP50: loadPercentile(50, 'half of the experts stays'),
+  loadP90: loadPercentile(90, 'nine tenths of the experts stay'),
   timeImbalance: amount.exactOptional().register(about, {
     overRanks: 'max over mean',
     help: "Time of the last step without waiting: the slowest rank's over the mean of the ranks",

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { lastRecords, MetricsReader, parseRecord, readRecords, recordsFromEnd } from '../src/index.js';
-import { globalStep } from './global-step.js';
+import { globalLayer, globalStep } from './global-step.js';
 
 const step = (number: number) => ({ time: number, ...globalStep(number), type: 'step' }) as const;
 
@@ -17,20 +17,42 @@ function fileOf(text: string): string {
 }
 
 it('knows a record in whatever order its keys are', () => {
-  expect(parseRecord(JSON.stringify(step(3)))).toEqual(step(3));
+  expect(parseRecord(JSON.stringify(step(3)), 'x', 0)).toEqual(step(3));
 });
 
-it.each(['', 'null', '7', '{"type":"step"', '{"type":"step","step":1}', '{"type":"toString","time":1}'])(
+it.each(['', 'null', '7', '[]', '{"type":"step"', '{"type":"toString","time":1}'])(
   'takes no record from %j',
   (line) => {
-    expect(parseRecord(line)).toBeNull();
+    expect(parseRecord(line, 'x', 0)).toBeNull();
   },
 );
 
 it('has no time for a record of a version that wrote none', () => {
   const { time, ...old } = step(3);
   expect(time).toBe(3);
-  expect(parseRecord(JSON.stringify(old))?.time).toBeNaN();
+  expect(parseRecord(JSON.stringify(old), 'x', 0)?.time).toBeNaN();
+});
+
+it.each([
+  ['a field that is missing', { stepMs: undefined }, 'stepMs'],
+  ['text in place of a number', { loss: '2' }, 'loss'],
+  ['an unknown part', { partsMs: { lunch: 1 } }, 'partsMs.forward'],
+  ['half a choice', { layers: [{ ...globalLayer(1), kept: [1, 0.5] }] }, 'layers.0.kept'],
+  ['less than no choice', { layers: [{ ...globalLayer(1), routed: [-1] }] }, 'layers.0.routed'],
+  ['no number of an expert', { layers: [{ ...globalLayer(1), capacity: [null] }] }, 'layers.0.capacity'],
+  ['no measure', { layers: [{ ...globalLayer(1), gateCosine: undefined }] }, 'layers.0.gateCosine'],
+])('says in which line there is %s, however the file is read', async (_, change, field) => {
+  const lines = ['{"type":"st', JSON.stringify(step(1)), JSON.stringify({ ...step(2), ...change }), ''];
+  const file = fileOf(lines.join('\n'));
+  const message = `${file}, line 3: a record of type step with an invalid ${field} (`;
+  expect(() => readRecords(file)).toThrow(message);
+  expect(() => lastRecords(file)).toThrow(message);
+  expect(() => [...recordsFromEnd(file)]).toThrow(message);
+  const added: unknown[] = [];
+  const reader = new MetricsReader(file, { begin: () => 0, add: (each) => added.push(each) });
+  await expect(reader.update()).rejects.toThrow(message);
+  await expect(reader.update()).rejects.toThrow(/; correct the line or remove it$/);
+  expect(added).toEqual([]);
 });
 
 it('reads past what is cut, from the start or from the end of a long file', () => {

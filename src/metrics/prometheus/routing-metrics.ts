@@ -1,76 +1,44 @@
-import type { GlobalLayer } from '@locmoe/run-format';
+import { type GlobalLayer, LAYER_MEASURES } from '@locmoe/run-format';
 import type { Registry } from 'prom-client';
-import { DeferredWork, instrumentsOf, type RefreshedListener, type SafeCounter } from './instruments.js';
+import { DeferredWork, instrumentsOf, type RefreshedListener } from './instruments.js';
+
+type Value = number | null;
+type Put = (value: Value) => void;
 
 /** Creates the metrics of the sparse layers' routing: load of experts, distance of tokens, drops. */
 export function routingMetrics(registry: Registry): RefreshedListener {
   const { counter, gauge } = instrumentsOf(registry);
-  const routed = counter(
-    'locmoe_routed_choices_total',
-    'Choices of an expert for a token before drops, by sparse layer; kept and dropped ones add up to them',
-    ['layer'],
-  );
-  const dropped = counter(
-    'locmoe_dropped_choices_total',
-    'Choices that were dropped: the expert was full (over_capacity) or preferred others (not_chosen)',
-    ['layer', 'reason'],
-  );
-  const kept = counter(
-    'locmoe_expert_choices_total',
-    'Choices that were kept, by sparse layer and expert: the load of the expert',
-    ['layer', 'expert'],
-  );
-  const choices = counter(
-    'locmoe_dispatched_choices_total',
-    'Kept choices by how far the token travelled to its expert: same_worker, same_node, other_node',
-    ['layer', 'tier'],
-  );
-  const bytes = counter(
-    'locmoe_dispatched_bytes_total',
-    'Bytes of activations by how far they travelled in the forward pass, there and back',
-    ['layer', 'tier'],
-  );
-  const capacity = gauge(
-    'locmoe_expert_capacity_choices',
-    'Choices that an expert takes from all ranks in a step, mean of the layer; absent where nothing limits it',
-    ['layer'],
-  );
-  const capacityRatio = gauge(
-    'locmoe_expert_capacity_ratio',
-    "Mean capacity over the classic one with the run's capacity factor; absent where nothing limits it",
-    ['layer'],
-  );
-  const gateCosine = gauge(
-    'locmoe_gate_cosine',
-    'Mean cosine between tokens and the gates of their experts; absent where experts have no gate vector',
-    ['layer'],
-  );
-  const seriesOf = ({ layer, kept: byExpert }: GlobalLayer) => ({
-    routed: routed.series({ layer }),
-    overCapacity: dropped.series({ layer, reason: 'over_capacity' }),
-    notChosen: dropped.series({ layer, reason: 'not_chosen' }),
-    kept: byExpert.map((_, expert) => kept.series({ layer, expert })),
-    choices: byTier(choices, layer),
-    bytes: byTier(bytes, layer),
-    capacity: capacity.series({ layer }),
-    capacityRatio: capacityRatio.series({ layer }),
-    gateCosine: gateCosine.series({ layer }),
+  const metrics = new Map<string, ReturnType<typeof counter> | ReturnType<typeof gauge>>();
+  const exported = LAYER_MEASURES.map(({ name, prometheus, help, labels = {}, separate }) => {
+    const isCounter = prometheus.endsWith('_total');
+    const labelNames = ['layer', ...Object.keys(labels), separate ?? []].flat();
+    const metric = metrics.get(prometheus) ?? (isCounter ? counter : gauge)(prometheus, help, labelNames);
+    metrics.set(prometheus, metric);
+    const seriesIn = (layer: number, label: Readonly<Record<string, string>> = {}) => {
+      const series = metric.series({ layer, ...labels, ...label });
+      return ('set' in series ? series.set : series.add) as Put;
+    };
+    return {
+      seriesOf: ({ layer, [name]: value }: GlobalLayer): Put[] =>
+        separate === undefined
+          ? [seriesIn(layer)]
+          : Object.keys(value ?? []).map((key) =>
+              seriesIn(layer, { [separate]: key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) }),
+            ),
+      valuesOf: ({ [name]: value }: GlobalLayer): Value[] =>
+        separate === undefined
+          ? [numberOf((value ?? null) as Value | readonly number[], isCounter)]
+          : Object.values(value ?? []),
+    };
   });
-  const layers = new Map<number, ReturnType<typeof seriesOf>>();
+  const layers = new Map<number, Put[][]>();
   const count = (layer: GlobalLayer) => {
-    const series = layers.get(layer.layer) ?? seriesOf(layer);
+    const series = layers.get(layer.layer) ?? exported.map(({ seriesOf }) => seriesOf(layer));
     layers.set(layer.layer, series);
-    series.routed.add(sum(layer.routed));
-    series.overCapacity.add(sum(layer.overCapacity));
-    series.notChosen.add(sum(layer.notChosen));
-    for (const [expert, kept] of layer.kept.entries()) series.kept[expert]!.add(kept);
-    for (const tier of ['sameWorker', 'sameNode', 'otherNode'] as const) {
-      series.choices[tier].add(layer[tier]);
-      series.bytes[tier].add(layer.bytes[tier]);
-    }
-    series.capacity.set(layer.capacity.includes(0) ? null : sum(layer.capacity) / layer.capacity.length);
-    series.capacityRatio.set(layer.capacityRatio);
-    series.gateCosine.set(layer.gateCosine);
+    exported.forEach(({ valuesOf }, index) => {
+      const values = valuesOf(layer);
+      for (let at = 0; at < values.length; at++) series[index]![at]!(values[at]!);
+    });
   };
   const deferred = new DeferredWork();
   return {
@@ -79,14 +47,10 @@ export function routingMetrics(registry: Registry): RefreshedListener {
   };
 }
 
-function byTier(instrument: SafeCounter, layer: number) {
-  return {
-    sameWorker: instrument.series({ layer, tier: 'same_worker' }),
-    sameNode: instrument.series({ layer, tier: 'same_node' }),
-    otherNode: instrument.series({ layer, tier: 'other_node' }),
-  };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+/** Returns numbers by expert as one: their sum, or their mean, which is null if one of them is 0. */
+function numberOf(value: Value | readonly number[], isSummed: boolean): Value {
+  if (value === null || typeof value === 'number') return value;
+  const sum = value.reduce((total, each) => total + each, 0);
+  if (isSummed) return sum;
+  return value.includes(0) ? null : sum / value.length;
 }

@@ -23,13 +23,6 @@ export interface DispatchLayout {
   readonly countsHash: number;
 }
 
-/** Number of kept choices of this rank by the place of their expert. */
-export interface Locality {
-  readonly sameWorker: number;
-  readonly sameNode: number;
-  readonly otherNode: number;
-}
-
 /** The part of a decision that determines the layout. */
 export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>;
 
@@ -85,8 +78,8 @@ function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter
   return { numTokens: expertsTK.length / numChoices, tokensN, choicesN };
 }
 
-/** @param keptE kept choices of this rank, by expert */
-export function localityOf(keptE: Int32Array, topology: Topology, placement: Placement): Locality {
+/** Returns the kept choices of this rank by the place of their expert. @param keptE the same by expert, length E */
+export function localityOf(keptE: Int32Array, topology: Topology, placement: Placement) {
   const { rank, node } = topology;
   const locality = { sameWorker: 0, sameNode: 0, otherNode: 0 };
   keptE.forEach((kept, expert) => {

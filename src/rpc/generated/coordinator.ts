@@ -25,6 +25,7 @@ import type { LogLineInput as _locmoe_coordinator_v1_LogLineInput, LogLine as _l
 import type { LogsReplyInput as _locmoe_coordinator_v1_LogsReplyInput, LogsReply as _locmoe_coordinator_v1_LogsReply } from './locmoe/coordinator/v1/LogsReply.js';
 import type { LogsRequestInput as _locmoe_coordinator_v1_LogsRequestInput, LogsRequest as _locmoe_coordinator_v1_LogsRequest } from './locmoe/coordinator/v1/LogsRequest.js';
 import type { NodeProcessInput as _locmoe_coordinator_v1_NodeProcessInput, NodeProcess as _locmoe_coordinator_v1_NodeProcess } from './locmoe/coordinator/v1/NodeProcess.js';
+import type { NumbersInput as _locmoe_coordinator_v1_NumbersInput, Numbers as _locmoe_coordinator_v1_Numbers } from './locmoe/coordinator/v1/Numbers.js';
 import type { PeerInput as _locmoe_coordinator_v1_PeerInput, Peer as _locmoe_coordinator_v1_Peer } from './locmoe/coordinator/v1/Peer.js';
 import type { RankSpeedInput as _locmoe_coordinator_v1_RankSpeedInput, RankSpeed as _locmoe_coordinator_v1_RankSpeed } from './locmoe/coordinator/v1/RankSpeed.js';
 import type { ReadyInput as _locmoe_coordinator_v1_ReadyInput, Ready as _locmoe_coordinator_v1_Ready } from './locmoe/coordinator/v1/Ready.js';
@@ -82,6 +83,7 @@ export interface ProtoGrpcType {
         LogsReply: MessageTypeDefinition<_locmoe_coordinator_v1_LogsReplyInput, _locmoe_coordinator_v1_LogsReply>
         LogsRequest: MessageTypeDefinition<_locmoe_coordinator_v1_LogsRequestInput, _locmoe_coordinator_v1_LogsRequest>
         NodeProcess: MessageTypeDefinition<_locmoe_coordinator_v1_NodeProcessInput, _locmoe_coordinator_v1_NodeProcess>
+        Numbers: MessageTypeDefinition<_locmoe_coordinator_v1_NumbersInput, _locmoe_coordinator_v1_Numbers>
         Peer: MessageTypeDefinition<_locmoe_coordinator_v1_PeerInput, _locmoe_coordinator_v1_Peer>
         RankSpeed: MessageTypeDefinition<_locmoe_coordinator_v1_RankSpeedInput, _locmoe_coordinator_v1_RankSpeed>
         Ready: MessageTypeDefinition<_locmoe_coordinator_v1_ReadyInput, _locmoe_coordinator_v1_Ready>

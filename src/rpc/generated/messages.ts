@@ -31,6 +31,7 @@ export type * from './locmoe/coordinator/v1/LogLine.js';
 export type * from './locmoe/coordinator/v1/LogsReply.js';
 export type * from './locmoe/coordinator/v1/LogsRequest.js';
 export type * from './locmoe/coordinator/v1/NodeProcess.js';
+export type * from './locmoe/coordinator/v1/Numbers.js';
 export type * from './locmoe/coordinator/v1/Peer.js';
 export type * from './locmoe/coordinator/v1/RankSpeed.js';
 export type * from './locmoe/coordinator/v1/Ready.js';

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { LogStore } from '@locmoe/logs';
+import { reportMeasures } from '@locmoe/run-format';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { Coordinator } from 'locmoe/internal/coordinator/coordinator';
 import { RunLeader } from 'locmoe/internal/coordinator/run-leader';
@@ -42,17 +43,20 @@ export function memberMetadata(
 const experts = () => Array.from({ length: numExperts }, () => 1);
 const layer: LayerReport = {
   layer: config.model.numDenseLayers,
-  routed: experts(),
-  kept: experts(),
-  overCapacity: experts(),
-  notChosen: experts(),
-  capacity: experts(),
-  sameWorker: 1,
-  sameNode: 1,
-  otherNode: 2,
   rowBytes: 64,
-  cosineSum: 0.5,
-  cosineCount: 4,
+  measures: reportMeasures([
+    {
+      routed: experts(),
+      kept: experts(),
+      overCapacity: experts(),
+      notChosen: experts(),
+      capacity: experts(),
+      sameWorker: 1,
+      sameNode: 1,
+      otherNode: 2,
+      gateCosine: [0.5, 4],
+    },
+  ]),
 };
 const stepReport = (rank: number): StepReport => ({
   step: 1,
@@ -257,11 +261,13 @@ export class CoordinatorTarget {
         expect(step >= 1 && step <= config.train.steps, `step ${step}`);
         for (const each of [loss, auxiliaryLoss, gradientNorm, learningRate])
           expect(Number.isFinite(each), `${each} in a step`);
-        for (const each of layers)
+        for (const { measures } of layers)
           expect(
-            [each.routed, each.kept, each.overCapacity, each.notChosen].every(
-              (counts) => counts.length === numExperts && counts.every(isCount),
-            ),
+            ['routed', 'kept', 'overCapacity', 'notChosen'].every((name) => {
+              const { counts, values } = measures[name]!;
+              const numbers = values.length === 0 ? counts : values;
+              return numbers.length === numExperts && numbers.every(isCount);
+            }),
             'counts that are not of the experts',
           );
       },

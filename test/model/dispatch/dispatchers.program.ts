@@ -75,7 +75,7 @@ function runDispatchers(
         training: true,
       });
       y = yTD.dataSync<'float32'>().slice();
-      otherNode = statistics.otherNode;
+      otherNode = statistics.measures.otherNode as number;
       return tf.sum(tf.mul(yTD, tf.tensor2d(randomValues('dy', numTokens * D), [numTokens, D]))) as tf.Scalar;
     };
     const { grads } = tf.variableGrads(objective, [xTD]);

@@ -158,7 +158,8 @@ async function countedPass(config: RunConfig): Promise<Counted> {
   let rows = 0;
   const lossOf = () => {
     const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, { training: true });
-    rows = layers.reduce((sum, { keptE }) => sum + keptE.reduce((a, b) => a + b), 0) / layers.length;
+    const keptOf = ({ measures }: (typeof layers)[number]) => measures.kept as Int32Array;
+    rows = layers.reduce((sum, layer) => sum + keptOf(layer).reduce((a, b) => a + b), 0) / layers.length;
     return tf.add(crossEntropy, auxiliaryLoss) as tf.Scalar;
   };
   // Compiled parts are recorded on first use, so only the second pass counts.

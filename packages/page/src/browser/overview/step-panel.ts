@@ -20,17 +20,13 @@ interface Named {
 const decimal = (value: number | null) => (value === null ? DASH : String(Number(value.toPrecision(4))));
 const ms = (value: number | null) => (value === null ? DASH : formatMs(value));
 
-/** The numbers of a step that are shown first, in this order; other numbers follow. */
+/** The numbers of a step that are shown first, in this order, those with a title after `dropped`; other numbers follow. */
 const NAMES: Readonly<Record<string, Named>> = {
   loss: { name: 'loss', format: formatLoss },
   auxiliaryLoss: { name: 'auxiliary loss', format: decimal },
   gradientNorm: { name: 'gradient norm', format: decimal },
   learningRate: { name: 'learning rate', format: decimal },
   dropped: { name: 'choices dropped', format: formatShare },
-  overCapacity: { name: '– over capacity', format: formatShare },
-  notChosen: { name: '– not chosen', format: formatShare },
-  otherNode: { name: 'tokens to other nodes', format: formatShare },
-  gateCosine: { name: 'cosine to gates', format: decimal },
   idShare: { name: 'choices as of the id', format: formatShare },
   gateShare: { name: "gate's first chosen", format: formatShare },
   margin: { name: 'margin of scores', format: decimal },
@@ -51,7 +47,8 @@ const NAMES: Readonly<Record<string, Named>> = {
   'parts.waiting': { name: '– waiting', format: ms },
 };
 
-function namedOf(name: string): Named {
+function namedOf({ name, title, isShare }: ComparedNumber): Named {
+  if (title !== undefined) return { name: title, format: isShare ? formatShare : decimal };
   return (
     NAMES[name] ?? { name: name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), format: decimal }
   );
@@ -119,10 +116,10 @@ function linksOf(run: RunData, step: number, generation: number | null): HTMLEle
 function bodyOf(reply: StepReply): HTMLElement[] {
   const { numbers, layers, validations, isSkipped } = reply;
   const found = findings(reply);
-  const names = new Set([...Object.keys(NAMES), ...numbers.map(({ name }) => name)]);
-  const shown = [...names].flatMap((name) =>
-    numbers.filter((each) => each.name === name).map((each) => numberRow(namedOf(name), each)),
-  );
+  const titled = numbers.flatMap(({ name, title }) => (title === undefined ? [] : [name]));
+  const first = Object.keys(NAMES).flatMap((name) => (name === 'dropped' ? [name, ...titled] : [name]));
+  const names = new Set([...first, ...numbers.map(({ name }) => name)]);
+  const shown = [...names].flatMap((name) => numbers.filter((each) => each.name === name).map(numberRow));
   return [
     h.p({ class: 'hint' }, aboutText(reply)),
     ...(isSkipped
@@ -154,9 +151,10 @@ function medianName({ numNeighbours }: StepReply): string {
 /** Writes a sentence for each unusual value; the parts of a value that is already mentioned are left out. */
 function findings(reply: StepReply): string[] {
   const { numbers, validations } = reply;
-  const out = numbers.filter(({ name, standsOut }) => standsOut && !namedOf(name).name.startsWith('–'));
-  const told = out.map(({ name: key, value, median }) => {
-    const { name, format } = namedOf(key);
+  const out = numbers.filter((each) => each.standsOut && !namedOf(each).name.startsWith('–'));
+  const told = out.map((each) => {
+    const { value, median } = each;
+    const { name, format } = namedOf(each);
     return `${name} ${format(value)}, ${medianName(reply)} ${format(median)}`;
   });
   const [before, after] = validations;
@@ -171,7 +169,9 @@ function findings(reply: StepReply): string[] {
   return [...told, ...domains];
 }
 
-function numberRow({ name, format }: Named, { value, median, standsOut }: ComparedNumber): HTMLElement {
+function numberRow(number: ComparedNumber): HTMLElement {
+  const { value, median, standsOut } = number;
+  const { name, format } = namedOf(number);
   const cells = [format(value), median === null ? '' : format(median)].map(numberCell);
   return row({ class: standsOut ? 'is-odd' : '' }, name, ...cells);
 }
