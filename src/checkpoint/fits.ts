@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { mixtralFields } from '../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf } from '../format.js';
@@ -62,7 +61,7 @@ function fieldsOfTheModel(
   ];
   const width = expertWidthOf(config);
   return {
-    ...named('model', filledIn(config.model)),
+    ...named('model', config.model),
     'moe.dFeedForward': width === config.model.dFeedForward ? null : width,
     ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
     // The order of the domains determines their ids, and the ids determine the experts.
@@ -125,19 +124,14 @@ function sizesOf(
 ): Fields {
   return {
     'the number of layers (model.numDenseLayers + model.numSparseLayers)': numDenseLayers + numSparseLayers,
-    ...named('model', filledIn(sizes)),
+    ...named('model', sizes),
     'tokenizer SHA-256': tokenizerSha256,
   };
 }
 
-/** Replaces null by the default that it stands for, which another configuration may state explicitly. */
-function filledIn(model: Omit<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>): object {
-  return model.family === 'mixtral' ? { ...model, ...mixtralFields(model) } : model;
-}
-
 /** Tells whether no parameter depends on the length of a sequence. */
 function hasNoPositions({ model }: Pick<RunConfig, 'model'>): boolean {
-  return model.family === 'mixtral';
+  return model.family === 'llama';
 }
 
 function named(section: string, fields: object): Fields {

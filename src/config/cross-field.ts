@@ -6,20 +6,14 @@ import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
 import { DATA_RULES } from './data-rules.js';
 import type { Problem } from './document.js';
-import { FAMILY_RULES, queryLayerRule } from './family-rules.js';
-import { FEED_FORWARD_MATRICES, modelSchema } from './model-schema.js';
+import { FAMILY_RULES } from './family-rules.js';
+import { FAMILIES, FEED_FORWARD_MATRICES, inCurrentForm } from './model-schema.js';
 import { clusterSchema, dataSchema, expertWidthOf, type RunConfig, sparseLayersOf } from './schema.js';
 import { timeoutProblem } from './timeouts.js';
 import { trainSchema } from './train-schema.js';
 
-const SECTIONS = {
-  model: modelSchema,
-  moe: moeSchema,
-  data: dataSchema,
-  train: trainSchema,
-  cluster: clusterSchema,
-};
-type Sections = Pick<RunConfig, keyof typeof SECTIONS>;
+const SECTIONS = { moe: moeSchema, data: dataSchema, train: trainSchema, cluster: clusterSchema };
+type Sections = Pick<RunConfig, keyof typeof SECTIONS | 'model'>;
 
 /** A constraint between fields, or between a field and the program; undefined if it holds. */
 type Rule = (sections: Sections) => { readonly field: string; readonly message: string } | undefined;
@@ -30,8 +24,7 @@ const FAULTY_FIELD = Symbol('faulty field');
 /** Checks that involve more than one field; a rule is skipped if it reads a field that is itself invalid. */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
-  const hasQueryLayer = ownValue(ownValue(written, 'model'), 'queryLayer') === true;
-  const rules = [...RULES, queryLayerRule(hasQueryLayer), ...whereSound(() => rulesOfRouter(sections))];
+  const rules = [...RULES, ...whereSound(() => rulesOfRouter(sections))];
   return rules.flatMap((rule) =>
     whereSound(() => {
       const problem = rule(sections);
@@ -52,20 +45,24 @@ function whereSound<T>(read: () => T[]): T[] {
 
 /** Returns the valid fields, with defaults filled in; reading any other throws `FAULTY_FIELD`. */
 function soundFields(written: unknown): Sections {
-  const sections = Object.entries(SECTIONS).map(([name, { shape }]) => {
-    const section = ownValue(written, name);
-    const fields = {};
-    for (const [field, schema] of Object.entries(shape)) {
-      const parsed = schema.safeParse(ownValue(section, field));
-      Object.defineProperty(fields, field, {
-        get() {
-          if (!parsed.success) throw FAULTY_FIELD;
-          return parsed.data;
-        },
-      });
-    }
-    return [name, fields];
-  });
+  const model = inCurrentForm(ownValue(written, 'model'));
+  const family = Object.entries(FAMILIES).find(([name]) => name === ownValue(model, 'family'));
+  const sections = Object.entries({ model: family?.[1] ?? FAMILIES.llama, ...SECTIONS }).map(
+    ([name, { shape }]) => {
+      const section = name === 'model' ? model : ownValue(written, name);
+      const fields = {};
+      for (const [field, schema] of Object.entries(shape)) {
+        const parsed = schema.safeParse(ownValue(section, field));
+        Object.defineProperty(fields, field, {
+          get() {
+            if (!parsed.success) throw FAULTY_FIELD;
+            return parsed.data;
+          },
+        });
+      }
+      return [name, fields];
+    },
+  );
   return Object.fromEntries(sections) as Sections;
 }
 
@@ -84,12 +81,14 @@ const FLOAT_BYTES = 4;
 const BYTES_OF_PARAMETER = 4 * FLOAT_BYTES;
 
 const RULES: readonly Rule[] = [
-  ({ model: { dModel, numHeads, headDim } }) =>
-    unless(
-      headDim !== null || dModel % numHeads === 0,
+  ({ model }) => {
+    const { dModel, numHeads } = model;
+    return unless(
+      (model.family === 'llama' && model.headDim !== null) || dModel % numHeads === 0,
       'model.numHeads',
       `dModel ${dModel} is not divisible by numHeads ${numHeads}`,
-    ),
+    );
+  },
   ...FAMILY_RULES,
   (sections) => {
     const numExperts = heldExperts(sections.moe).count;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { FAMILIES, modelUnion } from './model-schema.js';
 import { runSchema } from './schema.js';
 
 type JsonSchema = z.core.JSONSchema.JSONSchema;
@@ -13,7 +14,7 @@ export interface FieldReference {
 
 /** Returns the JSON schema (draft 2020-12) of a configuration as a user writes it. */
 export function editorSchema(): JsonSchema {
-  const schema = z.toJSONSchema(runSchema, {
+  const schema = z.toJSONSchema(runSchema.extend({ model: modelUnion }), {
     io: 'input',
     unrepresentable: 'any',
     override: withoutSafeLimits,
@@ -28,13 +29,16 @@ export function editorSchema(): JsonSchema {
     anyOf: [{ type: 'string', minLength: 1 }, files],
   } as JsonSchema;
   // `model.vocabSize` may be left out, as config/named-tokenizer.ts fills it in.
-  const model = (schema.properties as Record<string, JsonSchema>).model!;
-  const { description, ...size } = objectAt(model).vocabSize!;
-  (model.properties as Record<string, JsonSchema>).vocabSize = {
-    description,
-    anyOf: [size, { type: 'string', enum: ['auto'] }],
-  } as JsonSchema;
-  model.required = (model.required ?? []).filter((field) => field !== 'vocabSize');
+  for (const model of alternativesOf(objectAt(schema).model!)) {
+    const fields = objectAt(model);
+    const { description, ...size } = fields.vocabSize!;
+    fields.vocabSize = { description, anyOf: [size, { type: 'string', enum: ['auto'] }] } as JsonSchema;
+    // Without a family a model is of the first.
+    const [defaultFamily] = Object.keys(FAMILIES);
+    model.required = model.required!.filter(
+      (field) => field !== 'vocabSize' && (field !== 'family' || fields.family!.const !== defaultFamily),
+    );
+  }
   // `moe.placement` may be the path of a file, which config/named-placement.ts reads.
   const moe = objectAt(schema, 'moe');
   const { anyOf: placements, ...placement } = moe.placement!;
@@ -46,7 +50,7 @@ export function editorSchema(): JsonSchema {
 /** Lists sections and fields in the order of the schema, each section before its fields. */
 export function configFields(schema = editorSchema(), path: readonly string[] = []): FieldReference[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
-    const field = value as JsonSchema;
+    const field = asOneSection(value as JsonSchema);
     const inner = [...path, name];
     return [
       { path: inner, schema: field, isRequired: schema.required?.includes(name) ?? false },
@@ -54,6 +58,37 @@ export function configFields(schema = editorSchema(), path: readonly string[] = 
       ...configFields(namedEntries(field), [...inner, 'NAME']),
     ];
   });
+}
+
+function alternativesOf({ oneOf, anyOf = oneOf }: JsonSchema): JsonSchema[] {
+  return (anyOf ?? []) as JsonSchema[];
+}
+
+/** Returns the fields of a section with families as one section; of any other schema, itself. */
+function asOneSection(schema: JsonSchema): JsonSchema {
+  const families = alternativesOf(schema);
+  if (families.length === 0 || !families.every(({ properties }) => properties?.family)) return schema;
+  const all = families.map((family) => objectAt(family));
+  const names = new Set(all.flatMap((fields) => Object.keys(fields)));
+  const properties = [...names].map((name): [string, JsonSchema] => {
+    const having = all.filter((fields) => Object.hasOwn(fields, name));
+    const [{ [name]: field }] = having as [Record<string, JsonSchema>];
+    const described = having.map(({ family, [name]: each }) => `${family!.const}: ${each!.description}`);
+    if (name === 'family')
+      return [
+        name,
+        {
+          enum: all.map(({ family }) => family!.const!),
+          default: all[0]!.family!.const!,
+          description: described.join('; '),
+        },
+      ];
+    return [
+      name,
+      having.length === all.length ? field! : { ...field, description: `family ${described[0]}` },
+    ];
+  });
+  return { properties: Object.fromEntries(properties), required: families[0]!.required! };
 }
 
 /** Returns the entries of a mapping whose names the user chooses. */

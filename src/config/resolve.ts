@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
+import { FAMILIES, isOfFamily } from './model-schema.js';
 import { namePlacement } from './named-placement.js';
 import { nameRouter } from './named-router.js';
 import { nameRoutes } from './named-routes.js';
@@ -93,9 +94,17 @@ function problemsOf(issue: z.core.$ZodIssue, fields: readonly FieldReference[]):
   return issue.code === 'unrecognized_keys'
     ? issue.keys.map((key) => ({
         path: [...issue.path, key],
-        message: `unknown key${meantField(issue.path, key, fields)}`,
+        message: ofOtherFamily(issue, key) ?? `unknown key${meantField(issue.path, key, fields)}`,
       }))
     : [{ path: issue.path, message: describeIssue(issue) }];
+}
+
+/** Says which families have the field, if the model's family has not. */
+function ofOtherFamily({ path: [section], input }: z.core.$ZodIssue, key: string): string | undefined {
+  if (section !== 'model') return undefined;
+  const [other] = Object.keys(FAMILIES).filter((family) => isOfFamily(family as keyof typeof FAMILIES, key));
+  const { family } = input as { readonly family: string };
+  return other && `is for model.family ${other} alone, and this is ${family}; leave it out`;
 }
 
 /** Suggests the field of the same section with a similar name, or of another section with the same name. */

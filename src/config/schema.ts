@@ -149,10 +149,7 @@ export const runSchema = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and dashes')
     .describe('begins the names of its runs'),
   seed: z.number().int().min(0).default(1).describe('of initial weights and the order of the text'),
-  // Other families have no query layer.
-  model: modelSchema.transform((model) =>
-    model.family === 'pangu-sigma' ? model : { ...model, queryLayer: false },
-  ),
+  model: modelSchema,
   moe: moeSchema,
   data: dataSchema,
   train: trainSchema,

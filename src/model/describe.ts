@@ -9,7 +9,7 @@ import type {
   Projection,
 } from '../architecture/architecture.js';
 import { mapRule } from '../architecture/rule.js';
-import { mixtralFields } from '../config/model-schema.js';
+import { hasQueryLayer, headsOf } from '../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { LAYER_NORM_EPSILON } from '../ops/on-host.js';
 import { rotaryFrequencies } from '../ops/rotary-frequencies.js';
@@ -24,15 +24,14 @@ import { expertsOfDomain, heldExperts, routerPolicy } from '../routing/index.js'
 export function describe(config: RunConfig): Architecture {
   const { model, moe, data } = config;
   const { vocabSize, dModel, seqLen, numDenseLayers, numSparseLayers } = model;
-  const { normEpsilon, tiedEmbedding } = mixtralFields(model);
   const isPangu = model.family === 'pangu-sigma';
   const normOf =
     (size: number) =>
     (name: string): Norm => {
       const gain = parameter(`${name}.gain`, size);
-      return isPangu
+      return model.family === 'pangu-sigma'
         ? { op: 'layerNorm', gain, bias: parameter(`${name}.bias`, size), epsilon: LAYER_NORM_EPSILON }
-        : { op: 'rmsNorm', gain, epsilon: normEpsilon };
+        : { op: 'rmsNorm', gain, epsilon: model.normEpsilon };
     };
   const norm = normOf(dModel);
   const network = (name: string, width: number): FeedForward => {
@@ -64,12 +63,12 @@ export function describe(config: RunConfig): Architecture {
         block(layer, 'attn', attention(config, layer, normOf)),
         i < numDenseLayers ? dense(layer) : block(layer, 'ffn', experts(config, layer, network)),
       ]),
-      ...(model.queryLayer && isPangu
+      ...(hasQueryLayer(model)
         ? [block('query', 'attn', attention(config, 'query', normOf)), dense('query')]
         : []),
     ],
     norm: norm('ln_final'),
-    head: isPangu || tiedEmbedding ? tokens : parameter('head', vocabSize, dModel),
+    head: isPangu || model.tiedEmbedding ? tokens : parameter('head', vocabSize, dModel),
   };
 }
 
@@ -82,15 +81,14 @@ function attention(
   layer: string,
   normOf: (size: number) => (name: string) => Norm,
 ): Attention {
-  const { dModel, numHeads, seqLen } = model;
-  const fields = mixtralFields(model);
-  const { numKeyValueHeads, headDim, attentionBias, qkNorm, ropeTheta, ropeScaling } = fields;
-  const isPangu = model.family === 'pangu-sigma';
+  const { dModel, seqLen } = model;
+  const heads = headsOf(model);
+  const { numHeads, numKeyValueHeads, headDim } = heads;
   const name = `${layer}.attn`;
-  const shared = { op: 'attention', numHeads, numKeyValueHeads, headDim } as const;
+  const shared = { op: 'attention', ...heads } as const;
   const out = parameter(`${name}.out`, numHeads * headDim, dModel);
   const plain = { of: 'input', bias: null, headNorm: null } as const;
-  if (isPangu) {
+  if (model.family === 'pangu-sigma') {
     const columns = (each: string, count: number) => parameter(`${name}.${each}`, dModel, count * dModel);
     const projections: Projection[] =
       layer === 'query'
@@ -106,6 +104,7 @@ function attention(
         : [{ ...plain, gives: ['queries', 'keys', 'values'], weight: columns('qkv', 3) }];
     return { ...shared, projections, rotation: null, out };
   }
+  const { attentionBias, qkNorm, ropeTheta, ropeScaling } = model;
   const projection = (part: 'queries' | 'keys' | 'values', heads: number): Projection => {
     const each = `${name}.${part[0]}`;
     const width = heads * headDim;

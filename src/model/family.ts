@@ -1,4 +1,4 @@
-import { FEED_FORWARD_MATRICES, mixtralFields } from '../config/model-schema.js';
+import { FEED_FORWARD_MATRICES, headsOf } from '../config/model-schema.js';
 import type { RunConfig } from '../config/schema.js';
 import { rotaryFrequencies } from '../ops/rotary-frequencies.js';
 import { layerNorms, type Norm, rmsNorms } from './norms.js';
@@ -23,39 +23,28 @@ export interface Family {
 /** Name of the embedding of the tokens, which can be the head, too. */
 export const EMBEDDING = 'embed.tokens';
 
-const FAMILIES: Readonly<
-  Record<RunConfig['model']['family'], (model: RunConfig['model']) => Omit<Family, 'feedForward'>>
-> = {
-  'pangu-sigma': () => ({
-    norm: layerNorms,
-    projection: fusedProjection,
-    hasPositions: true,
-    head: EMBEDDING,
-  }),
-  mixtral: (model) => {
-    const { headDim, normEpsilon, ropeTheta, ropeScaling, attentionBias, qkNorm, tiedEmbedding } =
-      mixtralFields(model);
-    const norm = rmsNorms(normEpsilon);
-    return {
-      norm,
-      projection: rotaryProjections({
-        ...headsOf(model),
-        frequencies: rotaryFrequencies(headDim, ropeTheta, ropeScaling),
-        hasBias: attentionBias,
-        headNorm: qkNorm ? norm : null,
-      }),
-      hasPositions: false,
-      head: tiedEmbedding ? EMBEDDING : 'head',
-    };
-  },
-};
-
 export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
-  return { ...FAMILIES[model.family](model), feedForward: FEED_FORWARD_MATRICES[model.family] };
-}
-
-/** Returns the numbers of query heads and of key-value heads, and the size of a head. */
-export function headsOf(model: RunConfig['model']) {
-  const { numKeyValueHeads, headDim } = mixtralFields(model);
-  return { numHeads: model.numHeads, numKeyValueHeads, headDim };
+  const feedForward = FEED_FORWARD_MATRICES[model.family];
+  if (model.family === 'pangu-sigma')
+    return {
+      norm: layerNorms,
+      projection: fusedProjection,
+      feedForward,
+      hasPositions: true,
+      head: EMBEDDING,
+    };
+  const { headDim, ropeTheta, ropeScaling } = model;
+  const norm = rmsNorms(model.normEpsilon);
+  return {
+    norm,
+    projection: rotaryProjections({
+      ...headsOf(model),
+      frequencies: rotaryFrequencies(headDim, ropeTheta, ropeScaling),
+      hasBias: model.attentionBias,
+      headNorm: model.qkNorm ? norm : null,
+    }),
+    feedForward,
+    hasPositions: false,
+    head: model.tiedEmbedding ? EMBEDDING : 'head',
+  };
 }

@@ -1,6 +1,7 @@
 import { numStepsOf } from '@locmoe/run-format';
 import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
+import { hasQueryLayer, headsOf } from '../config/model-schema.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';
@@ -16,7 +17,7 @@ import type { GateControl } from '../routing/gate-control.js';
 import { createRouter, expertsOfDomain, heldExperts, type Router } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
-import { EMBEDDING, type Family, familyOf, headsOf } from './family.js';
+import { EMBEDDING, type Family, familyOf } from './family.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
 import { type DecisionChange, type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention } from './query-layer.js';
@@ -90,7 +91,7 @@ export class LanguageModel {
    */
   constructor(config: RunConfig, transport: Transport, slots: SlotOptions | null = null) {
     const { model, seed } = config;
-    if (model.headDim === null && model.dModel % model.numHeads !== 0)
+    if (!Number.isInteger(headsOf(model).headDim))
       throw new TrainerError(
         'BAD_CONFIG',
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
@@ -232,7 +233,7 @@ export class LanguageModel {
           ? whole(feedForwardHalf(family, parameters, prefix, xTD), 'feed-forward', layer, onBackward)
           : whole(experts(moe, prefix, xTD), 'combine', layer);
     }
-    if (model.queryLayer) {
+    if (hasQueryLayer(model)) {
       spans.next('query attention');
       const attendedTD = queryAttention(parameters, 'query', xTD, shape, options.inspectAttention);
       xTD = whole(attendedTD, 'query attention', undefined, onBackward);

@@ -1,3 +1,4 @@
+import { hasQueryLayer } from '../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { initStd, matrixSpec } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
@@ -10,7 +11,7 @@ import { queryLayerSpecs } from './query-layer.js';
 import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize } from './transformer-block.js';
 
 export function sizeOf({ model }: RunConfig): FeedForwardSize {
-  const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
+  const numLayers = model.numDenseLayers + model.numSparseLayers + (hasQueryLayer(model) ? 1 : 0);
   const { dModel, dFeedForward } = model;
   return { dModel, dFeedForward, numLayers, family: familyOf({ model }) };
 }
@@ -43,7 +44,7 @@ export function modelSpecs(
       ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
       ...specs,
     ]),
-    ...(model.queryLayer ? queryLayerSpecs('query', size, model.seqLen) : []),
+    ...(hasQueryLayer(model) ? queryLayerSpecs('query', size, model.seqLen) : []),
     ...norm.specs('ln_final', model.dModel),
     ...(head === EMBEDDING ? [] : [matrixSpec(head, [model.vocabSize, model.dModel], std)]),
   ];

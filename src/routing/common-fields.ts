@@ -18,7 +18,7 @@ export const commonFields = {
     .boolean()
     .default(false)
     .describe(
-      'a learned gate weighs the sum of the shared experts for each token (Qwen2Moe); family mixtral alone',
+      'a learned gate weighs the sum of the shared experts for each token (Qwen2Moe); family llama alone',
     ),
   expertGroups: positive
     .default(1)

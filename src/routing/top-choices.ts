@@ -22,7 +22,7 @@ export const renormalizeField = {
     .boolean()
     .default(true)
     .describe(
-      'false: each of several experts has its probability as its weight, as in Qwen2Moe; family mixtral alone',
+      'false: each of several experts has its probability as its weight, as in Qwen2Moe; family llama alone',
     ),
 };
 

@@ -39,14 +39,14 @@ describe('recipes', () => {
 });
 
 it.each([
-  ['tiny', 'model.numKeyValueHeads=2', 'model.numKeyValueHeads: is for model.family mixtral alone'],
+  ['tiny', 'model.numKeyValueHeads=2', 'model.numKeyValueHeads: is for model.family llama alone'],
   [
     'tiny',
     'model.ropeScaling={type: linear, factor: 2}',
-    'model.ropeScaling: is for model.family mixtral alone',
+    'model.ropeScaling: is for model.family llama alone',
   ],
-  ['tiny', 'moe.renormalize=false', 'moe.renormalize: is for model.family mixtral alone'],
-  ['tiny', 'model.family=mixtrl', 'must be one of pangu-sigma, mixtral; did you mean mixtral?'],
+  ['tiny', 'moe.renormalize=false', 'moe.renormalize: is for model.family llama alone'],
+  ['tiny', 'model.family=lama', 'must be one of pangu-sigma, llama; did you mean llama?'],
   ['mixtral-tiny', 'model.queryLayer=true', 'model.queryLayer: is for model.family pangu-sigma alone'],
   [
     'mixtral-tiny',
@@ -67,9 +67,14 @@ it.each([
   expect(() => loadConfig(recipe, { sets: ['moe.router=switch', set] })).toThrow(why);
 });
 
-it('other families than pangu-sigma have no query layer', () => {
-  expect(loadConfig('mixtral-tiny').model.queryLayer).toBe(false);
-  expect(loadConfig('tiny').model.queryLayer).toBe(true);
+it('reads the models of checkpoints of version 0.1, which have the fields of both families', () => {
+  const unset = ['numKeyValueHeads', 'headDim', 'ropeTheta', 'ropeScaling', 'qkNorm', 'normEpsilon'];
+  const nulls = unset.map((field) => `model.${field}=null`);
+  const { model } = loadConfig('mixtral-tiny', {
+    sets: ['model.family=mixtral', 'model.queryLayer=false', ...nulls],
+  });
+  expect(model).toEqual({ ...loadConfig('mixtral-tiny').model, numKeyValueHeads: 4, headDim: 32 });
+  expect(loadConfig('tiny', { sets: nulls })).toEqual(loadConfig('tiny'));
 });
 
 describe('bad configurations name the field and where it stands', () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RunConfig } from '../../config/schema.js';
+import type { LlamaModel } from '../../config/model-schema.js';
 
 /** Schema of `rope_scaling`, or of `rope_parameters` since transformers 5. */
 export const ropeSchema = z.looseObject({
@@ -12,7 +12,7 @@ export const ropeSchema = z.looseObject({
   original_max_position_embeddings: z.number().int().positive().optional(),
 });
 type Rope = z.output<typeof ropeSchema>;
-type RopeScaling = NonNullable<RunConfig['model']['ropeScaling']>;
+type RopeScaling = NonNullable<LlamaModel['ropeScaling']>;
 
 /** Fields of each type, with their names in `model.ropeScaling`. */
 const FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {

@@ -5,7 +5,7 @@ import { type HuggingFaceModel, type LazyTensor, tensorOf, zeros } from './weigh
 
 /** Whether a model is one that GPT-2 programs support: dense layers, and no query layer. */
 export function isGpt2({ model }: RunConfig): boolean {
-  return model.numSparseLayers === 0 && !model.queryLayer;
+  return model.family === 'pangu-sigma' && model.numSparseLayers === 0 && !model.queryLayer;
 }
 
 /**

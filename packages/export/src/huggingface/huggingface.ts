@@ -54,6 +54,6 @@ export async function writeModel(
 
 function modelOf(checkpoint: Checkpoint): HuggingFaceModel {
   const { config } = checkpoint.manifest;
-  if (config.model.family === 'mixtral') return publishedModel(checkpoint);
+  if (config.model.family === 'llama') return publishedModel(checkpoint);
   return isGpt2(config) ? gpt2Model(checkpoint) : locmoeModel(checkpoint);
 }

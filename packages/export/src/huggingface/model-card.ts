@@ -1,5 +1,6 @@
 import { numStepsOf } from '@locmoe/run-format';
 import type { Manifest } from 'locmoe/internal/checkpoint/manifest';
+import { hasQueryLayer } from 'locmoe/internal/config/model-schema';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { sourcesOf } from 'locmoe/internal/data/built-in/sources';
 import { templateOf } from 'locmoe/internal/data/template';
@@ -158,7 +159,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 function describe({ model, moe }: RunConfig): string {
   const layers = `${model.numDenseLayers} dense ${model.numDenseLayers === 1 ? 'layer' : 'layers'}`;
   const size = `hidden size ${model.dModel}, ${model.numHeads} heads, ${model.vocabSize} tokens`;
-  const query = model.queryLayer ? ", and PanGu's query layer on top" : '';
+  const query = hasQueryLayer(model) ? ", and PanGu's query layer on top" : '';
   if (model.numSparseLayers === 0) return `A language model of ${layers}${query} (${size}).`;
   const sparseLayers = `${model.numSparseLayers} sparse ${model.numSparseLayers === 1 ? 'layer' : 'layers'}`;
   const sparse = `${sparseLayers} of ${heldExperts(moe).count} experts`;

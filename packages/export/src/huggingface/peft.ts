@@ -24,7 +24,7 @@ export const peft: ExportTarget = {
         'BAD_INPUT',
         `--to peft: ${checkpoint.folder} has no adapter (train.lora); --to huggingface writes all weights`,
       );
-    if (config.model.family !== 'mixtral')
+    if (config.model.family !== 'llama')
       throw new TrainerError(
         'BAD_INPUT',
         `--to peft: an adapter is for a class of transformers, which model.family ${config.model.family} has not; --to huggingface writes all weights with the adapter merged`,
