@@ -8,12 +8,18 @@ import type {
   Parameter,
   Projection,
 } from '../architecture/architecture.js';
+import { outline } from '../architecture/outline.js';
 import { mapRule } from '../architecture/rule.js';
 import { hasQueryLayer, headsOf } from '../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { LAYER_NORM_EPSILON } from '../ops/on-host.js';
 import { rotaryFrequencies } from '../ops/rotary-frequencies.js';
 import { expertsOfDomain, heldExperts, routerPolicy } from '../routing/index.js';
+
+/** Returns the model as text (architecture/outline.ts). */
+export function modelOutline(config: RunConfig): string {
+  return outline(describe(config));
+}
 
 /**
  * Returns the model as data. Parameters have the names of the checkpoint and the shapes in which it stores them; low-rank pairs

@@ -48,6 +48,8 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly isServedByCoordinator: boolean;
   readonly commands: RunCommands;
   readonly config: Readonly<Record<string, unknown>> | null;
+  /** What the model computes, as text; null if its configuration cannot be read, or its router may not run here. */
+  readonly outline: string | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: FailureReport | null;
   /** Number of restarts that a live run has left; null for a run that is over. */

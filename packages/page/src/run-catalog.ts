@@ -11,6 +11,9 @@ import {
 } from '@locmoe/run-format';
 import { machineIdentity } from '@locmoe/run-format/process-identity';
 import type { LiveRun } from 'locmoe/internal/cli/packages';
+import { runSchema } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
+import { modelOutline } from 'locmoe/internal/model/describe';
 import { fromHere, locmoeCommand, recordedCommand } from 'locmoe/internal/os/command-line';
 import type { CheckpointCheck, CheckpointsReply, RunCommands, RunDetail, RunListItem } from './api-types.js';
 import { Checkpoints, foldersIn } from './checkpoints.js';
@@ -41,6 +44,7 @@ export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
   readonly #items = new RunItems();
   readonly #checkpoints = new Checkpoints();
+  readonly #outlines = new Map<string, string | null>();
   /** The run that this process coordinates, in memory. */
   #live: (LiveRun & { readonly runId: string }) | null = null;
   /** Metrics of the run that this process coordinates. */
@@ -78,9 +82,25 @@ export class RunCatalog {
       isServedByCoordinator: isLedHere(record),
       commands: commandsOf(run, failure),
       config,
+      outline: this.#outlineOf(runId, config),
       summary: readJson(folder, 'summary.json'),
       failure,
     };
+  }
+
+  #outlineOf(runId: string, config: KnownConfig | null): string | null {
+    let text = this.#outlines.get(runId);
+    if (text === undefined) {
+      const { data } = runSchema.safeParse(config);
+      try {
+        text = data === undefined ? null : modelOutline(data);
+      } catch (error) {
+        if (!(error instanceof TrainerError)) throw error;
+        text = null;
+      }
+      this.#outlines.set(runId, text);
+    }
+    return text;
   }
 
   /** While the disk is full, returns the step and loss that are missing in the run's files. */

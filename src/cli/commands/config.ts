@@ -5,6 +5,7 @@ import { editorSchema } from '../../config/reference.js';
 import { loadConfig, resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
+import { modelOutline } from '../../model/describe.js';
 import { collect } from './options.js';
 
 interface ShowOptions {
@@ -15,16 +16,22 @@ interface ShowOptions {
 
 /** `locmoe config`: prints the schema, or a configuration with its defaults filled in. */
 export function configCommand(command: Command): void {
-  command
-    .command('show')
-    .description('print a configuration with overrides and all defaults filled in')
-    .option('--config <file>', 'a recipe by name, or a YAML file')
-    .option(
-      '--checkpoint <dir>',
-      'in place of --config: that of a checkpoint, of a run or of a HuggingFace folder',
-    )
-    .option('--set <key=value>', 'override a field; repeatable', collect, [])
-    .action(async (options: ShowOptions) => console.log(stringify(await shownConfig(options)).trimEnd()));
+  const ofOne = (name: string, description: string) =>
+    command
+      .command(name)
+      .description(description)
+      .option('--config <file>', 'a recipe by name, or a YAML file')
+      .option(
+        '--checkpoint <dir>',
+        'in place of --config: that of a checkpoint, of a run or of a HuggingFace folder',
+      )
+      .option('--set <key=value>', 'override a field; repeatable', collect, []);
+  ofOne('show', 'print a configuration with overrides and all defaults filled in').action(
+    async (options: ShowOptions) => console.log(stringify(await shownConfig(options)).trimEnd()),
+  );
+  ofOne('outline', 'print what the model computes, layer by layer, with the formulas of its router').action(
+    async (options: ShowOptions) => console.log(modelOutline(await shownConfig(options))),
+  );
   command
     .command('schema')
     .description('print the JSON schema of a configuration, for editors')

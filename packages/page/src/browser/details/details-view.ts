@@ -1,6 +1,6 @@
 import type { RunDetail } from '../../api-types.js';
 import { fetchCheckpoints, fetchFlight, fetchSpeeds } from '../api.js';
-import { h } from '../dom.js';
+import { h, heading, scrollable } from '../dom.js';
 import { pageState } from '../location.js';
 import type { RunData } from '../overview/run-data.js';
 import type { PageState } from '../page-state.js';
@@ -21,6 +21,12 @@ export class DetailsView {
   readonly #training = new TrainingFacts();
   readonly #ranks = new RankTimes();
   readonly #checkpoints = new CheckpointCard();
+  readonly #outline = h.pre();
+  readonly #model = h.section(
+    { class: 'card full', 'aria-label': 'Model' },
+    heading('Model', 'each block of a layer, and the rule of its router'),
+    scrollable('Model, layer by layer', this.#outline),
+  );
   readonly #samples = new SamplesCard();
   readonly #flight = new FlightCard();
   readonly #config = new ConfigCard();
@@ -33,7 +39,9 @@ export class DetailsView {
 
   constructor() {
     const facts = [this.#run, this.#training, this.#ranks, this.#checkpoints];
-    const cards = [...facts, this.#samples, this.#flight, this.#config].map(({ element }) => element);
+    const cards = [...facts, { element: this.#model }, this.#samples, this.#flight, this.#config].map(
+      ({ element }) => element,
+    );
     this.element = h.main({ class: 'details-view' }, h.div({ class: 'grid' }, ...cards));
     this.#samples.element.hidden = true;
     this.#flight.element.hidden = true;
@@ -53,6 +61,8 @@ export class DetailsView {
     }
     this.#run.set(run, this.#fetched.startsWith(`${run.runId} `) ? this.#start : null);
     this.#training.set(run);
+    this.#outline.textContent = run.detail.outline;
+    this.#model.hidden = run.detail.outline === null;
     this.#samples.set(run.detail.summary);
     this.#config.set(this.#runs);
     this.refresh();
