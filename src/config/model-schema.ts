@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { TrainerError } from '../errors.js';
 import { MAX_COUNT } from '../numeric-bounds.js';
 import { count, positive, real } from '../routing/numeric-fields.js';
 import { didYouMean } from './nearest.js';
@@ -142,6 +143,12 @@ export function isOfFamily(family: FamilyName, field: string): boolean {
 
 export type ModelConfig = Readonly<z.output<typeof modelSchema>>;
 export type LlamaModel = Extract<ModelConfig, { readonly family: 'llama' }>;
+
+/** @throws TrainerError `INTERNAL` for a model of another family, which callers have refused */
+export function llamaModel(model: ModelConfig): LlamaModel {
+  if (model.family !== 'llama') throw new TrainerError('INTERNAL', `a model of family ${model.family}`);
+  return model;
+}
 
 export function hasQueryLayer(model: ModelConfig): boolean {
   return model.family === 'pangu-sigma' && model.queryLayer;

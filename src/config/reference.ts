@@ -35,8 +35,10 @@ export function editorSchema(): JsonSchema {
     fields.vocabSize = { description, anyOf: [size, { type: 'string', enum: ['auto'] }] } as JsonSchema;
     // Without a family a model is of the first.
     const [defaultFamily] = Object.keys(FAMILIES);
+    const isDefault = fields.family!.const === defaultFamily;
+    if (isDefault) fields.family!.default = defaultFamily!;
     model.required = model.required!.filter(
-      (field) => field !== 'vocabSize' && (field !== 'family' || fields.family!.const !== defaultFamily),
+      (field) => field !== 'vocabSize' && (field !== 'family' || !isDefault),
     );
   }
   // `moe.placement` may be the path of a file, which config/named-placement.ts reads.

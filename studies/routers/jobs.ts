@@ -106,19 +106,27 @@ function changedSettings({ seed: _, ...config }: RunConfig): unknown {
 interface Schema {
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, Schema>>;
+  /** A section with families, each with fields of its own. */
+  readonly oneOf?: readonly Schema[];
 }
 
 const SCHEMA = editorSchema() as Schema;
 
 function withoutDefaults(value: unknown, schema: Schema | undefined): unknown {
-  if (schema?.properties !== undefined && typeof value === 'object' && value !== null) {
+  const properties = schema?.properties ?? mergedProperties(schema?.oneOf);
+  if (properties !== undefined && typeof value === 'object' && value !== null) {
     const changed = Object.entries(value).flatMap(([name, each]) => {
-      const found = withoutDefaults(each, schema.properties![name]);
+      const found = withoutDefaults(each, properties[name]);
       return found === undefined ? [] : [[name, found] as const];
     });
     return changed.length === 0 ? undefined : Object.fromEntries(changed);
   }
   return JSON.stringify(value) === JSON.stringify(schema?.default) ? undefined : value;
+}
+
+function mergedProperties(families: readonly Schema[] = []): Schema['properties'] {
+  if (families.length === 0 || !families.every(({ properties }) => properties?.family)) return undefined;
+  return Object.assign({}, ...families.toReversed().map(({ properties }) => properties));
 }
 
 function digestOf(value: unknown): string {

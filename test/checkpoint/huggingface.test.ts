@@ -103,7 +103,7 @@ describe('the model of a folder', () => {
     expect(readPublishedConfig(write('defaults', fields)).config.model).toMatchObject({
       ropeTheta,
       normEpsilon,
-      headDim,
+      headDim: headDim ?? fields.hidden_size / fields.num_attention_heads,
       attentionBias,
       qkNorm: name.includes('Qwen3'),
     });
@@ -132,7 +132,7 @@ describe('the model of a folder', () => {
     const checkpoint = openCheckpoint(place('llama'));
     const { config } = checkpoint.manifest;
     const with_ = (model: object): RunConfig => ({ ...config, model: { ...config.model, ...model } });
-    assertFits(checkpoint, with_({ seqLen: 4, normEpsilon: null }), 'weights');
+    assertFits(checkpoint, with_({ seqLen: 4 }), 'weights');
     expect(() => assertFits(checkpoint, with_({ normEpsilon: 1e-6 }), 'weights')).toThrow(
       'model.normEpsilon is 0.00001 there and 0.000001 in this run',
     );

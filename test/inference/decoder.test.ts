@@ -19,12 +19,20 @@ function trained(
   family: Partial<RunConfig['model']> = {},
 ): LanguageModel {
   const config = tinyConfig({
-    model: { dModel, seqLen, vocabSize, dFeedForward: 32, numSparseLayers: 2, queryLayer, ...family },
+    model: {
+      dModel,
+      seqLen,
+      vocabSize,
+      dFeedForward: 32,
+      numSparseLayers: 2,
+      ...(family.family !== 'llama' && { queryLayer }),
+      ...family,
+    },
     // Half of the routers have narrow and shared experts.
     moe: {
       router,
       ...(queryLayer && { dFeedForward: 24, sharedExperts: 2 }),
-      ...(family.family === 'mixtral' && { sharedExperts: 1, sharedExpertGate: true }),
+      ...(family.family === 'llama' && { sharedExperts: 1, sharedExpertGate: true }),
       expertGroups: 2,
       capacityFactor: 1,
       capacityBatches: 3,
@@ -50,7 +58,7 @@ function best(logits: Float32Array): number {
 }
 
 /** Heads share keys and values. Below, the case with a query layer has shared experts instead. */
-const MIXTRAL = { family: 'mixtral', numHeads: 4, numKeyValueHeads: 2, normEpsilon: 1e-3 } as const;
+const LLAMA = { family: 'llama', numHeads: 4, numKeyValueHeads: 2, normEpsilon: 1e-3 } as const;
 
 /** Each router with or without a query layer, and one with both. */
 const cases: readonly {
@@ -60,11 +68,11 @@ const cases: readonly {
 }[] = [
   ...ROUTER_NAMES.map((router, i) => ({ router, queryLayer: i % 2 === 0 })),
   { router: ROUTER_NAMES[0], queryLayer: false },
-  { router: 'switch', queryLayer: false, family: { ...MIXTRAL, qkNorm: true, headDim: 6 } },
+  { router: 'switch', queryLayer: false, family: { ...LLAMA, qkNorm: true, headDim: 6 } },
   {
     router: 'locmoe-plus',
     queryLayer: true,
-    family: { ...MIXTRAL, attentionBias: true, tiedEmbedding: true },
+    family: { ...LLAMA, attentionBias: true, tiedEmbedding: true },
   },
 ];
 

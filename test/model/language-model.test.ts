@@ -22,7 +22,7 @@ const batch: Batch = {
 
 /** A model of the mixtral family, with heads that share keys and values. */
 function mixtral(overrides: Parameters<typeof tinyConfig>[0] = {}): RunConfig {
-  const model = { family: 'mixtral', numKeyValueHeads: 1, ropeTheta: 100, ...overrides.model } as const;
+  const model = { family: 'llama', numKeyValueHeads: 1, ropeTheta: 100, ...overrides.model } as const;
   return tinyConfig({ ...overrides, model });
 }
 

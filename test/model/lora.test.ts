@@ -23,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 type Overrides = NonNullable<Parameters<typeof tinyConfig>[0]>;
 const LORA: RunConfig['train']['lora'] = { rank: 2, alpha: 6, on: ['attention', 'experts'] };
-const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
+const MIXTRAL = { family: 'llama', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
 
 function configOf(train: Partial<RunConfig['train']> = {}, rest: Overrides = {}): RunConfig {
   const moe = { sharedExperts: 1, ...rest.moe };

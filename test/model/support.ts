@@ -117,7 +117,6 @@ export function tinyConfig(overrides: Overrides = {}): RunConfig {
       numHeads: 2,
       numDenseLayers: 1,
       numSparseLayers: 1,
-      queryLayer: true,
       dFeedForward: 16,
       vocabSize: 257,
       seqLen: 6,

@@ -46,7 +46,7 @@ const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
   deepseek: { numExperts: 8, expertsPerToken: 2, maxDeviceGroups: 1, biasUpdateRate: 0.05 },
 };
 /** The mixtral family, with heads that share keys and values, attention biases and head norms. */
-const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
+const MIXTRAL = { family: 'llama', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
 const LORA: LayoutCase['lora'] = { rank: 4, alpha: 16, on: ['attention', 'experts'] };
 type Named = readonly [
   name: string,

@@ -26,7 +26,7 @@ function bits({ model }: TrainState): Uint32Array[] {
 const save = (state: TrainState) => savedState(state, folder, 4);
 
 const MIXTRAL = {
-  family: 'mixtral',
+  family: 'llama',
   numKeyValueHeads: 1,
   attentionBias: true,
   qkNorm: true,

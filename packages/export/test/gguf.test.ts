@@ -73,7 +73,7 @@ beforeAll(() => {
     ),
   );
   [mixtral, llama, ...others] = [MIXTRAL, LLAMA, ...cells].map(({ model, moe }) =>
-    trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
+    trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'llama', ...model }, moe }),
   ) as [Checkpoint, Checkpoint, ...Checkpoint[]];
 });
 

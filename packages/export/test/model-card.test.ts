@@ -113,10 +113,7 @@ describe('the model card', () => {
 
   it('of a dense model has no router', () => {
     const { model, ...rest } = configOf(['en']);
-    const card = cardOf(
-      checkpointOf({ ...rest, model: { ...model, numSparseLayers: 0, queryLayer: false } }),
-      'gpt2',
-    );
+    const card = cardOf(checkpointOf({ ...rest, model: { ...model, numSparseLayers: 0 } }), 'gpt2');
     expect(frontMatter(card).tags).toEqual(['gpt2']);
     expect(card).not.toMatch(/## Router|expert/);
   });

@@ -95,7 +95,7 @@ beforeAll(async () => {
 
 function trained({ model, moe, lora }: Variant): Checkpoint {
   return trainedModel(mkdtempSync(path.join(root, 'model-')), {
-    model: { family: 'mixtral', ...model },
+    model: { family: 'llama', ...model },
     moe: moe ?? TOP_2,
     lora,
   });

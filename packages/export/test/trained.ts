@@ -115,12 +115,12 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     },
   },
   'mixtral: switch, top 2 of four, shared experts with a gate': {
-    model: { family: 'mixtral', numKeyValueHeads: 1, qkNorm: true, normEpsilon: 1e-4 },
+    model: { family: 'llama', numKeyValueHeads: 1, qkNorm: true, normEpsilon: 1e-4 },
     moe: { router: 'switch', expertsPerToken: 2, expertGroups: 1, sharedExperts: 1, sharedExpertGate: true },
   },
   'mixtral: locmoe-plus': {
     model: {
-      family: 'mixtral',
+      family: 'llama',
       headDim: 8,
       attentionBias: true,
       tiedEmbedding: true,
@@ -135,7 +135,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     moe: { router: 'locmoe-plus', tokenPreference: 2 },
   },
   'mixtral: weights that are not renormalised': {
-    model: { family: 'mixtral' },
+    model: { family: 'llama' },
     moe: { router: 'switch', expertsPerToken: 2, expertGroups: 1, renormalize: false },
   },
   'dense layers below the query layer': { model: { numSparseLayers: 0 } },

@@ -128,7 +128,7 @@ it('continues texts of several lengths as we do, in the domain of each', async (
 
 it('continues a text of the only domain in one call, with heads that share keys', async () => {
   const whole = trainedModel(mkdtempSync(path.join(root, 'model-')), {
-    model: { family: 'mixtral', numHeads: 4, numKeyValueHeads: 2, headDim: 6, qkNorm: true },
+    model: { family: 'llama', numHeads: 4, numKeyValueHeads: 2, headDim: 6, qkNorm: true },
     moe: { router: 'switch' },
   });
   const cut = path.join(root, 'part');

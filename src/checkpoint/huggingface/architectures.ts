@@ -37,12 +37,12 @@ const LLAMA = {
   normEpsilon: 1e-6,
   headDim: null as number | null,
   mixture: null as Mixture | null,
-  /** Fields with one value for all models of family mixtral. */
+  /** Fields with one value for all models of family llama. */
   fixed: { ...NO_BIAS, mlp_bias: false } as object,
 };
 const NORMED = { ...LLAMA, qkNorm: true };
 
-/** Classes of transformers that compute models of family mixtral. An export takes the first that computes its model. */
+/** Classes of transformers that compute models of family llama. An export takes the first that computes its model. */
 export const ARCHITECTURES = {
   LlamaForCausalLM: LLAMA,
   Qwen2ForCausalLM: { ...LLAMA, type: 'qwen2', bias: true, fixed: NO_WINDOW },

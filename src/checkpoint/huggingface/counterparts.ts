@@ -1,9 +1,9 @@
-import { mixtralFields } from '../../config/model-schema.js';
+import { llamaModel } from '../../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../../config/schema.js';
 import { heldExperts } from '../../routing/index.js';
 import { ARCHITECTURES, type Architecture, MLP } from './architectures.js';
 
-/** A parameter of a model of family mixtral, and the tensor of a HuggingFace folder that holds it. */
+/** A parameter of a model of family llama, and the tensor of a HuggingFace folder that holds it. */
 export interface Counterpart {
   readonly own: string;
   /** Shape of the parameter; a matrix is [inputs, outputs]. */
@@ -15,7 +15,7 @@ export interface Counterpart {
   readonly factor: number;
 }
 
-/** A published tensor that models of family mixtral do not have; it has no effect if all its elements are 0. */
+/** A published tensor that models of family llama do not have; it has no effect if all its elements are 0. */
 export type Absent = Pick<Counterpart, 'published' | 'shape'>;
 
 type Sections = Pick<RunConfig, 'model' | 'moe'>;
@@ -30,7 +30,7 @@ const HALF_OPEN_GATE = 2;
 export function counterparts(config: Sections, architecture: Architecture): Counterpart[] {
   const { model } = config;
   const { dModel: d, vocabSize } = model;
-  const { numKeyValueHeads, headDim, attentionBias, qkNorm, tiedEmbedding } = mixtralFields(model);
+  const { numKeyValueHeads, headDim, attentionBias, qkNorm, tiedEmbedding } = llamaModel(model);
   const [queries, keys] = [model.numHeads * headDim, numKeyValueHeads * headDim];
   const numLayers = model.numDenseLayers + model.numSparseLayers;
   const layers = Array.from({ length: numLayers }, (_, layer) => {
@@ -61,7 +61,7 @@ export function counterparts(config: Sections, architecture: Architecture): Coun
 }
 
 /**
- * Returns the tensors of an architecture that models of family mixtral do not have.
+ * Returns the tensors of an architecture that models of family llama do not have.
  *
  * @param sharedWidth hidden units of the architecture's shared expert, used where the model has none
  */

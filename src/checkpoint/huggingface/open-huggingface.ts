@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
+import { llamaModel } from '../../config/model-schema.js';
 import { TrainerError } from '../../errors.js';
 import { digestFile } from '../../sha256.js';
 import { firstNotFinite } from '../floats.js';
@@ -23,7 +24,7 @@ export function isHuggingFace(folder: string): boolean {
 }
 
 /**
- * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json, tokenizer.json, and
+ * Opens a HuggingFace folder as a checkpoint with the weights of a model of family llama: config.json, tokenizer.json, and
  * model.safetensors or the files that its index names. File headers are checked at once, values when they are read. A folder of a
  * LoRA adapter, as PEFT writes it, is opened as its base model with the products of the pairs added.
  *
@@ -79,15 +80,13 @@ function assertSame(
   );
   for (const { published, shape } of absent)
     if (tensors.read(published, shape).some((value) => value !== 0))
-      throw bad(
-        `${folder}: tensor ${published} is not all 0, and models of family mixtral have no such part`,
-      );
+      throw bad(`${folder}: tensor ${published} is not all 0, and models of family llama have no such part`);
   const places = new Set([...known, ...absent].map(({ published }) => published));
   // With a tied embedding, `lm_head.weight` is a copy of it.
-  if (config.model.tiedEmbedding) places.add('lm_head.weight');
+  if (llamaModel(config.model).tiedEmbedding) places.add('lm_head.weight');
   for (const name of tensors.names)
     if (!places.has(name) && !DERIVED.test(name))
-      throw bad(`${folder}: models of family mixtral have no place for tensor ${name}`);
+      throw bad(`${folder}: models of family llama have no place for tensor ${name}`);
 }
 
 /** Returns the matrices that may have a pair, [outputs, inputs]: a pair of the embedding has another form. */

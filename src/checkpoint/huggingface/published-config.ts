@@ -82,7 +82,7 @@ const GROWN = { numExperts: 8, router: 'switch', expertsPerToken: 2, capacityFac
 /**
  * Reads config.json as a configuration with the same model.
  *
- * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or not part of family mixtral
+ * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or not part of family llama
  */
 export function readPublishedConfig(folder: string): Published {
   const file = path.join(folder, CONFIG_FILE);
@@ -95,7 +95,7 @@ export function readPublishedConfig(folder: string): Published {
   const config = {
     name: runNameOf(path.basename(path.resolve(folder))).slice(0, 64),
     model: {
-      family: 'mixtral',
+      family: 'llama',
       dModel: fields.hidden_size,
       numHeads: fields.num_attention_heads,
       headDim: headDimOf(fields),
@@ -137,7 +137,7 @@ function parseFields(file: string): Fields {
   throw new TrainerError('BAD_INPUT', `${file}: ${field.join('.') || 'configuration'}: ${message}`);
 }
 
-/** Names a field that models of family mixtral do not support; undefined if there is none. */
+/** Names a field that models of family llama do not support; undefined if there is none. */
 function unsupported(fields: Fields): string | undefined {
   const { mixture, fixed } = ARCHITECTURES[fields.architectures[0]];
   // In the other classes, another field has to enable the window.

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
+import { hasQueryLayer, headsOf } from 'locmoe/internal/config/model-schema';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { Batch } from 'locmoe/internal/data/batch';
 import { LanguageModel } from 'locmoe/internal/model/language-model';
@@ -86,7 +87,7 @@ describe('modelWork', () => {
 // Norms and rotations of this family are loops on the host, not kernels.
 it('of the family mixtral counts every product', async () => {
   const config = configOf([
-    'model.family=mixtral',
+    'model.family=llama',
     'model.numKeyValueHeads=1',
     'model.headDim=6',
     'moe.sharedExperts=1',
@@ -106,9 +107,9 @@ describe('parameterCounts', () => {
       ['model.queryLayer=false'],
       ['moe.learnedGroups=true'],
       ['moe.dFeedForward=48', 'moe.sharedExperts=3'],
-      ['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.sharedExperts=3'],
+      ['model.family=llama', 'model.numKeyValueHeads=1', 'moe.sharedExperts=3'],
       [
-        'model.family=mixtral',
+        'model.family=llama',
         'model.tiedEmbedding=true',
         'model.attentionBias=true',
         'model.qkNorm=true',
@@ -139,9 +140,9 @@ function routed(router: string): string[] {
 
 /** FLOP of the query-key products of all heads, sequences and layers. */
 function productsOfScores({ model, train }: RunConfig): number {
-  const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
-  const width = model.headDim === null ? model.dModel : model.headDim * model.numHeads;
-  return 2 * train.globalBatch * model.seqLen ** 2 * width * numLayers;
+  const numLayers = model.numDenseLayers + model.numSparseLayers + (hasQueryLayer(model) ? 1 : 0);
+  const { numHeads, headDim } = headsOf(model);
+  return 2 * train.globalBatch * model.seqLen ** 2 * numHeads * headDim * numLayers;
 }
 
 interface Counted {

@@ -1,6 +1,6 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { Architecture } from 'locmoe/internal/checkpoint/huggingface/architectures';
-import { mixtralFields } from 'locmoe/internal/config/model-schema';
+import { llamaModel } from 'locmoe/internal/config/model-schema';
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatSize } from 'locmoe/internal/format';
@@ -37,7 +37,7 @@ const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
 
 /** Writes a file for llama.cpp. */
 export const gguf: ExportTarget = {
-  description: 'model.gguf for llama.cpp, of a model of family mixtral',
+  description: 'model.gguf for llama.cpp, of a model of family llama',
   types: Object.keys(TYPES) as Type[],
   async write(checkpoint, output, dtype) {
     const { manifest, tokenizerFile } = checkpoint;
@@ -63,7 +63,7 @@ export const gguf: ExportTarget = {
 /** @throws TrainerError `BAD_INPUT` if no matrix can be of the type */
 function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
   const { model } = checkpoint.manifest.config;
-  const { headDim, tiedEmbedding } = mixtralFields(model);
+  const { headDim, tiedEmbedding } = llamaModel(model);
   const { type } = TYPES[dtype];
   const architecture = ggufArchitecture(checkpoint.manifest.config);
   const published = publishedTensors(checkpoint).flatMap((tensor) => {
@@ -86,7 +86,7 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
  *   or in none
  */
 function assertExpressible({ model }: RunConfig): void {
-  if (model.family !== 'mixtral')
+  if (model.family !== 'llama')
     throw refused(`model.family ${model.family}`, 'llama.cpp has no architecture that computes it');
   if (model.numSparseLayers > 0 && model.numDenseLayers > 0)
     throw refused(
@@ -102,7 +102,7 @@ function assertExpressible({ model }: RunConfig): void {
  */
 function ggufArchitecture(config: RunConfig): string {
   const { model, moe } = config;
-  const { headDim, ropeScaling } = mixtralFields(model);
+  const { headDim, ropeScaling } = llamaModel(model);
   const hasOtherHeads = model.numHeads * headDim !== model.dModel;
   const isLlama3 = ropeScaling?.type === 'llama3';
   const ofModel = architectureOf(config);
@@ -137,7 +137,7 @@ function refused(field: string, why: string): TrainerError {
 
 /** Returns the tensor by which llama.cpp divides the frequency of each pair, if the divisor differs between pairs. */
 function frequencyDivisors(model: RunConfig['model']): GgufTensor[] {
-  const { headDim, ropeTheta, ropeScaling } = mixtralFields(model);
+  const { headDim, ropeTheta, ropeScaling } = llamaModel(model);
   if (ropeScaling?.type !== 'llama3') return [];
   const scaled = rotaryFrequencies(headDim, ropeTheta, ropeScaling);
   const divisors = Float32Array.from(rotaryFrequencies(headDim, ropeTheta), (each, i) => each / scaled[i]!);
@@ -159,7 +159,7 @@ function modelFields(
   fileType: number,
 ): Readonly<Record<string, GgufValue>> {
   const { model, moe } = config;
-  const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling } = mixtralFields(model);
+  const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling } = llamaModel(model);
   const { string, uint32, float32 } = ggufValue;
   const isSparse = model.numSparseLayers > 0;
   const fields = {

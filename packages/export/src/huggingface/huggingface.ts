@@ -7,7 +7,7 @@ import type { ExportTarget, WeightType } from '../target.js';
 import { gpt2Model, isGpt2 } from './gpt2.js';
 import { locmoeModel } from './locmoe.js';
 import { modelCard } from './model-card.js';
-import { publishedModel } from './published.js';
+import { publishedModel, publishedRefusal } from './published.js';
 import { factsOfRun } from './run-facts.js';
 import { json, specialTokenIds, writeTokenizer } from './tokenizer-files.js';
 import { asType, type HuggingFaceModel, writeWeights } from './weights.js';
@@ -21,10 +21,17 @@ const PYTHON_FILES = ['configuration_locmoe.py', 'locmoe.py', 'modeling_locmoe.p
  */
 export const huggingface: ExportTarget = {
   description:
-    'a folder for PyTorch and transformers; a dense model without query layer becomes a plain GPT-2, one of family mixtral a ' +
+    'a folder for PyTorch and transformers; a dense model without query layer becomes a plain GPT-2, one of family llama a ' +
     'Llama, Mixtral or Qwen2Moe',
   types: ['float32', 'bfloat16'],
   write: (checkpoint, output, dtype) => writeModel(checkpoint, modelOf(checkpoint), output, dtype),
+  lines(checkpoint) {
+    const isLlama = checkpoint.manifest.config.model.family === 'llama';
+    const refusal = isLlama ? publishedRefusal(checkpoint) : null;
+    return refusal === null
+      ? []
+      : [`${refusal.message}; the folder has the model's own code (trust_remote_code)`];
+  },
 };
 
 /** Writes a checkpoint in one of the forms that it has for transformers. */
@@ -54,6 +61,8 @@ export async function writeModel(
 
 function modelOf(checkpoint: Checkpoint): HuggingFaceModel {
   const { config } = checkpoint.manifest;
-  if (config.model.family === 'llama') return publishedModel(checkpoint);
-  return isGpt2(config) ? gpt2Model(checkpoint) : locmoeModel(checkpoint);
+  if (isGpt2(config)) return gpt2Model(checkpoint);
+  return config.model.family === 'llama' && publishedRefusal(checkpoint) === null
+    ? publishedModel(checkpoint)
+    : locmoeModel(checkpoint);
 }

@@ -14,7 +14,7 @@ import { json } from './tokenizer-files.js';
 
 /** Writes only the low-rank pairs of `train.lora`, for the base model as written by the target huggingface. */
 export const peft: ExportTarget = {
-  description: 'the LoRA adapter of a model of family mixtral (train.lora), without its base, for PEFT',
+  description: 'the LoRA adapter of a model of family llama (train.lora), without its base, for PEFT',
   takesPairs: true,
   async write(checkpoint, output) {
     const { config } = checkpoint.manifest;

@@ -7,7 +7,7 @@ import {
   transpose,
 } from 'locmoe/internal/checkpoint/huggingface/counterparts';
 import { publishedScaling } from 'locmoe/internal/checkpoint/huggingface/rope-scaling';
-import { mixtralFields } from 'locmoe/internal/config/model-schema';
+import { llamaModel } from 'locmoe/internal/config/model-schema';
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts } from 'locmoe/internal/routing/index';
@@ -18,7 +18,7 @@ import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 const ABSENT_WIDTH = 1;
 
 /**
- * Converts a model of family mixtral to a class of transformers that computes the same. A sub-model becomes a
+ * Converts a model of family llama to a class of transformers that computes the same. A sub-model becomes a
  * model with only the experts that it has.
  *
  * @throws TrainerError `BAD_INPUT` naming the field that no class has
@@ -27,6 +27,18 @@ export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
   const tensors = publishedTensors(checkpoint);
   const { config } = checkpoint.manifest;
   return { config: fieldsOf(config, architectureOf(config)), tensors };
+}
+
+/** Returns the error of `publishedModel`; null if a class computes the model. */
+export function publishedRefusal(checkpoint: Checkpoint): TrainerError | null {
+  try {
+    const architecture = publishedArchitecture(checkpoint);
+    fieldsOf(checkpoint.manifest.config, architecture);
+    return null;
+  } catch (error) {
+    if (error instanceof TrainerError) return error;
+    throw error;
+  }
 }
 
 /** Returns the tensors of `publishedModel`, also for a config.json that the class refuses. @throws as it */
@@ -72,13 +84,16 @@ function assertTopK(checkpoint: Checkpoint): void {
 }
 
 function refused(field: string, why: string): TrainerError {
-  return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
+  return new TrainerError(
+    'BAD_INPUT',
+    `${field} cannot be exported to a class of transformers or to llama.cpp: ${why}`,
+  );
 }
 
 /** Returns the class for a configuration. @throws TrainerError `BAD_INPUT` naming what no class has with query and key norms */
 export function architectureOf(config: RunConfig): Architecture {
   const { model, moe } = config;
-  const { attentionBias, qkNorm } = mixtralFields(model);
+  const { attentionBias, qkNorm } = llamaModel(model);
   const isSparse = model.numSparseLayers > 0;
   const found = (Object.keys(ARCHITECTURES) as Architecture[]).find((name) => {
     const { bias, mixture, ...others } = ARCHITECTURES[name];
@@ -99,7 +114,7 @@ export function architectureOf(config: RunConfig): Architecture {
 function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceModel['config'] {
   const { model, moe } = config;
   const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding, attentionBias } =
-    mixtralFields(model);
+    llamaModel(model);
   const { type, bias, fixed, mixture } = ARCHITECTURES[architecture];
   if (architecture === 'Qwen2MoeForCausalLM' && model.numHeads * headDim !== model.dModel)
     throw refused(

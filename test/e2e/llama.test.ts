@@ -17,7 +17,7 @@ const data = ['--data-dir', DATA_DIR];
 let run: string;
 let ofPart: readonly DomainLoss[];
 beforeAll(async () => {
-  const family = ['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.expertsPerToken=2'];
+  const family = ['model.family=llama', 'model.numKeyValueHeads=1', 'moe.expertsPerToken=2'];
   run = await trainToTheEnd({
     folder,
     nodes: 1,
