@@ -46,7 +46,8 @@ describe('locmoe doctor', () => {
     // The folder of a killed trial: Linux gives no process an id this large.
     const killed = path.join(DATA_DIR, `.doctor-${workMark().replace(`-${process.pid}-`, '-4194305-')}`);
     mkdirSync(path.join(killed, 'runs'), { recursive: true });
-    const run = startTrial(file, 2, '--json');
+    // Layouts are compared in float32, also where the processor multiplies bfloat16.
+    const run = startTrial(file, 2, '--json', '--set', 'train.precision=auto');
     const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(0);
     const { findings, trial } = JSON.parse(stdout);

@@ -77,7 +77,7 @@ function describeDifference(
 ): string[] {
   const shown = (value: number) => value.toExponential(1);
   return [
-    `${isWithinTolerance ? MARKS.ok : MARKS.bad}  step 1 on 1x1 and on ${layout}, relative differences (at most ${tolerance}):`,
+    `${isWithinTolerance ? MARKS.ok : MARKS.bad}  step 1 in float32 on 1x1 and on ${layout}, relative differences (at most ${tolerance}):`,
     `      loss ${shown(loss)}, gradient norm ${shown(gradientNorm)}, gradients ${shown(gradient)}` +
       ` (the most: ${worst.parameter} ${shown(worst.gradient)})`,
     ...(isWithinTolerance

@@ -91,9 +91,14 @@ async function runTrial(
   const folder = path.join(dataDir, `${FOLDER}${workMark()}`);
   mkdirSync(folder);
   try {
-    const train = async <T>(steps: number, size: Size, take: (run: TrialRun, checkpoints: string) => T) => {
+    const train = async <T>(
+      steps: number,
+      size: Size,
+      own: RunConfig,
+      take: (run: TrialRun, checkpoints: string) => T,
+    ) => {
       const [file, runsDir] = [path.join(folder, 'config.yaml'), path.join(folder, 'runs')];
-      writeFileSync(file, JSON.stringify(trialConfig(config, steps)));
+      writeFileSync(file, JSON.stringify(trialConfig(own, steps)));
       say(`training ${formatNumberOf(steps, 'step')} on ${size.join('x')} (nodes x workers)`);
       const watched = await watch(
         [
@@ -119,11 +124,14 @@ async function runTrial(
       return result;
     };
     const firstStep = (size: Size): Promise<FirstStep> =>
-      train(1, size, ({ steps }, checkpoints) => ({ steps, gradients: gradientsOf(checkpoints) }));
+      train(1, size, inFloat32(config), ({ steps }, checkpoints) => ({
+        steps,
+        gradients: gradientsOf(checkpoints),
+      }));
     const spread: Size = [nodes, workersPerNode];
     const difference =
       nodes * workersPerNode === 1 ? null : differenceOf(await firstStep([1, 1]), await firstStep(spread));
-    const { steps, peakBytes, mostProcesses } = await train(STEPS, spread, (run) => run);
+    const { steps, peakBytes, mostProcesses } = await train(STEPS, spread, config, (run) => run);
     const stepMs = median(steps.slice(-STEPS_TIMED).map((step) => step.stepMs));
     const numSteps = numStepsOf(config);
     return {
@@ -139,6 +147,15 @@ async function runTrial(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Returns the configuration in the precision in which layouts are compared: bfloat16 rounds the sums of each layout otherwise. */
+function inFloat32({ train, cluster, ...config }: RunConfig): RunConfig {
+  return {
+    ...config,
+    train: { ...train, precision: 'float32' },
+    cluster: { ...cluster, wirePrecision: 'float32' },
+  };
 }
 
 /** Returns the configuration of the trial: it ends with a checkpoint, and nothing depends on the layout by design. */
