@@ -90,7 +90,7 @@ export default defineConfig({
         test: {
           name: 'units',
           include: [`${TESTS}/**/*.test.ts`],
-          exclude: [...ALONE, ...WITH_PROCESSES, ...ON_TENSORFLOW_ALONE],
+          exclude: ['**/node_modules/**', ...ALONE, ...WITH_PROCESSES, ...ON_TENSORFLOW_ALONE],
           // Two processes for all files, so that TensorFlow is loaded twice instead of a hundred times.
           isolate: false,
           maxWorkers: 2,

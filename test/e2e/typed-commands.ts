@@ -76,6 +76,7 @@ export const DOCTOR: readonly Printing[] = [['npx locmoe doctor', /^ok {4}tensor
 export const CONFIG: readonly Printing[] = [
   ['npx locmoe config schema > locmoe.schema.json', /^$/],
   ['npx locmoe config show --config tiny', /^ {2}localityFloor: 0.1$/m],
+  ['npx locmoe config outline --config tiny', /^ +choose the fewest best whose softmax/m],
   ['npx locmoe config docs', /^# Configuration$/m],
 ];
 /** Commands that serve until Ctrl-C. */
@@ -130,10 +131,10 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^npx locmoe export .*(--to gguf |my-(base|adapter)$)/,
     'a model of the family mixtral, which the run here is not',
   ],
-  [/^npx locmoe train --config mixtral-tiny$|^npx locmoe .*\bsmollm\b/, 'e2e/mixtral'],
+  [/^npx locmoe train --config mixtral-tiny$|^npx locmoe .*\bsmollm\b/, 'e2e/llama'],
   [/^npx locmoe train --config tiny --init /, 'e2e/init'],
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'e2e/inherit'],
-  [/^npx locmoe train --init my-telecom$/, 'e2e/mixtral'],
+  [/^npx locmoe train --init my-telecom$/, 'e2e/llama'],
   [/^npx locmoe train --text .* --print-config/, 'e2e/train-text'],
   [/^npx locmoe train --instruct |"What is the capital of Brellin\?"$/, 'e2e/fine-tune'],
   [/^(npx )?locmoe data inspect /, 'cli/data-inspect'],
