@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { assertRoom } from '../checkpoint/durable.js';
 import { fenced } from '../checkpoint/fence.js';
@@ -7,6 +6,7 @@ import { bytesOfTensors } from '../checkpoint/rank-tensors.js';
 import { atShard, writeShards } from '../checkpoint/shards.js';
 import { asTrainerError } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
+import { lowerPriority } from '../os/lower-priority.js';
 import { PRIVATE_FOLDER } from '../os/make-folder.js';
 import type { ShardFile } from '../rpc/generated/messages.js';
 import type { ShardAnswer, ShardJob, ShardRequest, SnapshotJob } from './shard-writer.js';
@@ -14,9 +14,9 @@ import { answerForStack } from './stack-answer.js';
 
 // The thread of a ShardWriter. It also answers for the stack of the main thread, which may be stuck.
 
-/** Niceness, which on Linux applies to this thread alone: where cores are few, training has priority. */
+/** Where cores are few, training has priority. */
 const NICE = 5;
-setPriority(NICE);
+lowerPriority(NICE);
 /** Free memory that a snapshot needs, relative to its size: the neighbour's copy and other ranks' snapshots need room, too. */
 const SNAPSHOT_ROOM = 3;
 

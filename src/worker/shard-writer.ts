@@ -59,12 +59,18 @@ export class ShardWriter {
   readonly #done: DoneCount = new Int32Array(new SharedArrayBuffer(4));
   #numJobs = 0;
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
+  /** Why the thread has ended; null while it runs. */
+  #ended: string | null = null;
 
   /** @param onDone called when neither the last copy nor anything it refers to is needed any more */
   constructor(private readonly onDone: () => void = () => undefined) {
     this.#thread.unref();
     this.#thread.on('message', (answer: ShardAnswer) => this.#onAnswer(answer));
-    const fail = (message: string) => this.#onAnswer({ failure: { code: 'INTERNAL', message, context: {} } });
+    const fail = (message: string) => {
+      this.#ended ??= message;
+      this.#lent = false;
+      this.#onAnswer({ failure: { code: 'INTERNAL', message, context: {} } });
+    };
     this.#thread.on('error', (error) => fail(error.stack ?? error.message));
     this.#thread.on('exit', () => fail('the thread that writes checkpoints has ended'));
   }
@@ -154,6 +160,11 @@ export class ShardWriter {
         if ('files' in answer) resolve(answer.files);
         else reject(new TrainerError(answer.failure.code, answer.failure.message, answer.failure.context));
       };
+      if (this.#ended !== null) {
+        this.#lent = false;
+        this.#onAnswer({ failure: { code: 'INTERNAL', message: this.#ended, context: {} } });
+        return;
+      }
       this.#numJobs++;
       this.#thread.postMessage({ ...job, done: this.#done } satisfies ShardRequest);
     });

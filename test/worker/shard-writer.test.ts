@@ -50,3 +50,15 @@ it('says so when the thread is too slow, and is waited for again', async () => {
   await written;
   expect(writer.isBusy).toBe(false);
 });
+
+it('refuses every job once its thread has ended', async () => {
+  const broken = new ShardWriter();
+  broken.armFailpoint('none of this name');
+  for (const name of ['first', 'second']) {
+    const snapshotIn = join(folder, name);
+    const written = broken.write({ snapshotIn, rank: 0, worldSize: 1, tensors: broken.lend(tensors) });
+    await expect(written).rejects.toThrow();
+    expect(broken.isBusy).toBe(false);
+    expect(broken.reclaim(() => undefined, 0)).toBe(true);
+  }
+});

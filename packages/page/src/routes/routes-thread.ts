@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs';
-import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { TrainerError } from '@locmoe/run-format/errors';
 import { inspectRoutes, readRowGroups } from '@locmoe/run-format/routes-file';
 import { loadTokenizer, type Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
+import { lowerPriority } from 'locmoe/internal/os/lower-priority';
 import type { StepRoutes } from '../api-routes.js';
 import { expertRoutes } from './expert-routes.js';
 import { CompactRoutes } from './route-columns.js';
@@ -15,9 +15,9 @@ import { textsOf } from './token-texts.js';
 // The thread of a RoutesReader. It reads files of routes, which may take seconds, so that the coordinator
 // need not wait.
 
-/** On Linux, this applies to the thread alone. With few cores, the training step comes first. */
+/** With few cores, the training step comes first. */
 const NICE = 5;
-setPriority(NICE);
+lowerPriority(NICE);
 /** Maximum number of choices kept of one step, and of all steps together, at 84 bytes each. */
 const MOST_CHOICES = 2_000_000;
 
