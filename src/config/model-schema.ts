@@ -131,8 +131,8 @@ export function inCurrentForm(section: unknown): unknown {
   const family = named === 'mixtral' ? 'llama' : named;
   const other = family === 'llama' ? 'pangu-sigma' : 'llama';
   const isUnset = ([name, value]: [string, unknown]) =>
-    (value === null && isOfFamily(other, name)) ||
-    (named === 'mixtral' && (value === null || (name === 'queryLayer' && value === false)));
+    (value === null && (named === 'mixtral' || isOfFamily(other, name))) ||
+    (family === 'llama' && name === 'queryLayer' && value === false);
   return { family, ...Object.fromEntries(Object.entries(fields).filter((field) => !isUnset(field))) };
 }
 

@@ -90,7 +90,7 @@ describe('bench step', () => {
   it.runIf(NIGHTLY)('trains the other family as PyTorch does', async ({ skip }) => {
     if (reason !== null) return skipLoudly(skip, reason);
     const folder = temporaryFolder();
-    const sets = ['family=mixtral', 'numHeads=4', 'numKeyValueHeads=2'].map((set) => `model.${set}`);
+    const sets = ['family=llama', 'numHeads=4', 'numKeyValueHeads=2'].map((set) => `model.${set}`);
     const family = sets.flatMap((set) => ['--set', set]);
     const args = benchArguments(folder, ...family, ...ONE_RANK, '--turns', '1', '--verify-steps', '6');
     const { code, stdout, stderr } = await locmoe(...args);

@@ -33,10 +33,17 @@ const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 const IN_TURN = { exchange: 'flat', overlapDegree: 1 } as const;
 
 /**
- * Settings under which no token is dropped and no loss depends on the layout: the locality loss depends on nodes,
- * expert choice on dropping.
+ * Settings under which no token is dropped and no loss depends on the layout or the micro-batches: the locality loss depends
+ * on nodes, the balance loss on micro-batches, expert choice on dropping.
  */
-const FREE = { capacityFactor: null, localityLossWeight: 0, selection: 'tcr' } as const;
+const FREE = {
+  capacityFactor: null,
+  auxiliaryLossWeight: 0,
+  localityLossWeight: 0,
+  selection: 'tcr',
+} as const;
+/** A capacity that is never reached, with which a single rank has micro-batches too: the balance losses are then the same. */
+const BALANCED = { capacityFactor: 100 } as const;
 const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
   // A device group of four ranks has only one expert; without level 1 there are two to choose from.
   moge: { numExperts: 8, expertGroups: 1 },
@@ -62,8 +69,8 @@ const BY_DAY: readonly Named[] = [
   ['hash', { router: 'hash', ...FREE, ...WIDE.hash }],
   ['mixtral, pairs, locmoe', { router: 'locmoe', ...FREE }, MIXTRAL, LORA],
   ['locmoe-plus', { router: 'locmoe-plus', ...FREE }],
-  ['moge', { router: 'moge', ...FREE, ...WIDE.moge }],
-  ['switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }],
+  ['moge', { router: 'moge', ...BALANCED, ...WIDE.moge }],
+  ['switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...BALANCED }],
 ];
 const BY_NIGHT: readonly Named[] = [
   ['expert-choice', { router: 'expert-choice', ...FREE }],

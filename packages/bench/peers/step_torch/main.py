@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from inputs import TensorFile
-from mixtral import Mixtral
+from llama import Llama
 from model import Model
 from stopwatch import Stopwatch
 from update import Updater
@@ -48,7 +48,7 @@ def train(config, weights, batches, rank, world_size, mode):
     """Trains; returns a record per step."""
     clock = Stopwatch()
     shared, expert = own_parameters(weights, config["moe"]["numExperts"] // world_size, rank)
-    family = Mixtral if config["model"]["family"] == "mixtral" else Model
+    family = Llama if config["model"]["family"] == "llama" else Model
     model = family(config, {**shared, **expert}, rank, world_size, clock)
     if mode == "compiled":
         model.compile()

@@ -1,4 +1,4 @@
-"""The family mixtral (docs/models.md): RMS norms, rotary positions, and heads that share keys and values.
+"""The family llama (docs/models.md): RMS norms, rotary positions, and heads that share keys and values.
 
 S positions, H heads, K heads of keys and values, C coordinates of a head.
 """
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from model import Model
 
 
-class Mixtral(Model):
+class Llama(Model):
     def __init__(self, config, *rest):
         super().__init__(config, *rest)
         sizes = self.sizes
-        self.epsilon = sizes.get("normEpsilon") or 1e-5
-        self.head_dim = sizes.get("headDim") or sizes["dModel"] // sizes["numHeads"]
-        theta = sizes.get("ropeTheta") or 10_000
+        self.epsilon = sizes["normEpsilon"]
+        self.head_dim = sizes["headDim"]
+        theta = sizes["ropeTheta"]
         frequencies = theta ** (-torch.arange(0, self.head_dim, 2) / self.head_dim)
         angles_SC = (torch.arange(sizes["seqLen"])[:, None] * frequencies).repeat(1, 2)
         self.cos_SC, self.sin_SC = angles_SC.cos(), angles_SC.sin()
