@@ -103,3 +103,8 @@ export interface Architecture {
 export function ofExpert({ name, shape }: Parameter, expert: number): Parameter {
   return { name: name.replace('*', String(expert)), shape };
 }
+
+/** Returns the network of one expert. */
+export function networkOfExpert({ into, out, ...network }: FeedForward, expert: number): FeedForward {
+  return { ...network, into: into.map((each) => ofExpert(each, expert)), out: ofExpert(out, expert) };
+}

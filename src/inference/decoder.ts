@@ -1,5 +1,4 @@
 import { TrainerError } from '../errors.js';
-import { describe } from '../model/describe.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import { BLOCK_OF_CACHE, type KeyValueCache } from '../ops/on-host.js';
@@ -65,7 +64,7 @@ export class Decoder {
 
   /** @param model its parameters must not change from now on */
   constructor(private readonly model: LanguageModel) {
-    const architecture = describe(model.config);
+    const { architecture } = model;
     this.#rowModel = rowModel(model, architecture);
     this.#widthsOfKeys = architecture.blocks.flatMap(({ operation }) =>
       operation.op === 'attention' ? [operation.numKeyValueHeads * operation.headDim] : [],

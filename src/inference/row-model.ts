@@ -5,7 +5,7 @@ import {
   type Experts,
   type FeedForward,
   type Norm,
-  ofExpert,
+  networkOfExpert,
   type Parameter,
   type Projection,
 } from '../architecture/architecture.js';
@@ -21,7 +21,7 @@ import {
   swigluOnHost,
 } from '../ops/on-host.js';
 import { rmsNormOnHost } from '../ops/rms-norm.js';
-import { Rotation } from '../ops/rotation.js';
+import { rotationBy } from '../ops/rotation.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import type { ParameterStore } from '../parameters/parameters.js';
@@ -56,16 +56,11 @@ export function rowModel(
   const { parameters } = model;
   const tokensVD = parameters.values(tokens.name);
   const positionsSD = positions && parameters.values(positions.name);
-  // Layers that rotate by the same angles share the table of their sines.
-  const rotations = new Map<string, Rotation>();
   let numAttentions = 0;
   const operationOf = ({ layer, operation }: Block): Operation => {
     if (operation.op === 'feedForward') return feedForward(parameters, operation);
     if (operation.op === 'experts') return experts(model, layer, operation);
-    const key = String(operation.rotation);
-    const rotation = operation.rotation && (rotations.get(key) ?? new Rotation(operation.rotation));
-    if (rotation !== null) rotations.set(key, rotation);
-    return attention(parameters, operation, rotation, numAttentions++);
+    return attention(parameters, operation, numAttentions++);
   };
   const steps = blocks.map((block) => ({
     normalise: norm(parameters, block.norm),
@@ -124,11 +119,11 @@ function projection(parameters: ParameterStore, { of, weight, bias, headNorm }: 
 /** @param index place of the attention's cache among those of a row */
 function attention(
   parameters: ParameterStore,
-  { numHeads, numKeyValueHeads, headDim, projections, out }: Attention,
-  rotation: Rotation | null,
+  { numHeads, numKeyValueHeads, headDim, projections, rotation: angles, out }: Attention,
   index: number,
 ): Operation {
   const parts = projections.map((each) => ({ gives: each.gives, project: projection(parameters, each) }));
+  const rotation = angles && rotationBy(angles);
   const width = numHeads * headDim;
   return (xBD, rows) => {
     const { positions } = rows;
@@ -172,13 +167,8 @@ function experts(
   { numExperts, network, shared }: Experts,
 ): Operation {
   const moe = sparseLayers.find((each) => `layers.${each.layer}` === layer)!;
-  const { into, out } = network;
   const networks = Array.from({ length: numExperts }, (_, expert) =>
-    feedForward(parameters, {
-      ...network,
-      into: into.map((weight) => ofExpert(weight, expert)),
-      out: ofExpert(out, expert),
-    }),
+    feedForward(parameters, networkOfExpert(network, expert)),
   );
   const addShared = shared && sharedExperts(parameters, shared);
   return (xBD, rows) => {

@@ -10,7 +10,7 @@ import type {
 } from '../architecture/architecture.js';
 import { outline } from '../architecture/outline.js';
 import { mapRule } from '../architecture/rule.js';
-import { hasQueryLayer, headsOf } from '../config/model-schema.js';
+import { FEED_FORWARD_MATRICES, hasQueryLayer, headsOf } from '../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { LAYER_NORM_EPSILON } from '../ops/on-host.js';
 import { rotaryFrequencies } from '../ops/rotary-frequencies.js';
@@ -40,8 +40,9 @@ export function describe(config: RunConfig): Architecture {
         : { op: 'rmsNorm', gain, epsilon: model.normEpsilon };
     };
   const norm = normOf(dModel);
+  const rotation = isPangu ? null : [...rotaryFrequencies(model.headDim, model.ropeTheta, model.ropeScaling)];
   const network = (name: string, width: number): FeedForward => {
-    const names = isPangu ? ['w_in'] : ['w_gate', 'w_in'];
+    const names = FEED_FORWARD_MATRICES[model.family].slice(0, -1);
     return {
       op: 'feedForward',
       activation: isPangu ? 'gelu' : 'swiglu',
@@ -66,11 +67,11 @@ export function describe(config: RunConfig): Architecture {
     positions: isPangu ? parameter('embed.positions', seqLen, dModel) : null,
     blocks: [
       ...layers.flatMap((layer, i) => [
-        block(layer, 'attn', attention(config, layer, normOf)),
+        block(layer, 'attn', attention(config, layer, normOf, rotation)),
         i < numDenseLayers ? dense(layer) : block(layer, 'ffn', experts(config, layer, network)),
       ]),
       ...(hasQueryLayer(model)
-        ? [block('query', 'attn', attention(config, 'query', normOf)), dense('query')]
+        ? [block('query', 'attn', attention(config, 'query', normOf, rotation)), dense('query')]
         : []),
     ],
     norm: norm('ln_final'),
@@ -86,12 +87,13 @@ function attention(
   { model }: RunConfig,
   layer: string,
   normOf: (size: number) => (name: string) => Norm,
+  rotation: readonly number[] | null,
 ): Attention {
   const { dModel, seqLen } = model;
   const heads = headsOf(model);
   const { numHeads, numKeyValueHeads, headDim } = heads;
   const name = `${layer}.attn`;
-  const shared = { op: 'attention', ...heads } as const;
+  const shared = { op: 'attention', ...heads, rotation } as const;
   const out = parameter(`${name}.out`, numHeads * headDim, dModel);
   const plain = { of: 'input', bias: null, headNorm: null } as const;
   if (model.family === 'pangu-sigma') {
@@ -108,9 +110,9 @@ function attention(
             { ...plain, gives: ['keys', 'values'], weight: columns('kv', 2) },
           ]
         : [{ ...plain, gives: ['queries', 'keys', 'values'], weight: columns('qkv', 3) }];
-    return { ...shared, projections, rotation: null, out };
+    return { ...shared, projections, out };
   }
-  const { attentionBias, qkNorm, ropeTheta, ropeScaling } = model;
+  const { attentionBias, qkNorm } = model;
   const projection = (part: 'queries' | 'keys' | 'values', heads: number): Projection => {
     const each = `${name}.${part[0]}`;
     const width = heads * headDim;
@@ -129,7 +131,6 @@ function attention(
       projection('keys', numKeyValueHeads),
       projection('values', numKeyValueHeads),
     ],
-    rotation: [...rotaryFrequencies(headDim, ropeTheta, ropeScaling)],
     out,
   };
 }

@@ -3,11 +3,8 @@ import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { isOfPair } from '../parameters/low-rank-pair.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
-import { heldExperts, routerPolicy } from '../routing/index.js';
-import { expertSpecs } from './experts.js';
-import { withPairs } from './lora.js';
+import { routerPolicy } from '../routing/index.js';
 import { allSpecs } from './specs.js';
-import type { FeedForwardSize } from './transformer-block.js';
 
 /** Maximum number of names that a message lists. */
 const MAX_NAMES = 12;
@@ -33,20 +30,11 @@ function isNamedBy(name: string, entry: string): boolean {
  * differentiate, and its collectives must be the same on every rank, so it must pass through each sparse layer of which some rank
  * trains an expert. The final norm is listed because the router may be all that is trained, and the loss might not depend on it.
  */
-export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: FeedForwardSize): string[] {
-  const { first, count } = heldExperts(moe);
-  const experts = Array.from({ length: count }, (_, i) => first + i);
-  const isFrozen = isFrozenBy(train);
-  const sparse = Array.from(
-    { length: model.numSparseLayers },
-    (_, i) => `layers.${model.numDenseLayers + i}`,
-  );
-  return [
-    ...sparse
-      .filter((prefix) => !withPairs(expertSpecs(`${prefix}.experts`, experts, size), train).every(isFrozen))
-      .map((prefix) => `${prefix}.ln_ffn.gain`),
-    'ln_final.gain',
-  ];
+export function alwaysDifferentiated(config: RunConfig): string[] {
+  const isFrozen = isFrozenBy(config.train);
+  const trained = allSpecs(config).filter((spec) => spec.placement === 'expert' && !isFrozen(spec));
+  const gains = trained.map(({ name }) => name.replace(/\.experts\..*/, '.ln_ffn.gain'));
+  return [...new Set(gains), 'ln_final.gain'];
 }
 
 /**

@@ -1,12 +1,14 @@
 import { numStepsOf } from '@locmoe/run-format';
+import type { Architecture, Block, Experts } from '../architecture/architecture.js';
 import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
-import { hasQueryLayer, headsOf } from '../config/model-schema.js';
+import { headsOf } from '../config/model-schema.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { consume } from '../ops/autograd.js';
+import { feedForward } from '../ops/feed-forward.js';
 import { embedding, gatherRows, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
@@ -14,17 +16,15 @@ import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { placementOf } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
-import { createRouter, expertsOfDomain, heldExperts, type Router } from '../routing/index.js';
+import { createRouter, expertsOfDomain, type Router } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
-import { EMBEDDING, type Family, familyOf } from './family.js';
+import { attention, networkWeights, normalised } from './blocks.js';
+import { describe } from './describe.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
 import { type DecisionChange, type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
-import { queryAttention } from './query-layer.js';
-import { modelSpecs, sizeOf, sparseSizeOf } from './specs.js';
+import { modelSpecs } from './specs.js';
 import type { TouchedExpert } from './touched-experts.js';
-import type { AttentionInspector } from './transformer-block.js';
-import { attentionHalf, feedForwardHalf } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
 
@@ -51,8 +51,11 @@ export interface LossOptions {
   readonly gateControl?: GateControl | undefined;
   /** Called for each sparse layer before `inspect`. */
   readonly change?: DecisionChange | undefined;
-  /** Called for each layer, bottom to top. */
-  readonly inspectAttention?: AttentionInspector | undefined;
+  /**
+   * Called for each attention, bottom to top, with the prefix of its parameters' names, queries, keys and values,
+   * [T, (H + 2 K) h]; the tensor lives in the caller's tidy.
+   */
+  readonly inspectAttention?: ((prefix: string, qkvTC: tf.Tensor2D) => void) | undefined;
   /**
    * Called in the backward pass, at the same places on every rank, before long computations between
    * collectives, to give the idle link work. It may make collective calls.
@@ -72,7 +75,7 @@ export interface HiddenOutput {
 
 /**
  * One rank's share of a language model: dense layers, sparse layers, optionally PanGu's query layer (PanGu-Sigma, arXiv
- * 2303.10845), a final norm and the softmax. The parts of its layers are those of its family.
+ * 2303.10845), a final norm and the softmax. It computes what its architecture says.
  *
  * `loss` and `logits` make collective calls, so every rank of the world must call them in the same order.
  */
@@ -83,7 +86,7 @@ export class LanguageModel {
   readonly config: RunConfig;
   /** Sparse layers from the bottom. */
   readonly sparseLayers: readonly MoeLayer[];
-  readonly family: Family;
+  readonly architecture: Architecture;
 
   /**
    * @param slots memory for the experts; null if all are in memory and are updated in every step
@@ -97,20 +100,22 @@ export class LanguageModel {
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
       );
     this.config = config;
-    this.family = familyOf(config);
+    this.architecture = describe(config);
     this.communicator = new Communicator(
       transport,
       config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical',
       wirePrecisionOf(config),
     );
-    this.sparseLayers = sparseLayers(config, this.communicator);
-    const sparseSpecs = this.sparseLayers.map(({ parameterSpecs }) => parameterSpecs);
+    this.sparseLayers = sparseLayers(config, this.architecture, this.communicator);
     this.parameters = new ParameterStore(
-      modelSpecs(config, sparseSpecs),
+      modelSpecs(
+        config,
+        this.sparseLayers.map(({ localExperts }) => localExperts),
+      ),
       seed,
       slots,
       isFrozenBy(config.train),
-      alwaysDifferentiated(config, sizeOf(config)),
+      alwaysDifferentiated(config),
     );
   }
 
@@ -189,7 +194,7 @@ export class LanguageModel {
 
   /** The matrix with which logits are computed, [V, d]. */
   get head(): tf.Tensor2D {
-    return matrix(this.parameters, this.family.head);
+    return matrix(this.parameters, this.architecture.head.name);
   }
 
   dispose(): void {
@@ -198,62 +203,63 @@ export class LanguageModel {
 
   /** Returns the hidden state after the final norm, [T, d]; logits are its product with the head. */
   hidden(batch: Tokens, options: LossOptions): HiddenOutput {
-    const { model } = this.config;
-    const { parameters, family } = this;
+    const { parameters, communicator } = this;
+    const { blocks, norm } = this.architecture;
     const { numSequences, seqLen } = batch;
-    const positionsT = batch.packed?.positions;
-    const { numHeads, numKeyValueHeads } = headsOf(model);
-    const shape = { numHeads, numKeyValueHeads, numSequences, seqLen, positionsT };
+    const sequences = { numSequences, seqLen, positionsT: batch.packed?.positions };
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
-    const { spans } = this.communicator;
-    const { training, onBackward } = options;
-    const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>
-      training ? consume([x], backwardSpan(this.communicator, x, part, layer, before)) : x;
+    const { training, onBackward, inspectAttention } = options;
     const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
-    const experts = (moe: MoeLayer, prefix: string, xTD: tf.Tensor2D) => {
-      const normalTD = family.norm.run(parameters, `${prefix}.ln_ffn`, xTD);
-      const output = consume([normalTD], moe.forward(parameters, { ...tokens, xTD: normalTD }));
+    const operate = ({ layer, operation }: Block, xTD: tf.Tensor2D): tf.Tensor2D => {
+      if (operation.op === 'attention') {
+        const inspect =
+          inspectAttention && ((qkvTC: tf.Tensor2D) => inspectAttention(`${layer}.attn`, qkvTC));
+        return attention(operation, parameters, xTD, sequences, inspect);
+      }
+      if (operation.op === 'feedForward') return feedForward(xTD, networkWeights(operation, parameters));
+      // The sparse layers are in the order of their blocks.
+      const output = this.sparseLayers[layers.length]!.forward(parameters, { ...tokens, xTD });
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
-      return consume([output.yTD, xTD], residual(xTD, output.yTD));
+      return output.yTD;
     };
 
-    spans.next('embedding');
+    communicator.spans.next('embedding');
     let xTD = this.#embedded(batch);
-    for (let layer = 0; layer < model.numDenseLayers + model.numSparseLayers; layer++) {
-      const prefix = `layers.${layer}`;
-      spans.next('attention', layer);
-      const attendedTD = attentionHalf(family, parameters, prefix, xTD, shape, options.inspectAttention);
-      xTD = whole(attendedTD, 'attention', layer, onBackward);
-      const moe = this.sparseLayers[layer - model.numDenseLayers];
-      spans.next(moe === undefined ? 'feed-forward' : 'gate', layer);
-      xTD =
-        moe === undefined
-          ? whole(feedForwardHalf(family, parameters, prefix, xTD), 'feed-forward', layer, onBackward)
-          : whole(experts(moe, prefix, xTD), 'combine', layer);
+    for (const block of blocks) {
+      const { layer, forward, backward } = spansOf(block);
+      communicator.spans.next(forward, layer);
+      const normalTD = normalised(block.norm, parameters, xTD);
+      const yTD = consume([normalTD], operate(block, normalTD));
+      xTD = consume([yTD, xTD], residual(xTD, yTD));
+      // A sparse layer calls it itself; before the query layer's feed-forward hardly any gradient is there to send.
+      const before = backward === 'combine' || backward === 'query feed-forward' ? undefined : onBackward;
+      if (training) xTD = consume([xTD], backwardSpan(communicator, xTD, backward, layer, before));
     }
-    if (hasQueryLayer(model)) {
-      spans.next('query attention');
-      const attendedTD = queryAttention(parameters, 'query', xTD, shape, options.inspectAttention);
-      xTD = whole(attendedTD, 'query attention', undefined, onBackward);
-      spans.next('query feed-forward');
-      xTD = whole(feedForwardHalf(family, parameters, 'query', xTD), 'query feed-forward');
-    }
-    const hiddenTD = consume([xTD], family.norm.run(parameters, 'ln_final', xTD));
-    return { hiddenTD, auxiliaryLosses, layers };
+    return { hiddenTD: consume([xTD], normalised(norm, parameters, xTD)), auxiliaryLosses, layers };
   }
 
   /** Returns the embedding of the tokens, [T, d]. */
   #embedded({ tokenIds, seqLen, packed }: Tokens): tf.Tensor2D {
-    const tokensVD = matrix(this.parameters, EMBEDDING);
-    if (!this.family.hasPositions) return gatherRows(tokensVD, tokenIds);
-    const positionsPD = matrix(this.parameters, 'embed.positions');
-    return embedding(tokensVD, positionsPD, tokenIds, seqLen, packed?.positions);
+    const { tokens, positions } = this.architecture;
+    const tokensVD = matrix(this.parameters, tokens.name);
+    if (positions === null) return gatherRows(tokensVD, tokenIds);
+    return embedding(tokensVD, matrix(this.parameters, positions.name), tokenIds, seqLen, packed?.positions);
   }
 }
 
-function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[] {
+/** Returns the spans of a block's passes and the index of its layer, which the query layer does not have. */
+function spansOf({ layer: name, operation: { op } }: Block) {
+  const part = op === 'attention' ? 'attention' : 'feed-forward';
+  if (name === 'query') return { layer: undefined, forward: `query ${part}`, backward: `query ${part}` };
+  const layer = Number(name.slice('layers.'.length));
+  return op === 'experts'
+    ? { layer, forward: 'gate', backward: 'combine' }
+    : { layer, forward: part, backward: part };
+}
+
+function sparseLayers(config: RunConfig, { blocks }: Architecture, communicator: Communicator): MoeLayer[] {
   const { model, moe, data, cluster, seed } = config;
   const context = {
     moe,
@@ -266,15 +272,17 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
     numSteps: numStepsOf(config),
   };
   const routers: Router[] = [];
-  return Array.from({ length: model.numSparseLayers }, (_, i) => {
+  const all = blocks
+    .map(({ operation }) => operation)
+    .filter((each): each is Experts => each.op === 'experts');
+  return all.map((experts, i) => {
     const layer = model.numDenseLayers + i;
     const router = createRouter({ ...context, layer, below: [...routers] });
     routers.push(router);
     return new MoeLayer({
       layer,
-      held: heldExperts(moe),
+      experts,
       placement: placementOf(moe, communicator.topology.worldSize, layer),
-      size: sparseSizeOf(config),
       router,
       communicator,
       deduplicate: cluster.deduplicate,

@@ -1,32 +1,31 @@
 import type { LayerNumbers } from '@locmoe/run-format';
 import type * as tf from '@tensorflow/tfjs-node';
+import type { Experts } from '../architecture/architecture.js';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
 import { consume, isRecording } from '../ops/autograd.js';
 import { residual } from '../ops/operations.js';
-import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import type { ParameterSource } from '../parameters/parameters.js';
 import type { ExpertRange } from '../routing/domain-groups.js';
 import type { Placement } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
 import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { backwardSpan } from './backward-span.js';
+import { networkWeights } from './blocks.js';
 import { localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
-import { expertSpecs, experts, type SparseSize, sharedExperts, sharedSpecs } from './experts.js';
+import { experts, sharedExperts } from './experts.js';
 import { type TouchedExpert, TouchedExperts } from './touched-experts.js';
-import { feedForwardWeights } from './transformer-block.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
 export interface MoeLayerOptions extends DispatchOptions {
   /** Index among all layers of the model. */
   readonly layer: number;
-  /** Experts that the model holds. */
-  readonly held: ExpertRange;
-  /** Ranks that own these experts. */
+  readonly experts: Experts;
+  /** Ranks that own the experts. */
   readonly placement: Placement;
-  readonly size: SparseSize;
   readonly router: Router;
   readonly communicator: Communicator;
 }
@@ -70,31 +69,13 @@ export interface MoeOutput {
 }
 
 /**
- * Returns the parameter specs in the order of the forward pass.
- *
- * @param routerSpecs specs of the router, with short names
- */
-export function moeLayerSpecs(
-  layer: number,
-  routerSpecs: readonly ParameterSpec[],
-  expertIds: readonly number[],
-  size: SparseSize,
-): ParameterSpec[] {
-  return [
-    ...sharedSpecs(`layers.${layer}`, size),
-    ...routerSpecs.map((spec) => ({ ...spec, name: routerName(layer, spec.name) })),
-    ...expertSpecs(`layers.${layer}.experts`, expertIds, size),
-  ];
-}
-
-/**
  * A mixture-of-experts feed-forward (LocMoE eq. 1): routing, which gathers counts; dispatch; experts;
  * combine. Shared experts (DeepSeekMoE, arXiv 2401.06066, eq. 9) run first, on the rank of the token.
  */
 export class MoeLayer {
-  readonly parameterSpecs: readonly ParameterSpec[];
   readonly #prefix: string;
-  readonly #localExperts: readonly number[];
+  /** Ids of this rank's experts. */
+  readonly localExperts: readonly number[];
   readonly #touched: TouchedExperts;
   /** Dispatcher of passes that record a gradient. */
   #dispatcher: Dispatcher;
@@ -104,21 +85,15 @@ export class MoeLayer {
   constructor(private readonly options: MoeLayerOptions) {
     const { rank } = options.communicator.topology;
     this.#prefix = `layers.${options.layer}`;
-    const { first, count } = options.held;
-    this.#localExperts = options.placement.expertsOfRank(rank).map((expert) => first + expert);
+    const { first, count } = options.experts.held;
+    this.localExperts = options.placement.expertsOfRank(rank).map((expert) => first + expert);
     this.#touched = new TouchedExperts(first + count);
     this.#dispatcher = selectDispatcher(options, options);
     this.#plainDispatcher = selectDispatcher({ ...options, overlapDegree: 1 }, options);
-    this.parameterSpecs = moeLayerSpecs(
-      options.layer,
-      options.router.parameterSpecs,
-      this.#localExperts,
-      options.size,
-    );
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
-    const { communicator, layer, size, held, placement } = this.options;
+    const { communicator, layer, placement } = this.options;
     const sharedTD = this.#shared(parameters, input);
     const routed = this.route(parameters, input);
     const decision = input.change?.(layer, routed) ?? routed;
@@ -129,7 +104,7 @@ export class MoeLayer {
     input.inspect?.(layer, input.xTD, decision);
     communicator.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
-    const dispatched = numberedAsHeld(decision, held);
+    const dispatched = numberedAsHeld(decision, this.options.experts.held);
     const dispatcher = isRecording() ? this.#dispatcher : this.#plainDispatcher;
     const yTD = dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input));
     return {
@@ -137,7 +112,7 @@ export class MoeLayer {
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         layer,
-        rowBytes: size.dModel * (communicator.wirePrecision === 'float32' ? 4 : 2),
+        rowBytes: input.xTD.shape[1] * (communicator.wirePrecision === 'float32' ? 4 : 2),
         measures: {
           routed: routedE,
           overCapacity: overCapacityE,
@@ -154,11 +129,11 @@ export class MoeLayer {
 
   /** Returns the output of the shared experts, [T, d]; null if there are none. */
   #shared(parameters: ParameterSource, { xTD, training, onBackward }: MoeInput): tf.Tensor2D | null {
-    const { communicator, layer, size } = this.options;
+    const { communicator, layer, experts } = this.options;
     const { spans } = communicator;
-    if (size.sharedExperts === 0) return null;
+    if (experts.shared === null) return null;
     spans.next('feed-forward', layer);
-    const yTD = sharedExperts(size, parameters, this.#prefix, xTD);
+    const yTD = sharedExperts(experts.shared, parameters, xTD);
     spans.next('gate', layer);
     if (!training) return yTD;
     return consume([yTD], backwardSpan(communicator, yTD, 'feed-forward', layer, onBackward));
@@ -182,7 +157,7 @@ export class MoeLayer {
     const chosen = this.options.router.foresee?.(tokenIdsT, domainsT);
     if (chosen === undefined) return null;
     const isChosen = new Set(chosen);
-    return this.#localExperts.filter((id) => isChosen.has(id)).map((id) => this.#nameOf(id));
+    return this.localExperts.filter((id) => isChosen.has(id)).map((id) => this.#nameOf(id));
   }
 
   /** Sets the overlap degree of later passes; equal on all ranks. */
@@ -191,25 +166,23 @@ export class MoeLayer {
   }
 
   #expertsWith(parameters: ParameterSource, { training, onBackward }: MoeInput): LocalExperts {
-    const { communicator, layer, size } = this.options;
+    const { communicator, layer } = this.options;
+    const { network } = this.options.experts;
     const { spans } = communicator;
-    const prefix = `${this.#prefix}.experts`;
     const whole = (x: tf.Tensor2D, part: string, before?: () => void) =>
       training ? backwardSpan(communicator, x, part, layer, before) : x;
     return {
       run: (rows, numRows) => {
         spans.next('experts', layer);
         const xRD = whole(rows, 'gate');
-        const outputs = experts(size.family, parameters, prefix, xRD, this.#localExperts, numRows);
+        const outputs = experts(network, parameters, xRD, this.localExperts, numRows);
         if (training) consume([xRD], outputs);
         const yRD = consume([outputs], whole(outputs, 'experts', onBackward));
         spans.next('combine', layer);
         return yRD;
       },
       weights: (numRows) =>
-        this.#localExperts.map((id, i) =>
-          numRows[i] === 0 ? null : feedForwardWeights(parameters, `${prefix}.${id}`, size.family),
-        ),
+        this.localExperts.map((id, i) => (numRows[i] === 0 ? null : networkWeights(network, parameters, id))),
     };
   }
 
@@ -226,7 +199,7 @@ export class MoeLayer {
 
   /** Experts of this rank with tokens in the micro-batches of this step so far, in the order of their ids. */
   get touchedExperts(): readonly TouchedExpert[] {
-    return this.#localExperts
+    return this.localExperts
       .filter((id) => this.#touched.has(id))
       .map((id) => ({ name: this.#nameOf(id), updates: this.#touched.updatesE[id]! }));
   }
@@ -253,7 +226,7 @@ export class MoeLayer {
   }
 
   #routerName({ name }: { readonly name: string }): string {
-    return routerName(this.options.layer, name);
+    return `${this.#prefix}.router.${name}`;
   }
 }
 
@@ -271,10 +244,6 @@ function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange
     capacityE: decision.capacityE.slice(first, end),
     keptOfRank: decision.keptOfRank.map((keptE) => keptE.slice(first, end)),
   };
-}
-
-function routerName(layer: number, name: string): string {
-  return `layers.${layer}.router.${name}`;
 }
 
 /**

@@ -1,10 +1,8 @@
 import type { RunConfig } from '../config/schema.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts } from '../routing/index.js';
-import { expertSpecs } from './experts.js';
 import { isFrozenBy } from './frozen.js';
-import { withPairs } from './lora.js';
-import { allSpecs, sparseSizeOf } from './specs.js';
+import { allSpecs } from './specs.js';
 
 /** Numbers of parameters of the model and of its parts. */
 export interface ParameterCounts {
@@ -18,9 +16,10 @@ export interface ParameterCounts {
   readonly trained: { readonly shared: number; readonly expertsOfRank: number };
 }
 
-/** Returns the number of parameters of an expert, routed or shared. */
+/** Returns the number of parameters of an expert, routed or shared; 0 without sparse layers. */
 export function parametersOfExpert(config: RunConfig): number {
-  return numParametersOf(withPairs(expertSpecs('', [0], sparseSizeOf(config)), config.train));
+  const ofExperts = numParametersOf(allSpecs(config, 1).filter(isOfExpert));
+  return ofExperts / Math.max(1, config.model.numSparseLayers);
 }
 
 /** Returns the number of expert parameters that a rank has in memory at a time. */
@@ -41,12 +40,12 @@ export function expertsPerRank({ moe, cluster }: RunConfig): number {
 }
 
 export function parameterCounts(config: RunConfig): ParameterCounts {
-  const ofExperts = config.model.numSparseLayers * parametersOfExpert(config);
-  const shared = numParametersOf(allSpecs(config, 0));
   // The first expert of a layer stands for all its experts, as there may be millions.
+  const specs = allSpecs(config, 1);
+  const ofExperts = numParametersOf(specs.filter(isOfExpert));
+  const shared = numParametersOf(specs) - ofExperts;
   const isFrozen = isFrozenBy(config.train);
-  const trained = allSpecs(config, 1).filter((spec) => !isFrozen(spec));
-  const isOfExpert = ({ placement }: ParameterSpec) => placement === 'expert';
+  const trained = specs.filter((spec) => !isFrozen(spec));
   return {
     shared,
     expertsOfRank: expertsPerRank(config) * ofExperts,
@@ -56,6 +55,10 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
       expertsOfRank: expertsPerRank(config) * numParametersOf(trained.filter(isOfExpert)),
     },
   };
+}
+
+function isOfExpert({ placement }: ParameterSpec): boolean {
+  return placement === 'expert';
 }
 
 /** Returns the number of elements of all the parameters. */

@@ -1,54 +1,77 @@
-import { hasQueryLayer } from '../config/model-schema.js';
-import { expertWidthOf, type RunConfig } from '../config/schema.js';
-import { initStd, matrixSpec } from '../parameters/matrix.js';
+import {
+  type Block,
+  type FeedForward,
+  type Norm,
+  networkOfExpert,
+  type Parameter,
+} from '../architecture/architecture.js';
+import type { RunConfig } from '../config/schema.js';
+import { initStd, matrixSpec, residualStd, vectorSpec } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts, routerPolicy } from '../routing/index.js';
-import type { SparseSize } from './experts.js';
-import { EMBEDDING, familyOf } from './family.js';
+import { describe } from './describe.js';
 import { withPairs } from './lora.js';
-import { moeLayerSpecs } from './moe-layer.js';
-import { queryLayerSpecs } from './query-layer.js';
-import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize } from './transformer-block.js';
-
-export function sizeOf({ model }: RunConfig): FeedForwardSize {
-  const numLayers = model.numDenseLayers + model.numSparseLayers + (hasQueryLayer(model) ? 1 : 0);
-  const { dModel, dFeedForward } = model;
-  return { dModel, dFeedForward, numLayers, family: familyOf({ model }) };
-}
-
-export function sparseSizeOf(config: RunConfig): SparseSize {
-  const { sharedExperts, sharedExpertGate } = config.moe;
-  return { ...sizeOf(config), dFeedForward: expertWidthOf(config), sharedExperts, sharedExpertGate };
-}
 
 /**
- * Returns the specs of a model, with low-rank pairs.
+ * Returns the specs of a model, with low-rank pairs, in the order of the forward pass, which is that of the flat arrays. The
+ * description has names and shapes; the role of a parameter decides the rest.
  *
- * @param sparse specs of each sparse layer but for its attention half, without pairs
+ * @param experts ids of the experts of each sparse layer
  */
-export function modelSpecs(
-  config: RunConfig,
-  sparse: readonly (readonly ParameterSpec[])[],
-): ParameterSpec[] {
-  const { model } = config;
-  const size = sizeOf(config);
-  const { norm, hasPositions, head } = size.family;
-  const std = initStd(model.dModel);
+export function modelSpecs(config: RunConfig, experts: readonly (readonly number[])[]): ParameterSpec[] {
+  const { dModel, tokens, positions, blocks, norm, head } = describe(config);
+  const numLayers = blocks.filter(({ operation }) => operation.op === 'attention').length;
+  const std = initStd(dModel);
+  const stdOfOut = residualStd(dModel, numLayers);
+  const ofRouter = routerPolicy(config.moe.router).parameters(config.moe, dModel);
+  let sparse = 0;
+  const positionSpec = (rows: Parameter) => ({ ...matrixSpec(rows, std), decay: false });
+  const network = ({ into, out }: FeedForward, placement?: ParameterSpec['placement']) => [
+    ...into.map((weight) => matrixSpec(weight, std, placement)),
+    matrixSpec(out, stdOfOut, placement),
+  ];
+  const operationSpecs = ({ layer, operation }: Block): ParameterSpec[] => {
+    if (operation.op === 'feedForward') return network(operation);
+    if (operation.op === 'attention')
+      return [
+        ...operation.projections.flatMap(({ weight, bias, headNorm }) => [
+          matrixSpec(weight, std),
+          ...(bias === null ? [] : [vectorSpec(bias, 0)]),
+          ...(headNorm === null ? [] : normSpecs(headNorm)),
+        ]),
+        matrixSpec(operation.out, stdOfOut),
+      ];
+    const { shared, network: ofExpert } = operation;
+    return [
+      ...(shared === null ? [] : network(shared.network)),
+      ...(shared?.gate ? [matrixSpec(shared.gate, std)] : []),
+      ...ofRouter.map((spec) => ({ ...spec, name: `${layer}.router.${spec.name}` })),
+      ...experts[sparse++]!.flatMap((id) => network(networkOfExpert(ofExpert, id), 'expert')),
+    ];
+  };
   const specs = [
-    matrixSpec(EMBEDDING, [model.vocabSize, model.dModel], std),
-    ...(hasPositions
-      ? [{ ...matrixSpec('embed.positions', [model.seqLen, model.dModel], std), decay: false }]
-      : []),
-    ...Array.from({ length: model.numDenseLayers }, (_, i) => denseBlockSpecs(`layers.${i}`, size)).flat(),
-    ...sparse.flatMap((specs, i) => [
-      ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
-      ...specs,
+    matrixSpec(tokens, std),
+    ...(positions === null ? [] : [positionSpec(positions)]),
+    ...blocks.flatMap((block) => [
+      ...learnedInputs(block).map(positionSpec),
+      ...normSpecs(block.norm),
+      ...operationSpecs(block),
     ]),
-    ...(hasQueryLayer(model) ? queryLayerSpecs('query', size, model.seqLen) : []),
-    ...norm.specs('ln_final', model.dModel),
-    ...(head === EMBEDDING ? [] : [matrixSpec(head, [model.vocabSize, model.dModel], std)]),
+    ...normSpecs(norm),
+    ...(head === tokens ? [] : [matrixSpec(head, std)]),
   ];
   return withPairs(specs, config.train);
+}
+
+function normSpecs(norm: Norm): ParameterSpec[] {
+  const gain = vectorSpec(norm.gain, 1);
+  return norm.op === 'layerNorm' ? [gain, vectorSpec(norm.bias, 0)] : [gain];
+}
+
+/** Returns the embeddings of positions that a block reads beside its input. */
+function learnedInputs({ operation }: Block): Parameter[] {
+  if (operation.op !== 'attention') return [];
+  return operation.projections.flatMap(({ of }) => (of === 'input' ? [] : [of]));
 }
 
 /**
@@ -57,12 +80,7 @@ export function modelSpecs(
  * @param count number of experts of a layer, all by default
  */
 export function allSpecs(config: RunConfig, count = heldExperts(config.moe).count): ParameterSpec[] {
-  const { model, moe } = config;
-  const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);
-  const { first } = heldExperts(moe);
+  const { first } = heldExperts(config.moe);
   const experts = Array.from({ length: count }, (_, i) => first + i);
-  const sparse = Array.from({ length: model.numSparseLayers }, (_, i) =>
-    moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sparseSizeOf(config)),
-  );
-  return modelSpecs(config, sparse);
+  return modelSpecs(config, Array(config.model.numSparseLayers).fill(experts));
 }

@@ -102,3 +102,12 @@ export class Rotation {
     });
   }
 }
+
+const rotations = new WeakMap<readonly number[], Rotation>();
+
+/** Returns the rotation by these frequencies. Layers that have the same array share the table of their sines. */
+export function rotationBy(frequencies: readonly number[]): Rotation {
+  const known = rotations.get(frequencies) ?? new Rotation(frequencies);
+  rotations.set(frequencies, known);
+  return known;
+}

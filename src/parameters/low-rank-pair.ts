@@ -20,8 +20,11 @@ export function specsWithPair(matrix: ParameterSpec, rank: number, pairScale: nu
   const names = pairOf(name);
   return [
     { ...matrix, pairScale },
-    matrixSpec(names.a, [a, rank], initStd(a), placement),
-    { ...matrixSpec(names.b, [rank, b], 0, placement), init: { kind: 'constant', value: 0 } },
+    matrixSpec({ name: names.a, shape: [a, rank] }, initStd(a), placement),
+    {
+      ...matrixSpec({ name: names.b, shape: [rank, b] }, 0, placement),
+      init: { kind: 'constant', value: 0 },
+    },
   ];
 }
 

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import type { Parameter } from '../architecture/architecture.js';
 import type { ParameterSource, ParameterSpec } from './parameters.js';
 
 /**
@@ -15,8 +16,7 @@ export function residualStd(dModel: number, numLayers: number): number {
 }
 
 export function matrixSpec(
-  name: string,
-  shape: readonly [number, number],
+  { name, shape }: Parameter,
   std: number,
   placement: ParameterSpec['placement'] = 'shared',
 ): ParameterSpec {
@@ -24,8 +24,8 @@ export function matrixSpec(
 }
 
 /** Returns the spec of a gain or a bias whose elements are all `value` at first. */
-export function vectorSpec(name: string, length: number, value: number): ParameterSpec {
-  return { name, shape: [length], init: { kind: 'constant', value }, placement: 'shared', decay: false };
+export function vectorSpec({ name, shape }: Parameter, value: number): ParameterSpec {
+  return { name, shape, init: { kind: 'constant', value }, placement: 'shared', decay: false };
 }
 
 export function matrix(parameters: ParameterSource, name: string): tf.Tensor2D {

@@ -7,12 +7,9 @@ import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { assertInheritable } from '../../src/checkpoint/fits.js';
 import { inheritedValues } from '../../src/checkpoint/inherit.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import { expertSpecs, sharedSpecs } from '../../src/model/experts.js';
-import { familyOf } from '../../src/model/family.js';
-import { denseBlockSpecs } from '../../src/model/transformer-block.js';
+import { modelSpecs } from '../../src/model/specs.js';
 import { config, saveOptions } from './fixture.js';
 
-const size = { dModel: 8, dFeedForward: 16, numLayers: 2, family: familyOf(config) };
 const noNoise = { noise: 0, seed: 1 };
 const inherited = (
   spec: Parameters<typeof inheritedValues>[1],
@@ -20,12 +17,20 @@ const inherited = (
   sharedWidth = 0,
 ) => inheritedValues(dense, spec, inheritance, sharedWidth);
 const denseModel = { ...config.model, numDenseLayers: 2, numSparseLayers: 0 };
+/** Specs of a dense layer of the dense model. */
+const denseSpecs = (layer: number) =>
+  modelSpecs({ ...config, model: denseModel }, []).filter(({ name }) => name.startsWith(`layers.${layer}.`));
+/** Specs of these experts of the sparse layer, and of its shared ones. */
+const expertSpecs = (ids: readonly number[], moe: Partial<RunConfig['moe']> = {}) =>
+  modelSpecs({ ...config, moe: { ...config.moe, ...moe } }, [ids]).filter(({ name }) =>
+    /\.(shared|experts)\./.test(name),
+  );
 let root: string;
 let dense: Checkpoint;
 
 function save(name: string, model: RunConfig['model']): Checkpoint {
   const shared = [0, 1].flatMap((layer) =>
-    denseBlockSpecs(`layers.${layer}`, size).map(({ name, shape }, k) => ({
+    denseSpecs(layer).map(({ name, shape }, k) => ({
       name,
       shape,
       data: Float32Array.from(
@@ -46,19 +51,19 @@ beforeAll(() => {
 afterAll(() => rmSync(root, { recursive: true }));
 
 test('every parameter of a dense layer is a copy, whatever the noise', () => {
-  for (const spec of denseBlockSpecs('layers.0', size))
+  for (const spec of denseSpecs(0))
     expect(inherited(spec, { noise: 1, seed: 1 })).toEqual(dense.read(spec.name));
 });
 
 test("every expert is a copy of its own layer's feed-forward", () => {
-  for (const spec of expertSpecs('layers.1.experts', [0, 11], size)) {
+  for (const spec of expertSpecs([0, 11])) {
     const matrix = spec.name.split('.').at(-1);
     expect(inherited(spec, noNoise)).toEqual(dense.read(`layers.1.ffn.${matrix}`));
   }
 });
 
 test('noise makes experts differ, is a share of the matrix, and is the same on every run', () => {
-  const [spec0, , spec1] = expertSpecs('layers.1.experts', [0, 1], size);
+  const [spec0, , spec1] = expertSpecs([0, 1]);
   const noise = { noise: 0.01, seed: 3 };
   const expert0 = inherited(spec0, noise)!;
   expect(inherited(spec0, noise)).toEqual(expert0);
@@ -84,11 +89,7 @@ test('a router has nothing to inherit; another shape and a missing tensor are re
 });
 
 test('shared experts take the first hidden units, routed ones slices of the others in turn: together they are the dense network', () => {
-  const narrow = { ...size, dFeedForward: 4, sharedExperts: 1, sharedExpertGate: false };
-  const specs = [
-    ...sharedSpecs('layers.1', narrow),
-    ...expertSpecs('layers.1.experts', [0, 1, 2, 3, 7], narrow),
-  ];
+  const specs = expertSpecs([0, 1, 2, 3, 7], { dFeedForward: 4, sharedExperts: 1 });
   const outputs = pairsOf(specs.map((spec) => inherited(spec, noNoise, 4)!)).map(([wIn, wOut]) =>
     slowFeedForward(wIn, wOut),
   );
@@ -99,7 +100,7 @@ test('shared experts take the first hidden units, routed ones slices of the othe
     expect(shared[i] + first[i] + second[i] + third[i]).toBeCloseTo(y, 3);
   });
   // Noise is there to make routed experts differ, so shared experts get none.
-  const [spec] = sharedSpecs('layers.1', narrow);
+  const [spec] = specs;
   expect(inherited(spec, { noise: 1, seed: 1 }, 4)).toEqual(inherited(spec, noNoise, 4));
 });
 

@@ -3,12 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { AllToAllForm } from '../../src/collectives/all-to-all.js';
 import { Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { familyOf } from '../../src/model/family.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
-import { ParameterStore } from '../../src/parameters/parameters.js';
+import type { ParameterStore } from '../../src/parameters/parameters.js';
 import { placementOf } from '../../src/routing/expert-placement.js';
-import { createRouter, expertsOfDomain, heldExperts, type RouterName } from '../../src/routing/index.js';
-import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
+import { createRouter, expertsOfDomain, type RouterName } from '../../src/routing/index.js';
+import { expectClose, expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from './support.js';
 
 const numTokens = 12;
 const d = 8;
@@ -26,20 +25,15 @@ function build(
   capacityFactor: number | null = null,
   { width = f, sharedExperts = 0, sharedExpertGate = false } = {},
 ) {
-  const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
+  const config = tinyConfig({
+    moe: { router, expertGroups: 2, capacityFactor, dFeedForward: width, sharedExperts, sharedExpertGate },
+  });
+  const { moe } = config;
   const transport = soloTransport();
   const layer = new MoeLayer({
     layer: 1,
-    held: heldExperts(moe),
+    experts: expertsOf(config),
     placement: placementOf(moe, 1, 1),
-    size: {
-      dModel: d,
-      dFeedForward: width,
-      numLayers: 2,
-      sharedExperts,
-      sharedExpertGate,
-      family: familyOf(tinyConfig()),
-    },
     router: createRouter({
       moe,
       layer: 1,
@@ -56,7 +50,7 @@ function build(
     overlapDegree: 1,
     deduplicate: false,
   });
-  const store = new ParameterStore(layer.parameterSpecs, 1);
+  const store = storeOf(config, layer);
   for (const { name, begin, end } of store.expert.ranges)
     store.expert.values.set(randomValues(name, end - begin, 0.5), begin);
   for (const matrix of sharedExperts > 0 ? ['w_in', 'w_out'] : [])

@@ -1,47 +1,42 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { familyOf } from '../../src/model/family.js';
-import { queryAttention, queryLayerSpecs } from '../../src/model/query-layer.js';
-import { feedForwardHalf } from '../../src/model/transformer-block.js';
+import { attention } from '../../src/model/blocks.js';
+import { describe } from '../../src/model/describe.js';
+import { allSpecs } from '../../src/model/specs.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
 import { randomValues, tinyConfig } from './support.js';
 
-const shape = { numSequences: 2, seqLen: 5, numHeads: 2 };
-const d = 8;
-const family = familyOf(tinyConfig());
-const rows = shape.numSequences * shape.seqLen;
+const config = tinyConfig({ model: { numDenseLayers: 0, numSparseLayers: 0 } });
+const seqLen = 5;
+const d = config.model.dModel;
 
-function build(): ParameterStore {
-  const size = { dModel: d, dFeedForward: 16, numLayers: 1, family };
-  const store = new ParameterStore(queryLayerSpecs('query', size, shape.seqLen), 1);
-  for (const { name, begin, end } of store.shared.ranges)
-    store.shared.values.set(randomValues(name, end - begin, 0.5), begin);
-  store.pushValues();
-  return store;
-}
-
-function run(store: ParameterStore, x: Float32Array): Float32Array {
-  return tf.tidy(() =>
-    feedForwardHalf(family, store, 'query', queryAttention(store, 'query', tf.tensor2d(x, [rows, d]), shape))
-      .dataSync<'float32'>()
-      .slice(),
-  );
+/** Queries, keys and values of the query layer's attention for an input, [T, 3 d]. */
+function queriesKeysValues(store: ParameterStore, x: Float32Array): number[][] {
+  const { operation } = describe(config).blocks[0];
+  if (operation.op !== 'attention') throw new Error(operation.op);
+  let rowsTC: number[][] = [];
+  tf.tidy(() => {
+    const xTD = tf.tensor2d(x, [2 * seqLen, d]);
+    attention(operation, store, xTD, { numSequences: 2, seqLen }, (qkvTC) => {
+      rowsTC = qkvTC.arraySync();
+    });
+  });
+  return rowsTC;
 }
 
 it('the queries of the query layer come from the position alone', () => {
-  const store = build();
-  // With keys that do not depend on the input, attention cannot either; the values still do.
-  store.values('query.ln_attn.gain').fill(0);
-  store.values('query.ffn.w_out').fill(0);
-  store.pushValues();
-  const x = randomValues('x', rows * d);
-  const added = run(store, x).map((value, i) => value - x[i]);
-  const other = run(
-    store,
-    x.map((value) => -2 * value),
-  ).map((value, i) => value + 2 * x[i]);
-  added.forEach((value, i) => {
-    expect(value).toBeCloseTo(other[i], 4);
+  const store = new ParameterStore(allSpecs(config), 1);
+  const [first, other] = ['x', 'y'].map((name) =>
+    queriesKeysValues(store, randomValues(name, 2 * seqLen * d)),
+  );
+  const queries = first.map((row) => row.slice(0, d));
+  expect(other.map((row) => row.slice(0, d))).toEqual(queries);
+  expect(queries.slice(seqLen)).toEqual(queries.slice(0, seqLen));
+  expect(new Set(queries.map(String)).size).toBe(seqLen);
+  first.forEach((row, t) => {
+    row.slice(d).forEach((value, i) => {
+      expect(other[t][d + i]).not.toBe(value);
+    });
   });
   store.dispose();
 });

@@ -1,7 +1,12 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect } from 'vitest';
+import type { Experts } from '../../src/architecture/architecture.js';
 import { type RunConfig, runSchema } from '../../src/config/schema.js';
+import { describe } from '../../src/model/describe.js';
+import type { MoeLayer } from '../../src/model/moe-layer.js';
+import { modelSpecs } from '../../src/model/specs.js';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
+import { ParameterStore } from '../../src/parameters/parameters.js';
 
 /** Normal values that depend on `name` alone. */
 export function randomValues(name: string, length: number, std = 1): Float32Array {
@@ -127,4 +132,20 @@ export function tinyConfig(overrides: Overrides = {}): RunConfig {
     train: { steps: 1, globalBatch: 4, learningRate: 1e-3, ...overrides.train },
     cluster: { ...overrides.cluster },
   });
+}
+
+/** The experts of the first sparse layer. */
+export function expertsOf(config: RunConfig): Experts {
+  return describe(config)
+    .blocks.map(({ operation }) => operation)
+    .find((operation) => operation.op === 'experts')!;
+}
+
+/** The parameters of the only sparse layer of a model. */
+export function storeOf(config: RunConfig, { localExperts }: MoeLayer): ParameterStore {
+  const specs = modelSpecs(config, [localExperts]);
+  return new ParameterStore(
+    specs.filter(({ name }) => /\.(router|experts|shared)\./.test(name)),
+    1,
+  );
 }

@@ -2,12 +2,10 @@ import * as tf from '@tensorflow/tfjs-node';
 import { Communicator } from '../../src/collectives/communicator.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import { familyOf } from '../../src/model/family.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
-import { ParameterStore } from '../../src/parameters/parameters.js';
 import { placementOf } from '../../src/routing/expert-placement.js';
-import { createRouter, expertsOfDomain, heldExperts } from '../../src/routing/index.js';
-import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
+import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
+import { expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from '../model/support.js';
 
 const TOKENS_OF_WORLD = 96;
 const D = 8;
@@ -34,7 +32,8 @@ export interface SelectionResult {
 /** Routes and trains nothing, as one rank. */
 export function select(transport: Transport, { moe: change, numDomains }: SelectionCase): SelectionResult {
   const { topology } = transport;
-  const { moe } = tinyConfig({ moe: change });
+  const config = tinyConfig({ moe: { dFeedForward: 4, ...change } });
+  const { moe } = config;
   const router = createRouter({
     moe,
     layer: 1,
@@ -50,16 +49,8 @@ export function select(transport: Transport, { moe: change, numDomains }: Select
   const chosen: Int32Array[] = [];
   const layer = new MoeLayer({
     layer: 1,
-    held: heldExperts(moe),
+    experts: expertsOf(config),
     placement: placementOf(moe, topology.worldSize, 1),
-    size: {
-      dModel: D,
-      dFeedForward: 4,
-      numLayers: 1,
-      sharedExperts: 0,
-      sharedExpertGate: false,
-      family: familyOf(tinyConfig()),
-    },
     router: {
       ...router,
       route(input) {
@@ -72,7 +63,7 @@ export function select(transport: Transport, { moe: change, numDomains }: Select
     overlapDegree: 1,
     deduplicate: false,
   });
-  const store = new ParameterStore(layer.parameterSpecs, 1);
+  const store = storeOf(config, layer);
   const T = TOKENS_OF_WORLD / topology.worldSize;
   const first = topology.rank * T;
   const domainsT = randomIntegers('domains', TOKENS_OF_WORLD, numDomains).slice(first, first + T);

@@ -4,12 +4,10 @@ import type { AllToAllForm } from '../../../src/collectives/all-to-all.js';
 import { Communicator } from '../../../src/collectives/communicator.js';
 import type { Transport } from '../../../src/collectives/transport.js';
 import { addStats } from '../../../src/collectives/transport.js';
-import { familyOf } from '../../../src/model/family.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
-import { ParameterStore } from '../../../src/parameters/parameters.js';
 import { placementOf } from '../../../src/routing/expert-placement.js';
-import { createRouter, heldExperts } from '../../../src/routing/index.js';
-import { randomIntegers, randomValues, tinyConfig } from '../support.js';
+import { createRouter } from '../../../src/routing/index.js';
+import { expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from '../support.js';
 import type { DispatchResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
 
 const D = 48;
@@ -24,7 +22,8 @@ function runDispatchers(
   { moe: change, numTokens, degrees, wire }: OverlapCase,
 ): DispatchResults {
   const { topology } = transport;
-  const { moe } = tinyConfig({ moe: change });
+  const config = tinyConfig({ model: { dModel: D }, moe: { dFeedForward: F, ...change } });
+  const { moe } = config;
   const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);
   const run = (overlapDegree: number, form: AllToAllForm, deduplicate = false): OverlapResult => {
     const router = createRouter({
@@ -41,22 +40,14 @@ function runDispatchers(
     });
     const layer = new MoeLayer({
       layer: 1,
-      held: heldExperts(moe),
+      experts: expertsOf(config),
       placement: placementOf(moe, topology.worldSize, 1),
-      size: {
-        dModel: D,
-        dFeedForward: F,
-        numLayers: 1,
-        sharedExperts: 0,
-        sharedExpertGate: false,
-        family: familyOf(tinyConfig()),
-      },
       router,
       communicator: new Communicator(transport, form, wire),
       overlapDegree,
       deduplicate,
     });
-    const store = new ParameterStore(layer.parameterSpecs, 1);
+    const store = storeOf(config, layer);
     for (const { name, begin, end } of store.expert.ranges)
       store.expert.values.set(randomValues(name, end - begin, 0.5), begin);
     if (moe.router === 'switch')
