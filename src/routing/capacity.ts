@@ -45,13 +45,6 @@ export const affinityShareField = {
     .describe("tau: the capacity covers this share of an expert's affinity; at least C_min, at most classic"),
 };
 
-/** The top candidates of an expert that hold a share of its affinity mass. */
-export interface AffinityHead {
-  readonly count: number;
-  /** Smallest cosine in the head: the estimate of delta (see capacityBound). */
-  readonly leastCosine: number;
-}
-
 /**
  * Returns the fewest top candidates that hold `share` of an expert's affinity mass. The mass of a candidate is its
  * softmax term exp(sharpness * cosine), which unlike the cosine is not negative.
@@ -59,9 +52,14 @@ export interface AffinityHead {
  * @param rising affinities of one expert's candidates, ascending
  * @param share tau, in (0, 1]
  * @param sharpness factor of the cosines in the softmax
- * @returns count 0 and cosine 0 without candidates
+ * @returns the number of these candidates and the smallest of their cosines, which estimates delta (see capacityBound); 0 and 0
+ *   without candidates
  */
-export function affinityHead(rising: Float32Array, share: number, sharpness: number): AffinityHead {
+export function affinityHead(
+  rising: Float32Array,
+  share: number,
+  sharpness: number,
+): { readonly count: number; readonly leastCosine: number } {
   const numCandidates = rising.length;
   if (numCandidates === 0) return { count: 0, leastCosine: 0 };
   // Masses are relative to the best candidate, to avoid overflow.
@@ -81,23 +79,19 @@ export function affinityHead(rising: Float32Array, share: number, sharpness: num
   return { count, leastCosine: rising[numCandidates - count]! };
 }
 
-export interface WorkingCapacityOptions {
-  /** Upper bound. */
-  readonly classic: number;
-  /** Size of the affinity head. */
-  readonly count: number;
-  /** Estimate of delta; a negative estimate counts as 0. */
-  readonly delta: number;
-  readonly numExperts: number;
-  readonly dModel: number;
-}
-
 /**
  * Returns C = min(classic, max(C_min, count)), at least 1. C_min alone (LocMoE, Theorem 1) ranges from far below one
  * token to beyond any batch, so it only serves as a floor of the head's size.
+ *
+ * @param options upper bound `classic`, size `count` of the affinity head, and `delta`, of which a negative estimate counts as 0
  */
-export function workingCapacity(options: WorkingCapacityOptions): number {
-  const { classic, count, delta, numExperts, dModel } = options;
+export function workingCapacity({
+  classic,
+  count,
+  delta,
+  numExperts,
+  dModel,
+}: Readonly<Record<'classic' | 'count' | 'delta' | 'numExperts' | 'dModel', number>>): number {
   const least = capacityBound(numExperts, dModel, Math.max(0, delta));
   return Math.max(1, Math.min(classic, Math.ceil(Math.max(least, count))));
 }

@@ -1,14 +1,13 @@
-import { add, linear, parameter, sigmoid, top } from '../architecture/build-rule.js';
-import { tf } from '../ops/tensorflow.js';
+import { add, parameter, sigmoid, top } from '../architecture/build-rule.js';
 import { BalancingBias, balancingBiasField } from './balancing-bias.js';
-import { denseGateCosines, denseGateSpecs, denseGateSpread } from './dense-gate.js';
-import { denseRouter, denseRouterFields } from './dense-router.js';
-import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
-import { keepToGroup, LEAST_SUM } from './group-choice.js';
+import { denseGateSpecs, denseGateSpread } from './dense-gate.js';
+import { denseRouter, denseRouterFields, LOGITS } from './dense-router.js';
+import { deviceGroupsField, deviceGroupsFit } from './device-groups.js';
+import { sharesOfGroup } from './group-choice.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
-import { TokenPreference, withPreference } from './token-preference.js';
-import { bestOfGroups, topKField, topKFits, topWeights } from './top-choices.js';
+import { preferenceState, withPreference } from './token-preference.js';
+import { topKField, topKFits } from './top-choices.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, D device groups, of which a
 // token uses at most M.
@@ -75,43 +74,27 @@ export const deepseekRouter = defineRouter({
   rules: [topKFits, nodeLimitFits],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
-  rule(moe) {
-    const { expertsPerToken: count, deviceGroups: groups, maxDeviceGroups: open } = moe;
-    const gate = sigmoid(linear('weight'));
-    const biased = withPreference(add(gate, parameter('bias')), moe);
-    return {
-      choose: top(biased, count, open === null ? null : { groups, open }),
-      weigh: { by: gate, share: count > 1 },
-    };
-  },
-  gateCosines: (_, input) => denseGateCosines(input),
+  rule: ruleOf,
   create(context) {
-    const { moe, dModel, expertsOfDomain } = context;
-    const K = moe.expertsPerToken;
     const bias = new BalancingBias(context);
     // The slope of the sigmoid is 1/4 at 0.
-    const preference = new TokenPreference(context, denseGateSpread(dModel) / 4);
-    const numOpen = moe.maxDeviceGroups;
-    const groupsOfDomain = inDeviceGroups(expertsOfDomain, numOpen === null ? 1 : moe.deviceGroups);
-    const { state, route } = denseRouter(
-      context,
-      K,
-      preference,
-      (logitsTE, { domainsT, tokenIdsT }) => {
-        const gateTE: tf.Tensor2D = tf.sigmoid(keepToGroup(logitsTE, domainsT, expertsOfDomain));
-        const biasE = tf.tensor1d(bias.biasE);
-        const biasedTE = preference.addTo(tf.add(gateTE, biasE), tokenIdsT);
-        const chosenTK = bestOfGroups(biasedTE, domainsT, groupsOfDomain, K, numOpen);
-        const probsTE: tf.Tensor2D = tf.div(gateTE, tf.add(tf.sum(gateTE, 1, true), LEAST_SUM));
-        return { chosenTK, weightsTK: topWeights(gateTE, chosenTK, K), probsTE, gateTE, biasE };
-      },
-      (routedByAllRanksE) => bias.observe(routedByAllRanksE),
-    );
-    return {
-      state: new Map([['bias', bias.biasE], ...state]),
-      endStep: () => bias.endStep(),
-      skipStep: () => bias.skipStep(),
-      route,
-    };
+    const preference = preferenceState(context, denseGateSpread(context.dModel) / 4);
+    const rule = ruleOf(context.moe);
+    const router = denseRouter(context, rule, new Map([['bias', bias.biasE], ...preference]), {
+      loss: ({ balance, valuesOf }, { domainsT }) =>
+        balance(sharesOfGroup(valuesOf(rule.weigh.by), domainsT, context.expertsOfDomain)),
+      onRouted: (routedByAllRanksE) => bias.observe(routedByAllRanksE),
+    });
+    return { ...router, endStep: () => bias.endStep(), skipStep: () => bias.skipStep() };
   },
 });
+
+function ruleOf(moe: DeepseekMoe) {
+  const { expertsPerToken: count, deviceGroups: groups, maxDeviceGroups: open } = moe;
+  const by = sigmoid(LOGITS);
+  const biased = withPreference(add(by, parameter('bias')), moe);
+  return {
+    choose: top(biased, count, open === null ? null : { groups, open }),
+    weigh: { by, share: count > 1 },
+  };
+}

@@ -32,9 +32,13 @@ export function denseGateCosines(
   input: GateInput,
   logitsTE: tf.Tensor2D = denseGateLogits(input),
 ): tf.Tensor2D {
-  const weightDE = weightOf(input);
+  return cosinesOfLogits(logitsTE, input.xTD, weightOf(input));
+}
+
+/** Computes the cosines between tokens and the columns of a matrix, [d, E], from their products, [T, E]. */
+export function cosinesOfLogits(logitsTE: tf.Tensor2D, xTD: tf.Tensor2D, weightDE: tf.Tensor2D): tf.Tensor2D {
   const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
-  return tf.div(logitsTE, tf.maximum(tf.mul(rowNorms(input.xTD), normsE), 1e-12));
+  return tf.div(logitsTE, tf.maximum(tf.mul(rowNorms(xTD), normsE), 1e-12));
 }
 
 function weightOf({ parameters }: GateInput): tf.Tensor2D {

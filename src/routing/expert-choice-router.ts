@@ -1,15 +1,13 @@
-import { top } from '../architecture/build-rule.js';
-import { readFloats } from '../ops/read-values.js';
-import { tf } from '../ops/tensorflow.js';
-import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
-import { denseProbabilities, denseRouterFields } from './dense-router.js';
+import { top, wholeRule } from '../architecture/build-rule.js';
+import { denseGateSpecs, denseGateSpread } from './dense-gate.js';
+import { denseProbabilities, denseRouterFields, LOGITS } from './dense-router.js';
+import { evaluateRule } from './evaluate-rule.js';
 import { selectCausally, selectTogether } from './global-selection.js';
-import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
+import { cosineOfChoices } from './group-choice.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeWith, unless } from './policy.js';
 import { RunningThresholds } from './running-thresholds.js';
-import { tokenChoice } from './token-choice.js';
-import { TokenPreference } from './token-preference.js';
+import { preferenceState, withPreference } from './token-preference.js';
 import { withZLoss } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K candidate experts of a token.
@@ -52,53 +50,49 @@ export const expertChoiceRouter = defineRouter({
   ],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
-  rule(moe) {
-    const probabilities = denseProbabilities(moe);
-    return {
-      choose: top(probabilities, choicesPerToken(moe)),
-      keep: { scores: probabilities, threshold: 'threshold' },
-      weigh: { by: probabilities, share: false },
-    };
-  },
-  gateCosines: (_, input) => denseGateCosines(input),
+  rule: ruleOf,
   create(context) {
-    const { moe, dModel, expertsOfDomain } = context;
-    const { numExperts } = moe;
-    const thresholds = new RunningThresholds(numExperts, moe.capacityFactor !== null);
-    const preference = new TokenPreference(context, denseGateSpread(dModel));
+    const { moe, dModel } = context;
+    const thresholds = new RunningThresholds(moe.numExperts, moe.capacityFactor !== null);
+    const preference = preferenceState(context, denseGateSpread(dModel));
+    const rule = wholeRule(ruleOf(moe));
     return {
-      state: new Map([...thresholds.state, ...preference.state]),
+      state: new Map([...thresholds.state, ...preference]),
       endStep: () => thresholds.endStep(),
       skipStep: () => thresholds.skipStep(),
       route(input) {
-        const { domainsT, tokenIdsT, training } = input;
-        const logitsTE = denseGateLogits(input);
-        const preferredTE = preference.addTo(logitsTE, tokenIdsT);
-        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, expertsOfDomain));
-        const probabilitiesTE = probsTE.dataSync<'float32'>();
-        const candidates = tokenChoice(probabilitiesTE, probabilitiesTE, {
-          numExperts,
-          expertsOfDomain,
-          domainsT,
-          threshold: Infinity,
-          maxChoices: choicesPerToken(moe),
-        });
-        const { expertsTK, numChoices } = candidates;
-        const weightsTK = valuesOfChoices(probsTE, expertsTK, numChoices);
-        const scores = preference.scores(input, logitsTE);
-        if (!training) {
+        const its = evaluateRule(rule, context, input, preference);
+        const candidates = its.choose();
+        const { numChoices } = candidates;
+        const weighed = {
+          numChoices,
+          weightsTK: its.weigh(candidates),
+          scores: its.recorded(withPreference(LOGITS, moe)),
+        };
+        if (!input.training) {
           const selection = selectCausally(context, candidates, thresholds.thresholdE);
-          return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss: null, gateCosine: null };
+          return { ...selection, ...weighed, auxiliaryLoss: null, gateCosine: null };
         }
         const { sharedOfRank, ...selection } = selectTogether(context, candidates, { thresholds });
-        const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
-        const gateCosine = cosineOfChoices(cosinesTE, selection.expertsTK, numChoices);
-        const auxiliaryLoss = withZLoss(null, logitsTE, domainsT, context);
-        return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss, gateCosine };
+        return {
+          ...selection,
+          ...weighed,
+          auxiliaryLoss: withZLoss(null, its.valuesOf(LOGITS), input.domainsT, context),
+          gateCosine: cosineOfChoices(its.cosines()!, selection.expertsTK, numChoices),
+        };
       },
     };
   },
 });
+
+function ruleOf(moe: ExpertChoiceMoe) {
+  const by = denseProbabilities(moe);
+  return {
+    choose: top(by, choicesPerToken(moe)),
+    keep: { scores: by, threshold: 'threshold' },
+    weigh: { by, share: false },
+  };
+}
 
 /** Returns K, the candidate experts of a token. */
 function choicesPerToken({ numExperts, expertGroups, candidatesPerToken }: ExpertChoiceMoe): number {

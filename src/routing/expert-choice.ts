@@ -83,23 +83,12 @@ function keepBest(
   if (count === 0) return;
   const cut = rising[rising.length - count]!;
   // Places left for candidates whose affinity equals the cut.
-  let ties = count - (rising.length - firstAbove(rising, cut));
+  let ties = count;
+  for (let i = rising.length - 1; rising[i]! > cut; i--) ties--;
   for (let i = 0; i < positions.length; i++) {
     const affinity = affinitiesN[positions[i]!]!;
     if (affinity < cut) continue;
     if (affinity === cut && ties-- <= 0) continue;
     keptN[positions[i]!] = 1;
   }
-}
-
-/** Returns the index of the first element above `value` in an ascending list; its length if there is none. */
-function firstAbove(rising: Float32Array, value: number): number {
-  let low = 0;
-  let high = rising.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (rising[middle]! > value) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -12,13 +12,6 @@ export interface FirstFit extends Selection, Pick<RoutingDecision, 'numChoices'>
   readonly sharedOfRank: readonly Float32Array[];
 }
 
-export interface FirstFitOptions {
-  /** K; 1 by default. */
-  readonly numChoices?: number;
-  /** Values that are all-gathered together with the counts (`gatherCounts`). */
-  readonly shared?: Float32Array | undefined;
-}
-
 /**
  * Applies first-fit capacity: each expert keeps its first `capacity` choices in the order of the global token index and
  * drops the rest, so the result does not depend on the layout.
@@ -28,13 +21,17 @@ export interface FirstFitOptions {
  *
  * @param chosenTK expert of each choice, row-major [T, K]; -1 for none
  * @param capacity per expert over all ranks, in choices; Infinity drops nothing
+ * @param options `numChoices`, K, and values that are all-gathered together with the counts (`gatherCounts`)
  * @throws TrainerError as `Transport.transfer`
  */
 export function firstFit(
   context: Pick<RouterContext, 'transport' | 'layer' | 'topology' | 'moe'>,
   chosenTK: Int32Array,
   capacity: number,
-  { numChoices = 1, shared }: FirstFitOptions = {},
+  {
+    numChoices = 1,
+    shared,
+  }: { readonly numChoices?: number; readonly shared?: Float32Array | undefined } = {},
 ): FirstFit {
   const { numExperts } = context.moe;
   const routedE = new Int32Array(numExperts);

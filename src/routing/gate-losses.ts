@@ -31,42 +31,23 @@ export const localExpertsCount: MoeRule<LocalityMoe> = ({ localityFloor, localit
     'must leave some probability to local experts: below 1',
   );
 
-/** Returns the length of the array that `GateLosses.share` returns. */
+/** Returns the length of the array that `share` of the losses returns. */
 export function numSharedForLosses({ numExperts }: CommonMoe): number {
   return 3 * numExperts;
 }
 
-/** Inputs of the losses from one rank and batch, each of length E. */
-interface LossShare {
-  readonly meanProbabilitiesE: Float32Array;
-  readonly targetE: Float32Array;
-  /** Choices per expert counted by the load-balance loss. */
-  readonly choicesE: Float32Array;
-}
-
-/** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7). */
-export interface GateLosses {
-  /**
-   * Returns the numbers of this rank to all-gather: mean probabilities, the localised target (zeros without its loss),
-   * and counts of `choices`.
-   */
-  share(probsTE: tf.Tensor2D, domainsT: Int32Array, choices: Int32Array): Float32Array;
-  /** Computes the loss of this rank; its mean over ranks is the global loss. */
-  loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
-}
-
-export function gateLosses({
-  moe,
-  layer,
-  topology,
-  expertsOfDomain,
-}: RouterContext<LocalityMoe>): GateLosses {
+/** Returns the functions that compute L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7). */
+export function gateLosses({ moe, layer, topology, expertsOfDomain }: RouterContext<LocalityMoe>) {
   const { numExperts, auxiliaryLossWeight, localityLossWeight, localityFloor } = moe;
   const numHeld = heldExperts(moe).count;
   const onNode = expertsOnNode(moe, topology, placementOf(moe, topology.worldSize, layer));
   const targetOfDomain = localizedDistributions(expertsOfDomain, onNode, localityFloor);
   return {
-    share(probsTE, domainsT, choices) {
+    /**
+     * Returns the numbers of this rank to all-gather: mean probabilities, the localised target (zeros without its loss),
+     * and counts of `choices`.
+     */
+    share(probsTE: tf.Tensor2D, domainsT: Int32Array, choices: Int32Array): Float32Array {
       const shared = new Float32Array(numSharedForLosses(moe));
       const { meanProbabilitiesE, targetE, choicesE } = split(shared, numExperts);
       if (localityLossWeight > 0) {
@@ -76,7 +57,8 @@ export function gateLosses({
       for (const expert of choices) choicesE[expert]!++;
       return shared;
     },
-    loss(probsTE, sharedOfRank) {
+    /** Computes the loss of this rank; its mean over ranks is the global loss. */
+    loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar {
       const shares = sharedOfRank.map((shared) => split(shared, numExperts));
       const ofNode = shares.filter((_, rank) => nodeOf(topology, rank) === topology.node);
       const balance = balanceLoss(
@@ -92,7 +74,8 @@ export function gateLosses({
   };
 }
 
-function split(shared: Float32Array, numExperts: number): LossShare {
+/** Returns the inputs of the losses from one rank and batch, each of length E; `choicesE` are counted by the load-balance loss. */
+function split(shared: Float32Array, numExperts: number) {
   return {
     meanProbabilitiesE: shared.subarray(0, numExperts),
     targetE: shared.subarray(numExperts, 2 * numExperts),

@@ -6,7 +6,6 @@ import { tf } from '../ops/tensorflow.js';
 import { rowNorms, unitRows } from '../ops/unit-rows.js';
 import type { CommonMoe } from './common-fields.js';
 import { type MoeRule, type MoeWith, type RouterParameter, unless } from './policy.js';
-import type { RouterInput } from './router.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
 //
@@ -90,17 +89,4 @@ export function cosinesOfProjection(
 function ofUnitGates(productsTE: tf.Tensor2D, blocksD: tf.Tensor1D): tf.Tensor2D {
   const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [productsTE.shape[1], -1])), 1);
   return tf.div(productsTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
-}
-
-/** Computes `cosineAffinity` with the router's own parameters. */
-export function gateCosines(
-  { numExperts }: CommonMoe,
-  { xTD, parameters }: Pick<RouterInput, 'xTD' | 'parameters'>,
-): tf.Tensor2D {
-  return cosineAffinity(xTD, numExperts, blocksOf(parameters));
-}
-
-/** Returns the learned factors; null for GrAP. */
-export function blocksOf(parameters: RouterInput['parameters']): tf.Tensor1D | null {
-  return (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null;
 }

@@ -11,13 +11,36 @@ export function keepToGroup(
   domainsT: Int32Array,
   expertsOfDomain: readonly Int32Array[],
 ): tf.Tensor2D {
-  const numExperts = logitsTE.shape[1];
-  if (expertsOfDomain.every((group) => group.length === numExperts)) return logitsTE;
-  const maskTE = new Float32Array(logitsTE.size).fill(-1e9);
+  const maskTE = groupMask(logitsTE.shape, domainsT, expertsOfDomain, 0, -1e9);
+  return maskTE === null ? logitsTE : tf.add(logitsTE, maskTE);
+}
+
+/** Returns values divided by their sum over the group of the token's domain, and 0 outside it, [T, E], differentiable. */
+export function sharesOfGroup(
+  valuesTE: tf.Tensor2D,
+  domainsT: Int32Array,
+  expertsOfDomain: readonly Int32Array[],
+): tf.Tensor2D {
+  const maskTE = groupMask(valuesTE.shape, domainsT, expertsOfDomain, 1, 0);
+  const kept = (ofTE: tf.Tensor2D): tf.Tensor2D => (maskTE === null ? ofTE : tf.mul(ofTE, maskTE));
+  return kept(tf.div(valuesTE, tf.add(tf.sum(kept(valuesTE), 1, true), LEAST_SUM)));
+}
+
+/** Returns one number for the experts in the group of the token's domain and another outside, [T, E]; null if none is outside. */
+function groupMask(
+  shape: [number, number],
+  domainsT: Int32Array,
+  expertsOfDomain: readonly Int32Array[],
+  inside: number,
+  outside: number,
+): tf.Tensor2D | null {
+  const [numTokens, numExperts] = shape;
+  if (expertsOfDomain.every((group) => group.length === numExperts)) return null;
+  const maskTE = new Float32Array(numTokens * numExperts).fill(outside);
   domainsT.forEach((domain, t) => {
-    for (const expert of expertsOfDomain[domain]!) maskTE[t * numExperts + expert] = 0;
+    for (const expert of expertsOfDomain[domain]!) maskTE[t * numExperts + expert] = inside;
   });
-  return tf.add(logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
+  return tf.tensor2d(maskTE, shape);
 }
 
 /** Returns the argmax of each row; ties go to the lower index. */
@@ -43,7 +66,7 @@ export function valuesOfChoices(
 }
 
 /** Keeps shares finite where all values are 0. */
-export const LEAST_SUM = 1e-20;
+const LEAST_SUM = 1e-20;
 
 /**
  * Returns the values of the chosen experts divided by their sum over the token's choices, [T, K], differentiable; 0 in empty places.

@@ -10,24 +10,22 @@ import {
   top,
   topP,
 } from '../architecture/build-rule.js';
-import type { Rule } from '../architecture/rule.js';
-import { tf } from '../ops/tensorflow.js';
 import {
   candidateSelectionFields,
   candidateSelectionRules,
   selectInTraining,
   selectOutsideTraining,
 } from './candidate-selection.js';
+import { evaluateRule } from './evaluate-rule.js';
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
-import { controlled } from './gate-control.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
-import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
-import { cosineOfChoices, keepToGroup, sharesOfChoices, valuesOfChoices } from './group-choice.js';
+import { grapFields, grapSpecs, groupsDivide } from './grap.js';
+import { cosineOfChoices } from './group-choice.js';
 import { positive, share } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import type { Router } from './router.js';
-import { type Candidates, tokenChoice } from './token-choice.js';
-import { TokenPreference, tokenPreferenceField, withPreference } from './token-preference.js';
+import type { Candidates } from './token-choice.js';
+import { preferenceState, tokenPreferenceField, withPreference } from './token-preference.js';
 import { voteTableField, withVoteTable } from './vote-table.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
@@ -117,53 +115,38 @@ export const locmoePlusRouter = defineRouter({
         },
       }),
   }),
-  gateCosines,
   create(context) {
-    const { moe, dModel, expertsOfDomain } = context;
-    const { numExperts } = moe;
+    const { moe, dModel } = context;
     const losses = gateLosses(context);
     const carried = new ExpertChoiceState(moe, dModel);
-    const preference = new TokenPreference(context, 1 / Math.sqrt(dModel));
-    const everyExpert = moe.selection === 'ecr';
-    const sharpness = Math.sqrt(dModel) / moe.temperature;
+    const preference = preferenceState(context, 1 / Math.sqrt(dModel));
+    const state = new Map([...carried.state, ...preference]);
+    const rule = ruleOf(moe, dModel);
     const learned: Pick<Router, 'state' | 'route' | 'endStep' | 'skipStep'> = {
-      state: new Map([...carried.state, ...preference.state]),
+      state,
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
       route(input) {
-        const { xTD, tokenIdsT, domainsT, training, parameters } = input;
-        const cosineTE = controlled(cosineAffinity(xTD, numExperts, blocksOf(parameters)), input.gateControl);
-        const affinityTE = preference.addTo(cosineTE, tokenIdsT);
-        const logitsTE: tf.Tensor2D = tf.mul(affinityTE, sharpness);
-        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
-        const candidates = tokenChoice(probsTE.dataSync<'float32'>(), affinityTE.dataSync<'float32'>(), {
-          numExperts,
-          expertsOfDomain,
-          domainsT,
-          threshold: everyExpert ? Infinity : moe.affinityThreshold,
-          maxChoices: everyExpert ? numExperts : moe.maxExpertsPerToken,
-        });
+        const its = evaluateRule(rule, context, input, state);
+        const candidates = its.choose(its.valuesOf(rule.affinities).dataSync<'float32'>());
         const { numChoices } = candidates;
-        const weightsTK =
-          moe.choiceWeights === 'margin'
-            ? tf.tanh(
-                tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholds.thresholdE, sharpness)),
-              )
-            : sharesOfChoices(probsTE, candidates.expertsTK, numChoices);
-        const scores = preference.scores(input, cosineTE);
-        if (!training) {
-          const selection = selectOutsideTraining(context, carried, candidates, tokenIdsT);
-          return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss: null, gateCosine: null };
+        const weighed = {
+          numChoices,
+          weightsTK: its.weigh(candidates),
+          scores: its.recorded(rule.affinities),
+        };
+        if (!input.training) {
+          const selection = selectOutsideTraining(context, carried, candidates, input.tokenIdsT);
+          return { ...selection, ...weighed, auxiliaryLoss: null, gateCosine: null };
         }
-        const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
+        const probsTE = its.valuesOf(rule.choose.by);
+        const shared = losses.share(probsTE, input.domainsT, firstChoices(candidates));
         const { sharedOfRank, ...selection } = selectInTraining(context, carried, candidates, shared);
         return {
           ...selection,
-          numChoices,
-          weightsTK,
-          scores,
+          ...weighed,
           auxiliaryLoss: losses.loss(probsTE, sharedOfRank),
-          gateCosine: cosineOfChoices(cosineTE.dataSync<'float32'>(), selection.expertsTK, numChoices),
+          gateCosine: cosineOfChoices(its.cosines()!, selection.expertsTK, numChoices),
         };
       },
     };
@@ -171,7 +154,7 @@ export const locmoePlusRouter = defineRouter({
   },
 });
 
-function ruleOf(moe: PlusMoe, dModel: number): Rule {
+function ruleOf(moe: PlusMoe, dModel: number) {
   const affinities = withPreference(groupedCosine(moe.learnedGroups ? 'blocks' : null), moe);
   const sharpness = Math.sqrt(dModel) / moe.temperature;
   const by = softmax(multiply(affinities, sharpness));
@@ -193,18 +176,4 @@ function choicesPerToken({ numExperts, expertGroups, selection, maxExpertsPerTok
 
 function firstChoices({ expertsTK, numChoices }: Candidates): Int32Array {
   return expertsTK.filter((_, choice) => choice % numChoices === 0);
-}
-
-/** Returns a token's affinities minus the experts' thresholds, [T, K]; far below 0 in empty places. */
-function marginsOfChoices(
-  affinityTE: tf.Tensor2D,
-  { expertsTK, numChoices }: Candidates,
-  thresholdE: Float32Array,
-  sharpness: number,
-): tf.Tensor2D {
-  const thresholdTK = tf.tensor2d(
-    Float32Array.from(expertsTK, (expert) => (expert < 0 ? 1e9 : thresholdE[expert]!)),
-    [affinityTE.shape[0], numChoices],
-  );
-  return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
 }

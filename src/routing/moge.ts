@@ -1,10 +1,9 @@
 import { topOfGroups } from '../architecture/build-rule.js';
-import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
-import { denseProbabilities, denseRouterFields, softmaxRouter } from './dense-router.js';
-import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
+import { denseGateSpecs } from './dense-gate.js';
+import { denseProbabilities, denseRouter, denseRouterFields } from './dense-router.js';
+import { deviceGroupsField, deviceGroupsFit } from './device-groups.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
-import { bestOfGroups } from './top-choices.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
@@ -49,24 +48,12 @@ export const mogeRouter = defineRouter({
   rules: [groupsFit],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
-  rule(moe) {
-    const probabilities = denseProbabilities(moe);
-    return {
-      choose: topOfGroups(probabilities, choicesPerToken(moe), moe.deviceGroups),
-      weigh: { by: probabilities, share: false },
-    };
-  },
-  gateCosines: (_, input) => denseGateCosines(input),
-  create(context) {
-    const { moe, expertsOfDomain } = context;
-    const K = choicesPerToken(moe);
-    return softmaxRouter(context, K, (probsTE, domainsT) =>
-      bestOfGroups(probsTE, domainsT, inDeviceGroups(expertsOfDomain, moe.deviceGroups), K),
-    );
-  },
+  rule: ruleOf,
+  create: (context) => denseRouter(context, ruleOf(context.moe)),
 });
 
-/** Returns K, the choices of a token. */
-function choicesPerToken({ deviceGroups, choicesPerDeviceGroup }: MogeMoe): number {
-  return deviceGroups * choicesPerDeviceGroup;
+function ruleOf(moe: MogeMoe) {
+  const by = denseProbabilities(moe);
+  const count = moe.deviceGroups * moe.choicesPerDeviceGroup;
+  return { choose: topOfGroups(by, count, moe.deviceGroups), weigh: { by, share: false } };
 }

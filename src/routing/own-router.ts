@@ -13,7 +13,8 @@ import { sha256 } from '../sha256.js';
 import { COPY, checkedRouter, guarded } from './checked-router.js';
 import type { CommonMoe } from './common-fields.js';
 import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
-import { createByPolicy, problemOfRule } from './rule-router.js';
+import { problemOfRule } from './rule-problems.js';
+import { createByPolicy } from './rule-router.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
 // A custom router is a file outside this package. Configurations, checkpoints and the processes of a run refer to it by
@@ -165,7 +166,6 @@ function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError):
     parameters: (moe, dModel) => policy.parameters(flat(moe), dModel),
     rule: (moe, dModel) => policy.rule(flat(moe), dModel),
     hints: (moe) => policy.hints?.(flat(moe)) ?? {},
-    gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
     create: (context) => {
       const own = { ...context, moe: flat(context.moe) };
       return checkedRouter(createByPolicy(policy, own), own, blame);

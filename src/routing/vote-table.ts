@@ -1,7 +1,5 @@
 import { allGather } from '../collectives/all-gather.js';
-import { classicCapacity } from './capacity.js';
-import { heldExperts } from './domain-groups.js';
-import { firstFit } from './first-fit.js';
+import { classicFit } from './first-fit.js';
 import { count } from './numeric-fields.js';
 import { type MoeRule, type MoeWith, unless } from './policy.js';
 import type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
@@ -44,95 +42,65 @@ export function withVoteTable(
   learned: Learned,
   expertsChoose = false,
 ): Learned {
-  if (context.moe.tableAfter === 0) return learned;
-  const voting = new VotingRouter(context, learned, expertsChoose);
-  return {
-    state: voting.state,
-    route: (input) => voting.route(input),
-    endStep: () => voting.endStep(),
-    skipStep: () => voting.skipStep(),
-    table: () => voting.table(),
-  };
-}
-
-class VotingRouter {
-  readonly #step = new Float32Array(1);
-  /**
-   * Votes of the ids of each domain, row-major [D, V, E]. If experts choose, [D, V, E + 1], where the last
-   * column counts tokens that no expert has kept. Exact up to 2^24.
-   */
-  readonly #votes: Float32Array;
-  readonly #columns: number;
-  readonly state: ReadonlyMap<string, Float32Array>;
+  const { moe, layer, vocabSize, expertsOfDomain, transport, below } = context;
+  const { tableAfter } = moe;
+  if (tableAfter === 0) return learned;
+  const stepsDone = new Float32Array(1);
+  const columns = moe.numExperts + (expertsChoose ? 1 : 0);
+  // Votes of the ids of each domain, row-major [D, V, E]. If experts choose, [D, V, E + 1], where the last column counts tokens that
+  // no expert has kept. Exact up to 2^24.
+  const votes = new Float32Array(expertsOfDomain.length * vocabSize * columns);
   /** Indices of the votes of the current step. */
-  #ofStep: number[] = [];
-  /** Expert of each id of each domain, row-major [D, V]; null in the first stage. */
-  #table: Int32Array | null = null;
+  let ofStep: number[] = [];
+  let elected: Int32Array | null = null;
 
-  constructor(
-    private readonly context: RouterContext<VotingMoe>,
-    private readonly learned: Learned,
-    private readonly expertsChoose: boolean,
-  ) {
-    const { vocabSize, expertsOfDomain, moe } = context;
-    this.#columns = moe.numExperts + (expertsChoose ? 1 : 0);
-    this.#votes = new Float32Array(expertsOfDomain.length * vocabSize * this.#columns);
-    this.state = new Map([...(learned.state ?? []), ['votes', this.#votes], ['votes_step', this.#step]]);
-  }
-
-  /** Returns the table; see Router.table. */
-  table(): Int32Array | null {
-    const { moe, below } = this.context;
-    if (this.#step[0]! < moe.tableAfter) return null;
-    this.#table ??= electedExperts(this.#votes, {
-      ...this.context,
+  function table(): Int32Array | null {
+    if (stepsDone[0]! < tableAfter) return null;
+    elected ??= electedExperts(votes, {
+      ...context,
       tablesBelow: below.flatMap((router) => router.table?.() ?? []),
     });
-    return this.#table;
+    return elected;
   }
 
-  route(input: RouterInput): RoutingDecision {
-    const { tableAfter } = this.context.moe;
-    const table = this.table();
-    if (table !== null) return this.#routeBy(table, input);
-    const decision = this.learned.route(input);
-    if (input.training && this.#step[0]! >= Math.floor((2 * tableAfter) / 3)) this.#vote(input, decision);
-    return decision;
-  }
-
-  endStep(): void {
-    this.learned.endStep?.();
-    for (const vote of this.#ofStep) this.#votes[vote]!++;
-    this.#ofStep = [];
-    this.#step[0]!++;
-  }
-
-  skipStep(): void {
-    this.learned.skipStep?.();
-    this.#ofStep = [];
-  }
-
-  /** Returns the counts the choices of all ranks, so that their votes are equal. */
-  #vote({ tokenIdsT, domainsT }: RouterInput, { chosenTK, expertsTK }: RoutingDecision): void {
-    const { transport, layer, vocabSize } = this.context;
-    const votesT = this.expertsChoose ? expertsTK : chosenTK;
+  /** Counts the choices of all ranks, so that their votes are equal. */
+  function vote({ tokenIdsT, domainsT }: RouterInput, { chosenTK, expertsTK }: RoutingDecision): void {
+    const votesT = expertsChoose ? expertsTK : chosenTK;
     const mine = tokenIdsT.map((id, t) => {
-      const column = votesT[t]! < 0 ? this.#columns - 1 : votesT[t]!;
-      return (domainsT[t]! * vocabSize + id) * this.#columns + column;
+      const column = votesT[t]! < 0 ? columns - 1 : votesT[t]!;
+      return (domainsT[t]! * vocabSize + id) * columns + column;
     });
-    for (const votes of allGather(transport, { mine, purpose: 'votes', layer }))
-      for (const vote of votes) this.#ofStep.push(vote);
+    for (const theirs of allGather(transport, { mine, purpose: 'votes', layer }))
+      for (const index of theirs) ofStep.push(index);
   }
 
-  #routeBy(table: Int32Array, { tokenIdsT, domainsT, training }: RouterInput): RoutingDecision {
-    const { moe, vocabSize, topology } = this.context;
-    const chosenT = tokenIdsT.map((id, t) => table[domainsT[t]! * vocabSize + id]!);
-    // If experts choose, the table already leaves out the tokens that they would drop.
-    const factor = training && !this.expertsChoose ? moe.capacityFactor : null;
-    const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, heldExperts(moe).count);
-    const fitted = firstFit(this.context, chosenT, capacity);
-    return { ...fitted, weightsTK: null, auxiliaryLoss: null, gateCosine: null };
-  }
+  return {
+    state: new Map([...(learned.state ?? []), ['votes', votes], ['votes_step', stepsDone]]),
+    table,
+    route(input) {
+      const experts = table();
+      if (experts !== null) {
+        const { tokenIdsT, domainsT, training } = input;
+        const chosenT = tokenIdsT.map((id, t) => experts[domainsT[t]! * vocabSize + id]!);
+        // If experts choose, the table already leaves out the tokens that they would drop.
+        const fitted = classicFit(context, chosenT, training && !expertsChoose);
+        return { ...fitted, weightsTK: null, auxiliaryLoss: null, gateCosine: null };
+      }
+      const decision = learned.route(input);
+      if (input.training && stepsDone[0]! >= Math.floor((2 * tableAfter) / 3)) vote(input, decision);
+      return decision;
+    },
+    endStep() {
+      learned.endStep?.();
+      for (const index of ofStep) votes[index]!++;
+      ofStep = [];
+      stepsDone[0]!++;
+    },
+    skipStep() {
+      learned.skipStep?.();
+      ofStep = [];
+    },
+  };
 }
 
 /**

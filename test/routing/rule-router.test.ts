@@ -24,7 +24,8 @@ import {
 } from '../../src/architecture/build-rule.js';
 import { createRouter, routerPolicy } from '../../src/routing/index.js';
 import { defineRouter, type LossInput } from '../../src/routing/policy.js';
-import { createByPolicy, problemOfRule } from '../../src/routing/rule-router.js';
+import { problemOfRule } from '../../src/routing/rule-problems.js';
+import { createByPolicy } from '../../src/routing/rule-router.js';
 import { checkGradients, randomIntegers, randomValues } from '../model/support.js';
 import { randomParameters, routerContext } from './context.js';
 
@@ -184,6 +185,19 @@ it('records its scores, for which controls of its gate stand in', () => {
   expect(shuffled.scores!.gateTE.toSorted()).toEqual(plain.scores!.gateTE.toSorted());
   expect(shuffled.chosenTK).not.toEqual(plain.chosenTK);
   expect(createByPolicy(cosineRouter, context).route(input).scores).toBeUndefined();
+  const biased = top(softmax(add(cosine('gate'), parameter('load'))), 2);
+  const load = randomValues('load', E);
+  const { scores } = createByPolicy(
+    { ...cosineRouter, rule: () => wholeRule({ choose: biased }) },
+    context,
+  ).route({
+    ...input,
+    wantsScores: true,
+    parameters: new Map([...parameters, ['load', tf.tensor1d(load)]]),
+  });
+  expect(scores!.biasE).toEqual(load);
+  expect(scores!.preferenceTE).toBeNull();
+  expect(Math.max(...scores!.gateTE)).toBeLessThanOrEqual(1);
 });
 
 it('adds a loss of its own to the balance', () => {
@@ -194,6 +208,7 @@ it('adds a loss of its own to the balance', () => {
   const balanced = lossOf(null);
   expect(balanced).toBeGreaterThan(0);
   expect(lossOf((_, { balance }) => balance(scored))).toBe(balanced);
+  expect(lossOf((_, { balance, valuesOf }) => balance(valuesOf(scored)))).toBe(balanced);
   expect(lossOf((_, { balance }) => tf.add(balance(scored), 3))).toBeCloseTo(balanced + 3, 6);
 });
 
