@@ -1,4 +1,4 @@
-import { type Choice, partsOf, type Rule } from '../architecture/rule.js';
+import { type Choice, partsOf, type Rule, type Scores } from '../architecture/rule.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import { NEEDS_STATE } from './evaluate-rule.js';
@@ -7,7 +7,7 @@ import { NEEDS_STATE } from './evaluate-rule.js';
 
 /**
  * Returns what is wrong with a rule: a parameter that does not exist or has the wrong shape, or a choice that does not fit the
- * domains; null if nothing.
+ * domains; null if nothing. A rule of a user's file may also have an unknown operation, or lack a field.
  *
  * @param isDerived whether the router is derived from the rule, so that it has no state
  */
@@ -18,6 +18,12 @@ export function problemOfRule(
   d: number,
   isDerived: boolean,
 ): string | null {
+  const misshapen =
+    problemOfFields(CHOICES, choose) ??
+    [weigh.by, affinities, ...(keep === null ? [] : [keep.scores])]
+      .map((scores) => problemOfFields(SCORES, scores))
+      .find((problem) => problem !== null);
+  if (misshapen) return misshapen;
   if (isDerived && keep !== null)
     return 'keeps choices by thresholds, which are state: give the router a function create';
   const shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
@@ -46,6 +52,47 @@ export function problemOfRule(
     }
   if (choose.op !== 'table') return problemOfChoice(choose, Math.floor(E / expertGroups));
   return isDerived ? NEEDS_STATE : null;
+}
+
+type Fields<Op extends string> = Readonly<Record<Op, readonly string[]>>;
+
+const SCORES: Fields<Scores['op']> = {
+  linear: ['weight'],
+  cosine: ['weight'],
+  grouped: ['factors'],
+  groupedCosine: ['factors'],
+  ofId: ['table'],
+  parameter: ['parameter'],
+  number: ['value'],
+  add: ['left', 'right'],
+  subtract: ['left', 'right'],
+  multiply: ['left', 'right'],
+  divide: ['left', 'right'],
+  relu: ['of'],
+  sigmoid: ['of'],
+  tanh: ['of'],
+  exp: ['of'],
+  softmax: ['of'],
+};
+const CHOICES: Fields<Choice['op']> = {
+  top: ['by', 'count'],
+  topOfGroups: ['by', 'count', 'groups'],
+  topP: ['by', 'count', 'sum'],
+  table: ['table'],
+};
+
+/** Returns which operation of a choice or of scores does not exist or lacks a field; null if none. */
+function problemOfFields(operations: Fields<string>, its: unknown): string | null {
+  const { op, ...values } = Object(its) as Readonly<Record<string, unknown>>;
+  if (!Object.hasOwn(operations, String(op)))
+    return `has op ${String(op)} instead of one of ${Object.keys(operations).join(', ')}`;
+  for (const field of operations[String(op)]!) {
+    if (values[field] === undefined) return `has ${String(op)} without ${field}`;
+    const areScores = ['by', 'of', 'left', 'right'].includes(field);
+    const problem = areScores ? problemOfFields(SCORES, values[field]) : null;
+    if (problem !== null) return problem;
+  }
+  return null;
 }
 
 function shown(shape: readonly number[]): string {

@@ -238,6 +238,27 @@ const wrong: [string, ShortRule, string][] = [
     'chooses 2 experts in 4 of 2 groups',
   ],
   ['no sum', { choose: topP(linear('gate'), 2, 0) }, 'chooses experts whose scores sum to 0'],
+  [
+    'an unknown operation in its scores',
+    { choose: top(softmax({ op: 'lineer', weight: 'gate' } as never), 2) },
+    'has op lineer instead of one of linear, cosine, ',
+  ],
+  [
+    'an unknown choice',
+    { choose: { op: 'best', by: linear('gate'), count: 2 } as never },
+    'has op best instead of one of top, topOfGroups, topP, table',
+  ],
+  [
+    'half a product',
+    { choose: top(multiply(linear('gate'), undefined as never), 2) },
+    'multiply without right',
+  ],
+  ['no scores', { choose: top(undefined as never, 2) }, 'has top without by'],
+  [
+    'unknown weights',
+    { choose: top(linear('gate'), 2), weigh: { by: 'gate' as never, share: true } },
+    'has op undefined instead of one of linear',
+  ],
   ['ids', { choose: top(ofId('gate'), 2) }, 'has a table, which is state: give the router a function create'],
   ['a table', { choose: { op: 'table', table: 'table' } }, 'has a table, which is state'],
   [
