@@ -68,7 +68,7 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   readonly loss: ((moe: Moe, input: LossInput) => tf.Scalar) | null;
   /**
    * Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. Null: the router is derived from its
-   * rule (rule-router.ts).
+   * rule (rules/rule-router.ts).
    */
   readonly create: ((context: RouterContext<Moe>) => CreatedRouter) | null;
 }

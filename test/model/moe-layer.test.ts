@@ -6,7 +6,7 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { familyOf } from '../../src/model/family.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
-import { placementOf } from '../../src/routing/expert-placement.js';
+import { placementOf } from '../../src/routing/groups/expert-placement.js';
 import { createRouter, expertsOfDomain, heldExperts, type RouterName } from '../../src/routing/index.js';
 import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
 

@@ -5,7 +5,7 @@ import type { RunConfig } from '../../src/config/schema.js';
 import { familyOf } from '../../src/model/family.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
-import { placementOf } from '../../src/routing/expert-placement.js';
+import { placementOf } from '../../src/routing/groups/expert-placement.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 

@@ -7,7 +7,7 @@ import { addStats } from '../../../src/collectives/transport.js';
 import { familyOf } from '../../../src/model/family.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
-import { placementOf } from '../../../src/routing/expert-placement.js';
+import { placementOf } from '../../../src/routing/groups/expert-placement.js';
 import { createRouter, heldExperts } from '../../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../support.js';
 import type { DispatchResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
