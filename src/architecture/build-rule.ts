@@ -84,17 +84,21 @@ export function top(
   by: Scores,
   count: number,
   limit: { readonly groups: number; readonly open: number } | null = null,
-): Choice {
+): Extract<Choice, { readonly op: 'top' }> {
   return { op: 'top', by, count, limit };
 }
 
 /** The best `count / groups` experts of each of `groups` equal parts of the domain's experts. */
-export function topOfGroups(by: Scores, count: number, groups: number): Choice {
+export function topOfGroups(
+  by: Scores,
+  count: number,
+  groups: number,
+): Extract<Choice, { readonly op: 'topOfGroups' }> {
   return { op: 'topOfGroups', by, count, groups };
 }
 
 /** The fewest experts whose scores sum to `sum`, at most `count`. */
-export function topP(by: Scores, count: number, sum: number): Choice {
+export function topP(by: Scores, count: number, sum: number): Extract<Choice, { readonly op: 'topP' }> {
   return { op: 'topP', by, count, sum };
 }
 

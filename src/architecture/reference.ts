@@ -236,7 +236,7 @@ function candidatesOf(choose: Choice<Parameter>, token: Token): number[] {
   return ranked(open.flatMap((i) => parts[i]!)).slice(0, count);
 }
 
-/** Keeps the cosine of a zero vector finite, as in src/routing/grap.ts. */
+/** Keeps the cosine of a zero vector finite, as in src/routing/gates/grap.ts. */
 const LEAST_SQUARED_NORM = 1e-12;
 
 function scoresOf(scores: Scores<Parameter>, token: Token): Float64Array {

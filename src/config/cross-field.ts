@@ -1,8 +1,8 @@
 import { tokensPerStep } from '@locmoe/run-format';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
+import { placementProblem } from '../routing/groups/placement-file.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
-import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
 import { DATA_RULES } from './data-rules.js';
 import type { Problem } from './document.js';

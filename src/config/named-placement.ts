@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { type PlacementFile, placementSchema } from '../routing/placement-file.js';
+import { type PlacementFile, placementSchema } from '../routing/groups/placement-file.js';
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedPlacement {

@@ -1,6 +1,6 @@
 import { numStepsOf, Throughput, tokensPerStep } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
-import { classicCapacity } from '../routing/capacity.js';
+import { classicCapacity } from '../routing/capacity/capacity.js';
 import { heldExperts } from '../routing/index.js';
 import type * as wire from '../rpc/generated/messages.js';
 import { becauseOf } from '../run/abort-reason.js';

@@ -1,5 +1,5 @@
 import { CounterRandom } from '../parameters/counter-random.js';
-import { regularizedIncompleteBeta } from '../routing/special-functions.js';
+import { regularizedIncompleteBeta } from '../routing/capacity/special-functions.js';
 
 /** A mean with its standard error. */
 export interface Score {

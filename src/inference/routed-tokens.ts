@@ -1,4 +1,4 @@
-import { choiceReader, type RoutedChoice } from '../routing/routed-choice.js';
+import { choiceReader, type RoutedChoice } from '../routing/choices/routed-choice.js';
 import type { RoutingDecision } from '../routing/router.js';
 
 /** A token that passed through the layers, and the experts that it chose. */

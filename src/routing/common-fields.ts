@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { placementSchema } from './groups/placement-file.js';
 import { count, positive, real } from './numeric-fields.js';
-import { placementSchema } from './placement-file.js';
 
 /** Fields of `moe:` shared by all routers. */
 export const commonFields = {

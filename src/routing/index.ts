@@ -1,8 +1,8 @@
 import { type MoeConfig, routerPolicy } from './moe-config.js';
 import type { Router, RouterContext } from './router.js';
-import { createByPolicy } from './rule-router.js';
+import { createByPolicy } from './rules/rule-router.js';
 
-export { expertsOfDomain, heldExperts } from './domain-groups.js';
+export { expertsOfDomain, heldExperts } from './groups/domain-groups.js';
 export {
   isBuiltInRouter,
   type MoeConfig,
@@ -11,7 +11,7 @@ export {
   type RouterName,
   routerPolicy,
 } from './moe-config.js';
-export { ownRouterName, trustRouter } from './own-router.js';
+export { ownRouterName, trustRouter } from './own/own-router.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
 
 /** Returns the router of one layer, by `moe.router`. */

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { commonFields } from './common-fields.js';
 import { real } from './numeric-fields.js';
-import { ownRouterPolicy } from './own-router.js';
+import { ownRouterPolicy } from './own/own-router.js';
 import type { RouterPolicy } from './policy.js';
-import * as routers from './routers.js';
+import * as routers from './routers/routers.js';
 
 const policies = { ...routers };
 export type RouterName = keyof typeof policies;

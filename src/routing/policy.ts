@@ -5,9 +5,9 @@ import type { tf } from '../ops/tensorflow.js';
 import { initStd } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
-import type { CreatedRouter, RouterContext, RouterInput } from './router.js';
+import type { CreatedRouter, RouterContext } from './router.js';
 
-// Shapes: T tokens of a rank, d hidden size, E experts.
+// Shapes: T tokens of a rank, E experts.
 
 /**
  * A parameter of a router. By default a matrix has normally distributed values of `initStd` and decays; a vector has zeros and does
@@ -19,8 +19,11 @@ export type RouterParameter = Pick<ParameterSpec, 'name' | 'shape'> & Partial<Pa
 export interface LossInput {
   /** Computes scores of this rank's tokens, [T, E], differentiable. */
   valuesOf(scores: Scores): tf.Tensor2D;
-  /** Computes the load-balance loss of a distribution over experts, weighted by `moe.auxiliaryLossWeight` (`balanceLoss`). */
-  balance(distribution: Scores): tf.Scalar;
+  /**
+   * Computes the load-balance loss of a distribution over experts, given as scores or as their values, [T, E]; weighted by
+   * `moe.auxiliaryLossWeight` (`balanceLoss`).
+   */
+  balance(distribution: Scores | tf.Tensor2D): tf.Scalar;
 }
 
 /** An invalid field of `moe:`. */
@@ -61,13 +64,11 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
     /** Expected kept choices per token and the source of the figure; absent if all choices are kept that fit. */
     readonly kept?: { readonly perToken: number; readonly source: string };
   };
-  /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
-  readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
   /** Auxiliary loss of a router that is derived from its rule, a scalar; null: the load-balance loss of the choice's scores. */
   readonly loss: ((moe: Moe, input: LossInput) => tf.Scalar) | null;
   /**
    * Returns the router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. Null: the router is derived from its
-   * rule (rule-router.ts).
+   * rule (rules/rule-router.ts).
    */
   readonly create: ((context: RouterContext<Moe>) => CreatedRouter) | null;
 }
@@ -101,7 +102,6 @@ export function defineRouter<Fields extends z.ZodRawShape = Record<never, never>
   return {
     rules: [],
     shapedBy: [],
-    gateCosines: null,
     loss: null,
     create: null,
     ...definition,

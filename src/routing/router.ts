@@ -3,7 +3,7 @@ import type { Transport } from '../collectives/transport.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
-import type { GateControl } from './gate-control.js';
+import type { GateControl } from './gates/gate-control.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts of the layer, K maximum choices per token.
 

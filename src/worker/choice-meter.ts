@@ -2,9 +2,9 @@ import type { RankMeasures } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import type { Batch } from '../data/batch.js';
 import type { RoutingInspector } from '../model/moe-layer.js';
-import type { ExpertRange } from '../routing/domain-groups.js';
+import { rankingOf } from '../routing/choices/route-rows.js';
+import type { ExpertRange } from '../routing/groups/domain-groups.js';
 import { expertsOfDomain, heldExperts } from '../routing/index.js';
-import { rankingOf } from '../routing/recorded-routes.js';
 import type { RoutingDecision } from '../routing/router.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.

@@ -1,7 +1,7 @@
 import { nodeOf, type Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { HomeRanks } from '../data/placement.js';
-import { placementOf } from '../routing/expert-placement.js';
+import { placementOf } from '../routing/groups/expert-placement.js';
 import { expertsOfDomain, heldExperts } from '../routing/index.js';
 
 /**

@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { Loader } from '../data/loader.js';
 import { TrainerError } from '../errors.js';
 import type { Tokens } from '../model/language-model.js';
-import { type GivenChoices, KEPT, NOT_CHOSEN, OVER_CAPACITY } from '../routing/given-choices.js';
+import { type GivenChoices, KEPT, NOT_CHOSEN, OVER_CAPACITY } from '../routing/choices/given-choices.js';
 import { type PlacedBatch, placed } from './placed-batch.js';
 
 // Shapes: B sequences of S tokens each, T = B S, K choices of a token.

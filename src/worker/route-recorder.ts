@@ -20,8 +20,8 @@ import type { SequencePlace } from '../data/loader.js';
 import type { Logger } from '../logger.js';
 import type { RoutingInspector } from '../model/moe-layer.js';
 import { CounterRandom } from '../parameters/counter-random.js';
+import { addRoutes, type RouteSequence } from '../routing/choices/route-rows.js';
 import { expertsOfDomain } from '../routing/index.js';
-import { addRoutes, type RouteSequence } from '../routing/recorded-routes.js';
 import type { WorkerAssignment } from './messages.js';
 
 interface RouteRecorderOptions {

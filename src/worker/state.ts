@@ -20,7 +20,7 @@ import { parametersOfExpert } from '../model/parameter-counts.js';
 import { usePrecision } from '../ops/kernels/choose-kernels.js';
 import { isOfPair } from '../parameters/low-rank-pair.js';
 import type { ParameterGroup, ParameterRange, ParameterStore } from '../parameters/parameters.js';
-import { expertsOfRank, replicasOfRank } from '../routing/expert-placement.js';
+import { expertsOfRank, replicasOfRank } from '../routing/groups/expert-placement.js';
 import { heldExperts } from '../routing/index.js';
 import type { Inheritance } from '../rpc/generated/messages.js';
 import type { TrainState } from './train-step.js';

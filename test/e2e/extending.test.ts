@@ -58,7 +58,7 @@ function applyHunk(text: string, hunk: string): string {
 it('the code of docs/extending.md works as it stands', async () => {
   const copy = copyTree();
   const files = applyPage(copy);
-  expect(files).toContain('src/routing/routers.ts');
+  expect(files).toContain('src/routing/routers/routers.ts');
   const node = (...args: string[]) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8' });
     expect(status, stdout + stderr).toBe(0);

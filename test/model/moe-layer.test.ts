@@ -5,7 +5,7 @@ import { Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import type { ParameterStore } from '../../src/parameters/parameters.js';
-import { placementOf } from '../../src/routing/expert-placement.js';
+import { placementOf } from '../../src/routing/groups/expert-placement.js';
 import { createRouter, expertsOfDomain, type RouterName } from '../../src/routing/index.js';
 import { expectClose, expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from './support.js';
 

@@ -3,7 +3,9 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import type { GateControl } from '../../src/routing/gate-control.js';
+import { denseGateCosines } from '../../src/routing/gates/dense-gate.js';
+import type { GateControl } from '../../src/routing/gates/gate-control.js';
+import { cosineAffinity } from '../../src/routing/gates/grap.js';
 import { createRouter, type MoeConfig, ROUTER_NAMES, routerPolicy } from '../../src/routing/index.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { checkGradients, randomIntegers, randomValues, tinyConfig } from '../model/support.js';
@@ -128,7 +130,15 @@ it.each([
   const parameters = randomParameters(router);
   const xTD = tf.tensor2d(tokens.x, [T, d]);
   const { expertsTK, numChoices, gateCosine } = routeTokens(router, { ...tokens, x: xTD }, parameters);
-  const cosinesTE = routerPolicy(moe.router).gateCosines!(context.moe, { xTD, parameters }).arraySync();
+  const cosinesTE = (
+    parameters.has('weight')
+      ? denseGateCosines({ xTD, parameters })
+      : cosineAffinity(
+          xTD,
+          context.moe.numExperts,
+          (parameters.get('blocks') as tf.Tensor1D | undefined) ?? null,
+        )
+  ).arraySync();
   const cosines = [...expertsTK].flatMap((expert, choice) =>
     expert < 0 ? [] : cosinesTE[Math.floor(choice / numChoices)]![expert]!,
   );

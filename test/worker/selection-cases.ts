@@ -3,7 +3,7 @@ import { Communicator } from '../../src/collectives/communicator.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
-import { placementOf } from '../../src/routing/expert-placement.js';
+import { placementOf } from '../../src/routing/groups/expert-placement.js';
 import { createRouter, expertsOfDomain } from '../../src/routing/index.js';
 import { expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from '../model/support.js';
 

@@ -1,6 +1,6 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { expertsOfDomain } from 'locmoe/internal/routing/index';
-import { electedExperts } from 'locmoe/internal/routing/vote-table';
+import { electedExperts } from 'locmoe/internal/routing/routers/vote-table';
 
 // Shapes: V vocabulary, D domains, E experts.
 

@@ -7,7 +7,7 @@ import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatCount } from 'locmoe/internal/format';
 import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
-import { type ExpertRange, heldExperts } from 'locmoe/internal/routing/domain-groups';
+import { type ExpertRange, heldExperts } from 'locmoe/internal/routing/groups/domain-groups';
 import { shapesOf } from './checkpoint-shapes.js';
 import type { OutputFolder } from './output-folder.js';
 

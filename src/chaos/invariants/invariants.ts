@@ -1,4 +1,4 @@
-import { heldExperts } from '../../routing/domain-groups.js';
+import { heldExperts } from '../../routing/groups/domain-groups.js';
 import { type CheckpointEvidence, type RunEvidence, stepsOf } from './evidence.js';
 import { nothingFromOlderGenerations, oneGenerationAtATime } from './generations.js';
 import { lossesAreThoseOfTheTwin, stepsAreContiguous } from './lineage.js';

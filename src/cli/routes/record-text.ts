@@ -5,8 +5,8 @@ import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../inference/inference.js';
 import { ROWS_AT_ONCE } from '../../inference/log-likelihood.js';
 import { tf } from '../../ops/tensorflow.js';
+import { addRoutes, type RouteSequence } from '../../routing/choices/route-rows.js';
 import { expertsOfDomain } from '../../routing/index.js';
-import { addRoutes, type RouteSequence } from '../../routing/recorded-routes.js';
 
 export interface RecordedText {
   /** File names or patterns. */

@@ -3,8 +3,8 @@ import type { ValidationBatch } from '../../data/batch.js';
 import { documentsOf } from '../../data/document-ends.js';
 import type { Inference } from '../../inference/inference.js';
 import { tf } from '../../ops/tensorflow.js';
+import { addRoutes, type RouteSequence } from '../../routing/choices/route-rows.js';
 import { expertsOfDomain } from '../../routing/index.js';
-import { addRoutes, type RouteSequence } from '../../routing/recorded-routes.js';
 
 /**
  * Routes validation text in the batches of a validation.

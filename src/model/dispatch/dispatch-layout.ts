@@ -3,7 +3,7 @@ import { hashCounts } from '../../collectives/all-to-all.js';
 import type { Topology } from '../../collectives/topology.js';
 import { nodeOf } from '../../collectives/topology.js';
 import type { RowScatter } from '../../ops/operations.js';
-import type { Placement } from '../../routing/expert-placement.js';
+import type { Placement } from '../../routing/groups/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
 

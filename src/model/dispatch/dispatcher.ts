@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { FeedForwardWeights } from '../../ops/kernels/kernels.js';
-import type { Placement } from '../../routing/expert-placement.js';
+import type { Placement } from '../../routing/groups/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import type { LayerContext } from './all-to-all-rows.js';
 

@@ -12,7 +12,7 @@ import {
   localityOf,
 } from '../../../src/model/dispatch/dispatch-layout.js';
 import { gatherRows, scatterRows } from '../../../src/ops/operations.js';
-import { contiguousPlacement, givenPlacement } from '../../../src/routing/expert-placement.js';
+import { contiguousPlacement, givenPlacement } from '../../../src/routing/groups/expert-placement.js';
 import { expectClose, randomIntegers, randomValues } from '../support.js';
 
 /** Keeps the first `capacity` choices of each expert. */

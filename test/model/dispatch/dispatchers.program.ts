@@ -5,7 +5,7 @@ import { Communicator } from '../../../src/collectives/communicator.js';
 import type { Transport } from '../../../src/collectives/transport.js';
 import { addStats } from '../../../src/collectives/transport.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
-import { placementOf } from '../../../src/routing/expert-placement.js';
+import { placementOf } from '../../../src/routing/groups/expert-placement.js';
 import { createRouter } from '../../../src/routing/index.js';
 import { expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from '../support.js';
 import type { DispatchResults, OverlapCase, OverlapResult } from './dispatchers.test.js';

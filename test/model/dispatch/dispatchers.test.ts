@@ -6,7 +6,7 @@ import type { RunConfig } from '../../../src/config/schema.js';
 import type { RowRange } from '../../../src/model/dispatch/all-to-all-rows.js';
 import { scheduleChunks } from '../../../src/model/dispatch/chunk-schedule.js';
 import { dispatchLayout } from '../../../src/model/dispatch/dispatch-layout.js';
-import { contiguousPlacement } from '../../../src/routing/expert-placement.js';
+import { contiguousPlacement } from '../../../src/routing/groups/expert-placement.js';
 import { NIGHTLY } from '../../nightly.js';
 import { expectClose, randomIntegers } from '../support.js';
 

@@ -10,7 +10,7 @@ import { combine, dispatch, dispatchLayout } from 'locmoe/internal/model/dispatc
 import { overlappedExperts } from 'locmoe/internal/model/dispatch/overlapped';
 import { feedForwards } from 'locmoe/internal/ops/feed-forward';
 import { tf } from 'locmoe/internal/ops/tensorflow';
-import { contiguousPlacement } from 'locmoe/internal/routing/expert-placement';
+import { contiguousPlacement } from 'locmoe/internal/routing/groups/expert-placement';
 import { timeOf } from '../statistics.js';
 
 export interface OverlapArgs {

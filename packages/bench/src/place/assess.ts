@@ -2,7 +2,7 @@ import { nodeOf } from 'locmoe/internal/collectives/topology';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
 import { rowBytesOf, wireBytesOf } from 'locmoe/internal/config/wire-precision';
 import { parametersOfExpert } from 'locmoe/internal/model/parameter-counts';
-import { placementOf } from 'locmoe/internal/routing/expert-placement';
+import { placementOf } from 'locmoe/internal/routing/groups/expert-placement';
 import { type PlanInput, predict } from '../plan/predict.js';
 import { type TierShares, tokensPerRank } from '../plan/routing-model.js';
 import { mean, sum } from '../statistics.js';

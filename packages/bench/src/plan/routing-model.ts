@@ -1,10 +1,10 @@
 import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
 import { PLAIN_RULE } from 'locmoe/internal/model/work';
-import { placementOf } from 'locmoe/internal/routing/expert-placement';
-import { countBytes } from 'locmoe/internal/routing/gather-counts';
-import { scoreBytes } from 'locmoe/internal/routing/gather-scores';
+import { countBytes } from 'locmoe/internal/routing/capacity/gather-counts';
+import { placementOf } from 'locmoe/internal/routing/groups/expert-placement';
 import { expertsOfDomain, heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
+import { scoreBytes } from 'locmoe/internal/routing/selection/gather-scores';
 import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
 import { sum } from '../statistics.js';
 

@@ -3,7 +3,7 @@ import { type Topology, topologyOf } from 'locmoe/internal/collectives/topology'
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { rowBytesOf, wireBytesOf } from 'locmoe/internal/config/wire-precision';
 import type { ParameterCounts } from 'locmoe/internal/model/parameter-counts';
-import { heldExperts } from 'locmoe/internal/routing/domain-groups';
+import { heldExperts } from 'locmoe/internal/routing/groups/domain-groups';
 import { choiceCosts, numReplicas, type TierShares, workingConfig } from './routing-model.js';
 
 // W ranks, N nodes of G ranks. Steps and bytes are those documented in src/collectives/.

@@ -1,6 +1,6 @@
 import type { Architecture, Parameter } from 'locmoe/internal/architecture/architecture';
 import type { Choice, Rule, Scores } from 'locmoe/internal/architecture/rule';
-import { LEAST_SQUARED_NORM } from 'locmoe/internal/routing/grap';
+import { LEAST_SQUARED_NORM } from 'locmoe/internal/routing/gates/grap';
 import { type Graph, INT64, type Value } from './graph.js';
 
 // Shapes: B sequences, S positions, d hidden size, E experts, W = d / E coordinates of a GrAP gate, P groups of N = E / P
@@ -208,7 +208,7 @@ function scores(of: Scores<Parameter>, input: RoutingInput): Value {
   }
 }
 
-/** Computes x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
+/** Computes x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/gates/grap.ts). */
 function groupProjection(factors: Parameter | null, input: RoutingInput): Value {
   const { graph, numExperts, architecture, xBSD, parameter } = input;
   const width = architecture.dModel / numExperts;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { type RunFolder, type RunRecord, TOKENIZER_FILE } from '@locmoe/run-format';
 import { parseRoutesFileName } from '@locmoe/run-format/routes-file';
 import { fromHere, locmoeCommand } from 'locmoe/internal/os/command-line';
-import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
+import { expertsOfDomain } from 'locmoe/internal/routing/groups/domain-groups';
 import type { RecordedSteps, StepRoutes } from '../api-routes.js';
 import { foldersIn } from '../checkpoints.js';
 import { notFound } from '../run-catalog.js';

@@ -4,8 +4,12 @@ import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
 import { rankMemory } from 'locmoe/internal/model/rank-memory';
 import { modelWork, totalWork, type Work } from 'locmoe/internal/model/work';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
-import { candidatesByExpert, expertChoice, risingAffinities } from 'locmoe/internal/routing/expert-choice';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
+import {
+  candidatesByExpert,
+  expertChoice,
+  risingAffinities,
+} from 'locmoe/internal/routing/selection/best-candidates';
 import { median, timeOf } from '../../statistics.js';
 import type { ComputeProfile } from '../profile.js';
 import { choiceCosts } from '../routing-model.js';

@@ -1,0 +1,46 @@
+import { exactMatMul } from '../../ops/operations.js';
+import { tf } from '../../ops/tensorflow.js';
+import { rowNorms } from '../../ops/unit-rows.js';
+import { initStd } from '../../parameters/matrix.js';
+import type { CommonMoe } from '../common-fields.js';
+import type { RouterParameter } from '../policy.js';
+import type { RouterInput } from '../router.js';
+import { controlled } from './gate-control.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts.
+//
+// A learned dense gate W_g, [d, E]: the gate vector of an expert is its column.
+
+type GateInput = Pick<RouterInput, 'xTD' | 'parameters' | 'gateControl'>;
+
+export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): RouterParameter[] {
+  return [{ name: 'weight', shape: [dModel, numExperts] }];
+}
+
+/** Returns the standard deviation of the logits of an untrained gate, for a normalised token. */
+export function denseGateSpread(dModel: number): number {
+  return initStd(dModel) * Math.sqrt(dModel);
+}
+
+/** Computes x W_g, [T, d] -> [T, E], or the control of these scores that the input requests. */
+export function denseGateLogits(input: GateInput): tf.Tensor2D {
+  return controlled(exactMatMul(input.xTD, weightOf(input)), input.gateControl);
+}
+
+/** Computes the cosines between tokens and gate vectors, [T, E]. */
+export function denseGateCosines(
+  input: GateInput,
+  logitsTE: tf.Tensor2D = denseGateLogits(input),
+): tf.Tensor2D {
+  return cosinesOfLogits(logitsTE, input.xTD, weightOf(input));
+}
+
+/** Computes the cosines between tokens and the columns of a matrix, [d, E], from their products, [T, E]. */
+export function cosinesOfLogits(logitsTE: tf.Tensor2D, xTD: tf.Tensor2D, weightDE: tf.Tensor2D): tf.Tensor2D {
+  const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
+  return tf.div(logitsTE, tf.maximum(tf.mul(rowNorms(xTD), normsE), 1e-12));
+}
+
+function weightOf({ parameters }: GateInput): tf.Tensor2D {
+  return parameters.get('weight') as tf.Tensor2D;
+}
