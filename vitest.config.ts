@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/longest-first.js';
 import { NIGHTLY } from './test/nightly.js';
 
@@ -90,7 +90,7 @@ export default defineConfig({
         test: {
           name: 'units',
           include: [`${TESTS}/**/*.test.ts`],
-          exclude: ['**/node_modules/**', ...ALONE, ...WITH_PROCESSES, ...ON_TENSORFLOW_ALONE],
+          exclude: [...configDefaults.exclude, ...ALONE, ...WITH_PROCESSES, ...ON_TENSORFLOW_ALONE],
           // Two processes for all files, so that TensorFlow is loaded twice instead of a hundred times.
           isolate: false,
           maxWorkers: 2,
