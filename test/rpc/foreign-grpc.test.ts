@@ -176,7 +176,8 @@ describe('a client of another implementation', () => {
     });
     const { code, got, states } = await call(port, NO_SECURITY, { end_after: LAST });
     expect({ code, got }).toEqual({ code: 'OK', got: EXPECTED });
-    expect(states.slice(states.indexOf('READY'))).toEqual(['READY', 'IDLE']);
+    // The client may end before it is told that the channel is idle.
+    expect(['READY', 'READY IDLE']).toContain(states.slice(states.indexOf('READY')).join(' '));
   });
 });
 
