@@ -176,8 +176,9 @@ describe('a client of another implementation', () => {
     });
     const { code, got, states } = await call(port, NO_SECURITY, { end_after: LAST });
     expect({ code, got }).toEqual({ code: 'OK', got: EXPECTED });
-    // The client may end before it is told that the channel is idle.
-    expect(['READY', 'READY IDLE']).toContain(states.slice(states.indexOf('READY')).join(' '));
+    // The client is told of the latest state alone, so that it may miss that the channel was ready, or is idle.
+    expect(['READY', 'IDLE']).toContain(states.at(-1));
+    expect(states).not.toContain('TRANSIENT_FAILURE');
   });
 });
 

@@ -92,8 +92,10 @@ function reloadWhatWasCutShort(page: Page): void {
     if (isPart && request.failure()?.errorText === NETWORK_CHANGED) isCutShort = true;
   });
   page.on('load', () => {
-    if (!isCutShort) return;
+    // The blank page that `openAnew` loads in between is whole, and its reload would interrupt what follows.
+    const isWhole = !isCutShort || page.url() === 'about:blank';
     isCutShort = false;
+    if (isWhole) return;
     // The reload fails harmlessly if the test has navigated elsewhere or ended.
     page.reload().catch(() => undefined);
   });
