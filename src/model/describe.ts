@@ -62,7 +62,10 @@ export function describe(config: RunConfig): Architecture {
     vocabSize,
     dModel,
     seqLen,
-    expertsOfDomain: expertsOfDomain(data.domains.length, moe).map((experts) => [...experts]),
+    // A configuration that is refused for its size may have a hundred million experts, which are listed only for who reads them.
+    get expertsOfDomain() {
+      return expertsOfDomain(data.domains.length, moe).map((experts) => [...experts]);
+    },
     tokens,
     positions: isPangu ? parameter('embed.positions', seqLen, dModel) : null,
     blocks: [
