@@ -26,7 +26,7 @@ const MAX_BYTES = 2 ** 31;
 /** Space that the check leaves free for others in /dev/shm. */
 const SPARE_BYTES = 64 << 10;
 
-/** The shared memory of one node's agent and workers: created by the agent, attached by its workers. */
+/** The shared memory of one node, which its agent creates and its workers attach. */
 export class ShmSegment {
   #words: Int32Array;
   #bytes: Uint8Array;

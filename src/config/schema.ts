@@ -175,7 +175,7 @@ export function expertWidthOf({ model, moe }: Pick<RunConfig, 'model' | 'moe'>):
   return moe.dFeedForward ?? model.dFeedForward;
 }
 
-/** Returns the bytes of a ring of shared memory. */
+/** Returns the size of a shared-memory ring buffer in bytes. */
 export function ringBytesOf({
   nodes,
   workersPerNode,

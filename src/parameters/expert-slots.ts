@@ -69,7 +69,7 @@ export class ExpertSlots implements ParameterGroup {
   readonly statistics: SlotStatistics = { touched: 0, reads: 0, bytesIn: 0, bytesOut: 0, waitMs: 0 };
   readonly #storage: ExpertStorage | null;
   readonly #places: ReadonlyMap<string, number>;
-  /** Number of floats of an expert. */
+  /** Number of float parameters of an expert. */
   readonly #size: number;
   readonly #numSlots: number;
   readonly #free: number[];
@@ -254,7 +254,7 @@ export class ExpertSlots implements ParameterGroup {
       .map((range) => ({ ...range, begin: at + range.begin, end: at + range.end }));
   }
 
-  /** Returns the bytes of `numExperts` experts in memory. */
+  /** Returns how many bytes of memory `numExperts` experts occupy. */
   #bytesOf(numExperts: number): number {
     return numExperts * 4 * FLOAT_BYTES * this.#size;
   }

@@ -20,8 +20,8 @@ const batch: Batch = {
   domains: Int32Array.of(0, 1),
 };
 
-/** A model of the mixtral family, with heads that share keys and values. */
-function mixtral(overrides: Parameters<typeof tinyConfig>[0] = {}): RunConfig {
+/** Returns the configuration of a model of family llama whose heads share keys and values. */
+function llama(overrides: Parameters<typeof tinyConfig>[0] = {}): RunConfig {
   const model = { family: 'llama', numKeyValueHeads: 1, ropeTheta: 100, ...overrides.model } as const;
   return tinyConfig({ ...overrides, model });
 }
@@ -146,7 +146,7 @@ const NARROW = { dFeedForward: 6, sharedExperts: 2 };
 describe('gradients of the whole model against finite differences', () => {
   const MODELS: Readonly<Record<string, RunConfig>> = {
     'switch, groups': tinyConfig({ moe: { expertGroups: 2, auxiliaryLossWeight: 0.2 } }),
-    'mixtral, top 2, shared experts, biases': mixtral({
+    'llama, top 2, shared experts, biases': llama({
       model: { attentionBias: true },
       moe: { expertsPerToken: 2, auxiliaryLossWeight: 0.2, ...NARROW },
     }),
@@ -168,10 +168,10 @@ describe('gradients of the whole model against finite differences', () => {
       moe: { router: 'expert-choice', expertGroups: 2, capacityFactor: 1.1, ...FIXED },
     }),
     'moge, narrow and shared experts': tinyConfig({ moe: { router: 'moge', ...LOSSES, ...NARROW } }),
-    'mixtral, norms of heads, tied embedding': mixtral({
+    'llama, norms of heads, tied embedding': llama({
       model: { qkNorm: true, headDim: 6, tiedEmbedding: true },
     }),
-    'mixtral, pairs': mixtral({ moe: { expertsPerToken: 2 }, train: { lora: LORA } }),
+    'llama, pairs': llama({ moe: { expertsPerToken: 2 }, train: { lora: LORA } }),
     'locmoe-plus': tinyConfig({
       model: { dModel: 16 },
       moe: {
@@ -210,7 +210,7 @@ describe('loss and logits', () => {
 
   it.each([
     ['switch', config],
-    ['mixtral', mixtral()],
+    ['mixtral', llama()],
     ['locmoe', tinyConfig({ moe: { router: 'locmoe', capacityFactor: 1 } })],
     ['expert-choice', tinyConfig({ moe: { router: 'expert-choice', capacityFactor: 1 } })],
     ['moge', tinyConfig({ moe: { router: 'moge', capacityFactor: 1 } })],
@@ -299,7 +299,7 @@ it('in the backward pass gradients are whole from where the store says', () => {
 
 it.each([
   ['of all parameters', tinyConfig()],
-  ['of low-rank pairs', mixtral({ train: { lora: LORA } })],
+  ['of low-rank pairs', llama({ train: { lora: LORA } })],
 ])('training steps %s leave no tensor behind', (_, config) => {
   const model = build(config);
   const step = () => {

@@ -43,7 +43,7 @@ it('placed experts: a domain is at home where more than an even share of its gro
   const homes = (...layers: readonly (readonly number[])[]) =>
     homeRanksOfDomain(placed(...layers), topologyOf(0, 2, 1));
   expect(homes(swapped, even)).toEqual([[1], [0], [1], [0]]);
-  // Three of the four experts in one layer and one in the other: homes are the same as without level 1.
+  // A rank has three of a group's four experts in one layer and one in the other, so homes are the same as without level 1.
   expect(homes([0, 0, 0, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 0, 0, 1])).toEqual([[0], [0], [1], [1]]);
   expect(homes(even, even)).toEqual([[0], [0], [1], [1]]);
 });

@@ -52,8 +52,8 @@ const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
   // Biases that move far in few steps.
   deepseek: { numExperts: 8, expertsPerToken: 2, maxDeviceGroups: 1, biasUpdateRate: 0.05 },
 };
-/** The mixtral family, with heads that share keys and values, attention biases and head norms. */
-const MIXTRAL = { family: 'llama', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
+/** The family llama, with heads that share keys and values, attention biases and head norms. */
+const LLAMA = { family: 'llama', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
 const LORA: LayoutCase['lora'] = { rank: 4, alpha: 16, on: ['attention', 'experts'] };
 type Named = readonly [
   name: string,
@@ -61,13 +61,13 @@ type Named = readonly [
   model?: LayoutCase['model'],
   lora?: LayoutCase['lora'],
 ];
-/** Every router once; top 2, the mixtral family, LoRA pairs, shared experts and dropped tokens are spread over them. */
+/** Every router once; top 2, the family llama, LoRA pairs, shared experts and dropped tokens are spread over them. */
 const BY_DAY: readonly Named[] = [
   ['deepseek', { router: 'deepseek', ...FREE, ...WIDE.deepseek }],
   // Its experts choose among the tokens of all ranks, so that dropping does not depend on the layout.
   ['expert-choice, tokens dropped', { router: 'expert-choice', capacityFactor: 1.25 }],
   ['hash', { router: 'hash', ...FREE, ...WIDE.hash }],
-  ['mixtral, pairs, locmoe', { router: 'locmoe', ...FREE }, MIXTRAL, LORA],
+  ['llama, pairs, locmoe', { router: 'locmoe', ...FREE }, LLAMA, LORA],
   ['locmoe-plus', { router: 'locmoe-plus', ...FREE }],
   ['moge', { router: 'moge', ...BALANCED, ...WIDE.moge }],
   ['switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...BALANCED }],
@@ -77,13 +77,13 @@ const BY_NIGHT: readonly Named[] = [
   ['locmoe', { router: 'locmoe', ...FREE }],
   ['switch', { router: 'switch', ...FREE }],
   [
-    'mixtral, hash',
+    'llama, hash',
     { router: 'hash', ...FREE, dFeedForward: 8, sharedExperts: 2, sharedExpertGate: true },
-    MIXTRAL,
+    LLAMA,
   ],
   ['pairs, hash', { router: 'hash', ...FREE, sharedExperts: 2 }, {}, LORA],
-  ['mixtral, switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }, MIXTRAL],
-  ['mixtral, locmoe-plus', { router: 'locmoe-plus', ...FREE }, MIXTRAL],
+  ['llama, switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }, LLAMA],
+  ['llama, locmoe-plus', { router: 'locmoe-plus', ...FREE }, LLAMA],
 ];
 /** A new router is tested even without a line above. */
 const OTHERS = ROUTER_NAMES.filter((name) => BY_DAY.every(([, { router }]) => router !== name)).map(

@@ -1,4 +1,4 @@
-// Runs on this rank every case that a test requests, so that the ranks of a layout start once for all laws.
+// Runs on this rank every case that a test requests, so that the ranks of a layout start only once.
 
 import { rankProgram } from '@locmoe/test-kit';
 import { type ExpertCase, type ExpertResult, trainInMemoryAndFile } from './expert-cases.js';

@@ -29,7 +29,7 @@ function readerOf(runs: TestRuns) {
       },
       { signal: gone.signal, complete: completed },
     );
-  /** Messages; context lines have a prefix, groups a separator. */
+  /** Returns the messages shown, with ~ before context lines and | between groups. */
   const texts = () =>
     shown.map(({ text, isContext, group }, i) => {
       const apart = group !== 0 && i > 0 && shown[i - 1].group !== group ? '| ' : '';

@@ -129,6 +129,6 @@ export interface TakenToken {
   readonly token: number;
   readonly text: string | null;
   readonly choices: number;
-  /** Share of the choices of this id in the layer. */
+  /** Share of the token id's choices in the layer that fell on this expert. */
   readonly share: number;
 }

@@ -267,7 +267,7 @@ function accountOf(rank: number, flight: LoneRank | undefined): string {
   return `rank ${rank} left ${last.kind} ${last.sequence} and is in step ${step}, ${phase}${process}`;
 }
 
-/** Counts how often each rank entered last, with its median delay. */
+/** Counts the operations that `rank` was the last to enter, and returns its median delay in them. */
 export function lagOf(
   { operations }: Pick<FlightReport, 'operations'>,
   rank: number,

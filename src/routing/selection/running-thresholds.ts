@@ -12,7 +12,7 @@ const NO_THRESHOLD = -1e9;
  */
 export class RunningThresholds {
   readonly thresholdE: Float32Array;
-  /** Number of steps in each threshold. */
+  /** Number of steps that each threshold averages, at most THRESHOLD_STEPS. */
   readonly #seenE: Float32Array;
   readonly state: ReadonlyMap<string, Float32Array>;
   /** Sum and number of each expert's cuts in the batches of the current step. */

@@ -24,7 +24,7 @@ const input: RouterInput = {
   parameters: new Map(),
 };
 
-/** A router whose decision is modified by `change`. */
+/** Creates a router whose decisions are modified by `change`. */
 function deciding(change: (decision: RoutingDecision) => object): CreatedRouter {
   const { route } = createRouter(CONTEXT);
   const decide = (given: RouterInput) => {

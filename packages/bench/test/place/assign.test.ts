@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { cheapestAssignment, costOfAssignment } from '../../src/place/assign.js';
 import { type BoundedProblem, boundedAssignment } from '../../src/place/bounded.js';
 
-/** Every assignment with `perRank` experts on each rank. */
+/** Yields every assignment that places equally many experts on each rank. */
 function* assignments(numExperts: number, numRanks: number, rankE: number[] = []): Generator<Int32Array> {
   if (rankE.length === numExperts) {
     yield Int32Array.from(rankE);

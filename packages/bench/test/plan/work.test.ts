@@ -16,7 +16,7 @@ describe('modelWork', () => {
     const config = configOf();
     const [T, S, d, F, V, R] = [512, 16, 32, 64, 512, 500];
     const { forward, backward } = totalWork(modelWork(config, { sequences: 32, rows: R, experts: 8 }));
-    // 2 FLOP (multiply, add) x rows x inner x columns of every product.
+    // A matrix product takes 2 FLOP (multiply, add) x rows x inner x columns.
     const attention = 2 * (T * d * 3 * d + T * S * d + T * S * d + T * d * d);
     const feedForward = (rows: number) => 2 * (rows * d * F + rows * F * d);
     const query = 2 * (S * d * d + T * d * 2 * d + 2 * T * S * d + T * d * d);

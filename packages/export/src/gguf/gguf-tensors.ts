@@ -44,7 +44,7 @@ const ALWAYS_FLOAT32 = /norm|bias|ffn_gate_inp/;
 const FINER_THAN_4_BITS = /^(token_embd|output)\.|attn_[kv]\./;
 /** llama.cpp computes sigmoid(x) as SiLU(x) / x, which is NaN if a gate of zeros makes x 0. */
 const NEARLY_0 = 1e-20;
-/** The fallback type for a matrix whose rows do not fit a type. */
+/** Maps a type to the finer type of a matrix whose rows are not whole blocks of the former. */
 const FINER: Readonly<Partial<Record<GgufType, GgufType>>> = { Q4_K: 'Q8_0', Q8_0: 'F16' };
 
 /**

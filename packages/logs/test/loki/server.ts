@@ -77,7 +77,7 @@ export interface TailMessage {
   readonly dropped_entries: { labels: Record<string, string>; timestamp: string }[] | null;
 }
 
-/** Nanoseconds since 1970 of an instant in ms since T0. */
+/** Converts milliseconds since T0 to nanoseconds since 1970. */
 export function ns(atMs: number): string {
   return `${T0 + atMs}000000`;
 }

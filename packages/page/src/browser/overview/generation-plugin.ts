@@ -66,7 +66,7 @@ function pixelsOf([from, to]: XRange, { left, right, pixelOf }: Frame): XRange {
   return [clip(from), clip(to)];
 }
 
-/** Draws shades and hatches behind the data. */
+/** Shades every second generation and hatches the pauses, behind the data. */
 export function drawPauses(
   ctx: CanvasRenderingContext2D,
   { generations, pauses }: GenerationMarks,

@@ -35,7 +35,7 @@ export interface ChartMarks {
 
 export interface PlotHandlers {
   readonly xRange: () => readonly [number, number] | null;
-  /** The range of the left axis without outliers; null for all values. */
+  /** Returns the range of the left axis that leaves out outliers; null if the axis covers all values. */
   readonly yRange: () => readonly [number, number] | null;
   /** The x values of points beyond the left axis. */
   readonly beyond: () => readonly number[];
