@@ -210,7 +210,7 @@ describe('loss and logits', () => {
 
   it.each([
     ['switch', config],
-    ['mixtral', llama()],
+    ['llama', llama()],
     ['locmoe', tinyConfig({ moe: { router: 'locmoe', capacityFactor: 1 } })],
     ['expert-choice', tinyConfig({ moe: { router: 'expert-choice', capacityFactor: 1 } })],
     ['moge', tinyConfig({ moe: { router: 'moge', capacityFactor: 1 } })],
