@@ -35,6 +35,8 @@ def call(port, tls, metadata, request, timeout=None, cancel_after=None, end_afte
     requests.put(bytes.fromhex(request))
     with channel:
         channel.subscribe(lambda state: states.append(state.name))
+        # Subscribers are told of the latest state alone: without the wait, a quick call may be over before they see READY.
+        grpc.channel_ready_future(channel).result(30)
         pull = channel.stream_stream(f"/{SERVICE}/Pull")(iter(requests.get, None), timeout, metadata)
         try:
             for message in pull:
