@@ -123,10 +123,10 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
   const cases = [
     { checkpoint: mixtral, type: 'float32', within: 1e-4 },
     { checkpoint: mixtral, type: 'float16', within: 5e-3 },
-    { checkpoint: mixtral, type: 'q8_0', within: 0.1 },
+    { checkpoint: mixtral, type: 'q8_0', within: 0.05 },
     { checkpoint: mixtral, type: 'q4_k', within: 0.15 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
-    { checkpoint: llama, type: 'q8_0', within: 0.1 },
+    { checkpoint: llama, type: 'q8_0', within: 0.05 },
     ...others.map((checkpoint) => ({ checkpoint, type: 'float32', within: 1e-4 }) as const),
   ] as const;
   const orders: Required<Order>[] = [];

@@ -25,7 +25,7 @@ const VOCABULARY = 400;
 /** Text of two domains that is there in every checkout. */
 const TEXTS: Readonly<Record<string, string>> = {
   prose: textOf('docs', '.md'),
-  code: textOf('src/routing/routers', '.ts'),
+  code: textOf('src/routing', '.ts'),
 };
 
 const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
