@@ -1,7 +1,9 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { getEnvironmentData, isMainThread } from 'node:worker_threads';
 import { familyOf } from './process-info.js';
+import { MAIN_PROGRAM } from './start-thread.js';
 
 const RECORDED = ['train', 'serve', 'launch', 'logs'];
 /** An override that sets `moe.router`, alone or in its section. */
@@ -17,7 +19,8 @@ let starter: readonly string[] | undefined;
  * program by that name, else with the words that started this process. It never makes npx fetch a package from a registry.
  */
 export function locmoeCommand(words: readonly string[]): string {
-  starter ??= starterOf(process);
+  const program = isMainThread ? process.argv[1] : getEnvironmentData(MAIN_PROGRAM);
+  starter ??= starterOf(process, program as string | undefined);
   return [...starter, ...words].map(quote).join(' ');
 }
 
@@ -37,15 +40,22 @@ export function recordedCommand(recorded: string): string | null {
     : locmoeCommand(own);
 }
 
-/** Returns the words that start this program again. */
-function starterOf({ env, argv, pid }: Pick<NodeJS.Process, 'env' | 'argv' | 'pid'>): readonly string[] {
+/**
+ * Returns the words that start this program again.
+ *
+ * @param program file that Node was told to run
+ */
+function starterOf(
+  { env, pid }: Pick<NodeJS.Process, 'env' | 'pid'>,
+  program: string | undefined,
+): readonly string[] {
   // With --no-install npx does not look in its cache, so a package that it fetched is started by its path.
   if (npxOf(pid) !== null && !CLI.includes('/_npx/')) return ['npx', '--no-install', 'locmoe'];
   // npm adds node_modules/.bin folders to the PATH of the commands that it runs; the user's shell does not have them.
   const isNpms = (folder: string) => Boolean(env.npm_command) && folder.endsWith(LOCAL_BIN);
   const folders = (env.PATH ?? '').split(path.delimiter).filter((folder) => folder !== '' && !isNpms(folder));
   if (folders.some((folder) => isCli(path.join(folder, 'locmoe')))) return ['locmoe'];
-  return [argv[1] !== undefined && isCli(argv[1]) ? argv[1] : CLI];
+  return [program !== undefined && isCli(program) ? program : CLI];
 }
 
 function isCli(file: string): boolean {

@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { isMainThread, setEnvironmentData, Worker } from 'node:worker_threads';
+
+/** Name under which threads find the program of their process: their own `process.argv` has that of the thread. */
+export const MAIN_PROGRAM = 'main program';
 
 /**
  * Starts a thread of this process, which runs a built program, or a bundle of its source if this process runs sources.
@@ -8,6 +11,7 @@ import { Worker } from 'node:worker_threads';
  * @param program URL of the module, with the ending .js also where the sources run
  */
 export function startThread(program: URL, workerData?: unknown): Worker {
+  if (isMainThread) setEnvironmentData(MAIN_PROGRAM, process.argv[1]);
   if (!import.meta.url.endsWith('.ts')) return new Worker(program, { workerData });
   // The bundle needs none of the options with which this process runs sources.
   return new Worker(runnable(fileURLToPath(program).replace(/\.js$/, '.ts')), { workerData, execArgv: [] });

@@ -138,7 +138,7 @@ describe('the packed package', () => {
 
     const builtIn = await start(['train', '--config', 'tiny']).finished;
     expect(builtIn.code).toBe(2);
-    expect(builtIn.stderr).toMatch(/^locmoe: domain en: .* run \/\S+ setup --corpus\n$/);
+    expect(builtIn.stderr).toMatch(/^locmoe: domain en: .* run \S+\/\.bin\/locmoe setup --corpus\n$/);
 
     const inspected = start(['inspect']);
     const { address, headers } = await inspected.http();
