@@ -60,7 +60,7 @@ export interface Rule<P = string> {
     /** Divides the scores by their sum over the token's candidates, whether they are kept or not. */
     readonly share: boolean;
   };
-  /** What a reader of the decision is shown as the affinity between token and expert. */
+  /** Readers of a decision are shown these scores as the affinity between token and expert. */
   readonly affinities: Scores<P>;
 }
 

@@ -15,7 +15,7 @@ import type { CreatedRouter, RouterContext } from './router.js';
  */
 export type RouterParameter = Pick<ParameterSpec, 'name' | 'shape'> & Partial<ParameterSpec>;
 
-/** What the auxiliary loss of a derived router is computed from, in training. */
+/** Provides what the auxiliary loss of a derived router is computed from, in training. */
 export interface LossInput {
   /** Computes scores of this rank's tokens, [T, E], differentiable. */
   valuesOf(scores: Scores): tf.Tensor2D;

@@ -48,7 +48,7 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly isServedByCoordinator: boolean;
   readonly commands: RunCommands;
   readonly config: Readonly<Record<string, unknown>> | null;
-  /** What the model computes, as text; null if its configuration cannot be read, or its router may not run here. */
+  /** Says what the model computes; null if its configuration cannot be read, or its router may not run here. */
   readonly outline: string | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: FailureReport | null;

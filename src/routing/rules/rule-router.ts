@@ -24,7 +24,7 @@ export function createByPolicy<Moe extends CommonMoe>(
 }
 
 export interface RuleRouterOptions {
-  /** What the rule names beside parameters (`evaluateRule`). */
+  /** Holds the state that the rule names beside parameters (`evaluateRule`). */
   readonly state?: ReadonlyMap<string, Float32Array>;
   /** Auxiliary loss; by default the load-balance loss of the scores by which experts are chosen. */
   readonly loss?: ((its: LossInput, input: RouterInput) => tf.Scalar) | undefined;

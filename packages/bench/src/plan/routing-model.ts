@@ -47,7 +47,7 @@ export function workingConfig(config: RunConfig): RunConfig {
   return isTable ? { ...config, moe: { ...moe, router: 'hash' } } : config;
 }
 
-/** What the choices of a router cost outside TensorFlow. */
+/** Describes what the choices of a router cost outside TensorFlow. */
 interface ChoiceCosts {
   /** Maximum number of choices of a token. */
   readonly numChoices: number;

@@ -10,7 +10,7 @@ interface Turn {
 export interface ModelConfig extends OnnxConfig {
   readonly name: string;
   readonly numParameters: number;
-  /** What computes the affinities last (`Scores` of src/architecture/rule.ts); null for a dense model. */
+  /** Names the operation that computes the affinities last (`Scores` of src/architecture/rule.ts); null for a dense model. */
   readonly affinities: string | null;
   /** Affinity below which an expert refuses a token, by sparse layer; null if no expert refuses tokens by affinity. */
   readonly thresholds: readonly (readonly number[] | null)[];
