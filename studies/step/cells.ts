@@ -56,14 +56,13 @@ export function sizesOf(cell: Cell, recipe: string, sets: readonly string[]): Ce
 
 /** Returns the config overrides of a cell's run, except for its length. */
 export function settingsOf(cell: Cell, recipe: string, sets: readonly string[]): string[] {
-  const { model } = loadConfig(recipe, { sets });
   const sizes = sizesOf(cell, recipe, sets);
   const [nodes, workersPerNode] = cell.layout.split('x');
   return [
     ...sets,
     ...PEER_SETTINGS,
     `model.dModel=${sizes.width}`,
-    `model.dFeedForward=${(model.dFeedForward / model.dModel) * sizes.width}`,
+    `model.dFeedForward=${4 * sizes.width}`,
     `model.seqLen=${sizes.sequence}`,
     `moe.numExperts=${sizes.experts}`,
     `train.globalBatch=${sizes.batch * numRanks(cell.layout)}`,

@@ -5,7 +5,7 @@ import { modelOutline } from '../../src/model/describe.js';
 
 const PAGE = readFileSync(new URL('../../docs/models.md', import.meta.url), 'utf8');
 
-it.each(['tiny', 'mixtral-tiny'])('docs/models.md has the outline of %s', (recipe) => {
+it.each(['tiny', 'pangu'])('docs/models.md has the outline of %s', (recipe) => {
   const [, shown] = new RegExp(`\`\`\`text ${recipe}\n([^\`]*)\n\`\`\``).exec(PAGE)!;
   expect(shown).toBe(modelOutline(loadConfig(recipe)));
 });
@@ -13,7 +13,7 @@ it.each(['tiny', 'mixtral-tiny'])('docs/models.md has the outline of %s', (recip
 it.each([
   [['moe.router=hash'], 'choose table[domain, token]'],
   [['moe.router=switch', 'moe.tokenPreference=0'], 's = softmax(x weight)'],
-  [['moe.router=locmoe'], 's = groupMeans(x) * 0.5 + bias'],
+  [['moe.learnedGroups=false'], 's = groupMeans(x) * 0.5 + bias'],
   [['moe.router=locmoe-plus'], 'keep where s >= threshold'],
   [['moe.router=expert-choice', 'moe.tokenPreference=0'], 'keep where s >= threshold'],
   [['moe.router=moge', 'moe.expertGroups=1'], 'the best of each of 2 groups by s'],

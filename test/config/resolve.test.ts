@@ -4,7 +4,7 @@ import { loadConfig, recipeNames, resolveConfig } from '../../src/config/resolve
 import { TrainerError } from '../../src/errors.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 
-const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
+const PANGU = readFileSync(new URL('../../configs/pangu.yaml', import.meta.url), 'utf8');
 
 function problemsOf(text: string, overrides = {}): string[] {
   try {
@@ -21,9 +21,9 @@ function escaped(text: string): string {
   return text.replace(/[?.]/g, '\\$&');
 }
 
-/** The 1-based line of the first line of the tiny recipe that holds `text`. */
+/** The 1-based line of the first line of the recipe that holds `text`. */
 function lineOf(text: string): number {
-  return TINY.split('\n').findIndex((line) => line.includes(text)) + 1;
+  return PANGU.split('\n').findIndex((line) => line.includes(text)) + 1;
 }
 
 describe('recipes', () => {
@@ -39,14 +39,14 @@ describe('recipes', () => {
 });
 
 it.each([
-  ['tiny', 'model.numKeyValueHeads=2', 'model.numKeyValueHeads: is for model.family llama alone'],
+  ['pangu', 'model.numKeyValueHeads=2', 'model.numKeyValueHeads: is for model.family llama alone'],
   [
-    'tiny',
+    'pangu',
     'model.ropeScaling={type: linear, factor: 2}',
     'model.ropeScaling: is for model.family llama alone',
   ],
-  ['tiny', 'moe.renormalize=false', 'moe.renormalize: is for model.family llama alone'],
-  ['tiny', 'model.family=lama', 'must be one of pangu-sigma, llama; did you mean llama?'],
+  ['pangu', 'moe.renormalize=false', 'moe.renormalize: is for model.family llama alone'],
+  ['pangu', 'model.family=lama', 'must be one of pangu-sigma, llama; did you mean llama?'],
   ['mixtral-tiny', 'model.queryLayer=true', 'model.queryLayer: is for model.family pangu-sigma alone'],
   [
     'mixtral-tiny',
@@ -74,7 +74,7 @@ it('reads the models of checkpoints of version 0.1, which have the fields of bot
     sets: ['model.family=mixtral', 'model.queryLayer=false', ...nulls],
   });
   expect(model).toEqual({ ...loadConfig('mixtral-tiny').model, numKeyValueHeads: 4, headDim: 32 });
-  expect(loadConfig('tiny', { sets: nulls })).toEqual(loadConfig('tiny'));
+  expect(loadConfig('pangu', { sets: nulls })).toEqual(loadConfig('pangu'));
 });
 
 describe('bad configurations name the field and where it stands', () => {
@@ -85,13 +85,13 @@ describe('bad configurations name the field and where it stands', () => {
     ['train.endLearningRate', 'endLearningRate: 0.0003', 'endLearningRate: 1', 'must not exceed'],
     ['cluster.workersPerNode', 'workersPerNode: 2', 'workersPerNode: 0', 'more than 0'],
     ['model.dModel', 'dModel: 128', 'dModel: wide', 'must be a number'],
-    ['moe.router', 'router: locmoe-plus', 'router: best', `must be one of ${ROUTER_NAMES.join(', ')}`],
+    ['moe.router', 'router: hash', 'router: best', `must be one of ${ROUTER_NAMES.join(', ')}`],
     ['train.steps', 'steps: 400', 'steps: 1.5', 'must be an integer'],
     ['train.learningRate', 'learningRate: 0.003', 'learningRate: .inf', 'must be a finite number'],
     ['data.domains', 'domains: [en, zh, code, telecom]', 'domains: en', 'must be a list'],
     ['data.domains', 'domains: [en, zh, code, telecom]', 'domains: []', 'must not be empty'],
   ])('%s', (field, from, to, why) => {
-    const problems = problemsOf(TINY.replace(from, to));
+    const problems = problemsOf(PANGU.replace(from, to));
     const [section, name] = field.split('.');
     const own = problems.find((problem) => problem.includes(` ${field}: `));
     expect(own, problems.join('\n')).toContain(why);
@@ -151,7 +151,7 @@ describe('bad configurations name the field and where it stands', () => {
     ['data.domains=[/texts/mine.txt] moe.expertGroups=1', 'your own are a domain with a name: [docs: '],
   ])('--set %s', (sets, why) => {
     const [set = ''] = sets.split(/ (?=\w+\.)/);
-    const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', ...sets.split(/ (?=\w+\.)/)] });
+    const problems = problemsOf(PANGU, { sets: ['moe.router=locmoe-plus', ...sets.split(/ (?=\w+\.)/)] });
     const [field = ''] = set.split('=');
     const own = problems.filter((problem) => problem.startsWith(`--set ${set}: `));
     expect(own, problems.join('\n')).toHaveLength(1);
@@ -166,25 +166,25 @@ describe('bad configurations name the field and where it stands', () => {
     ['moe.router=deepseek', 'moe.maxDeviceGroups=1'],
     ['cluster.collectiveTimeoutS=0.5'],
   ])('%s is fine', (...sets) => {
-    expect(problemsOf(TINY, { sets })).toEqual([]);
+    expect(problemsOf(PANGU, { sets })).toEqual([]);
   });
 
   it('sizes that do not fit a layout suggest numbers that do', () => {
-    const sets: string[] = [];
+    const sets = ['moe.router=locmoe'];
     const layout = { nodes: 3, workersPerNode: 2 };
     for (const [problem, remedy] of [
       [/moe\.numExperts: 8 experts cannot be spread evenly over 6 workers .*: 12 can$/, 'moe.numExperts=12'],
       [/train\.globalBatch: 32 sequences .* over 6 workers; 30 or 36 can$/, 'train.globalBatch=36'],
       [/moe\.numExperts: .* model\.dModel 120 or 132 would do$/, 'model.dModel=132'],
     ] as const) {
-      expect(problemsOf(TINY, { sets, ...layout })).toContainEqual(expect.stringMatching(problem));
+      expect(problemsOf(PANGU, { sets, ...layout })).toContainEqual(expect.stringMatching(problem));
       sets.push(remedy);
     }
-    expect(problemsOf(TINY, { sets, ...layout })).toEqual([]);
+    expect(problemsOf(PANGU, { sets, ...layout })).toEqual([]);
   });
 
   it('an unknown key', () => {
-    expect(problemsOf(TINY.replace('seqLen', 'seqLenght'))).toContainEqual(
+    expect(problemsOf(PANGU.replace('seqLen', 'seqLenght'))).toContainEqual(
       expect.stringMatching(/^run\.yaml:\d+:\d+ model\.seqLenght: unknown key; did you mean seqLen\?$/),
     );
   });
@@ -197,22 +197,22 @@ describe('bad configurations name the field and where it stands', () => {
     ['data.domains=[telcom]', 'did you mean telecom?'],
     ['model.depth=3', 'model.depth: unknown key'],
   ])('a slip of the finger, %s, by what was meant', (set, answer) => {
-    expect(problemsOf(TINY, { sets: [set] })).toContainEqual(
+    expect(problemsOf(PANGU, { sets: [set] })).toContainEqual(
       expect.stringMatching(new RegExp(`${escaped(answer)}$`)),
     );
   });
 
   it('all problems at once, of fields alone and of fields together', () => {
-    const text = TINY.replace('steps: 400', 'steps: many')
+    const text = PANGU.replace('steps: 400', 'steps: many')
       .replace('expertGroups: 4', 'expertGroups: 3')
-      .replace('router: locmoe-plus', 'router: best')
+      .replace('router: hash', 'router: best')
       .replace('code, telecom', 'code, klingon');
     const fields = problemsOf(text).map((problem) => /^run\.yaml:\d+:\d+ ([\w.]+): /.exec(problem)?.[1]);
     expect(fields.sort()).toEqual(['data.domains', 'moe.expertGroups', 'moe.router', 'train.steps']);
   });
 
   it('a field with a mistake of its own only once', () => {
-    expect(problemsOf(TINY.replace('dModel: 128', 'dModel: -1'))).toEqual([
+    expect(problemsOf(PANGU.replace('dModel: 128', 'dModel: -1'))).toEqual([
       `run.yaml:${lineOf('dModel:')}:11 model.dModel: must be more than 0`,
     ]);
   });
@@ -221,18 +221,18 @@ describe('bad configurations name the field and where it stands', () => {
     const link = (gbps: number, latencyMs: number) => ({
       sets: [`cluster.interNodeLink={gbps: ${gbps}, latencyMs: ${latencyMs}}`],
     });
-    expect(problemsOf(TINY, link(1e-9, 0))[0]).toMatch(
+    expect(problemsOf(PANGU, link(1e-9, 0))[0]).toMatch(
       /cluster\.interNodeLink: .*512 bytes\) would take 4100 s.* after 10 s \(cluster\.collectiveTimeoutS\)/,
     );
-    expect(problemsOf(TINY, link(1, 8e7))[0]).toMatch(/cluster\.interNodeLink: .* would take 80000 s/);
-    expect(problemsOf(TINY, link(1e-3, 200))).toEqual([]);
-    expect(problemsOf(TINY, { ...link(1e-9, 0), nodes: 1 })).toEqual([]);
+    expect(problemsOf(PANGU, link(1, 8e7))[0]).toMatch(/cluster\.interNodeLink: .* would take 80000 s/);
+    expect(problemsOf(PANGU, link(1e-3, 200))).toEqual([]);
+    expect(problemsOf(PANGU, { ...link(1e-9, 0), nodes: 1 })).toEqual([]);
   });
 
   it('fields may be set below a null', () => {
     const sets = ['cluster.interNodeLink.gbps=1', 'cluster.interNodeLink.latencyMs=0'];
     // A checkpoint writes null for what is not set.
-    const text = JSON.stringify(resolveConfig(TINY, 'run.yaml'));
+    const text = JSON.stringify(resolveConfig(PANGU, 'run.yaml'));
     expect(text).toContain('"interNodeLink":null');
     const { interNodeLink } = resolveConfig(text, 'run.yaml', { sets }).cluster;
     expect(interNodeLink).toEqual({ gbps: 1, latencyMs: 0 });
@@ -240,7 +240,7 @@ describe('bad configurations name the field and where it stands', () => {
 
   it('of many problems, only the first twenty', () => {
     const keys = Array.from({ length: 500 }, (_, i) => `  more${i}: 1`).join('\n');
-    const problems = problemsOf(TINY.replace('train:\n', `train:\n${keys}\n`));
+    const problems = problemsOf(PANGU.replace('train:\n', `train:\n${keys}\n`));
     expect(problems).toHaveLength(21);
     expect(problems[20]).toBe('and 480 more problems');
   });
@@ -249,7 +249,7 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf('name: [tiny')[0]).toMatch(/^run\.yaml:\d+:\d+ /);
     for (const text of ['', '- a', 'tiny'])
       expect(problemsOf(text, { sets: ['seed=1'] })[0]).toMatch(/^run\.yaml:1:1 /);
-    expect(problemsOf(TINY.replace('name: tiny', ''))[0]).toMatch(/name: is missing$/);
+    expect(problemsOf(PANGU.replace('name: pangu', ''))[0]).toMatch(/name: is missing$/);
   });
 
   it.each([
@@ -280,13 +280,13 @@ describe('bad configurations name the field and where it stands', () => {
   });
 
   it('a key twice', () => {
-    expect(problemsOf(`${TINY}\nseed: 2\n`)[0]).toMatch(/^run\.yaml:\d+:1 seed: is there twice$/);
+    expect(problemsOf(`${PANGU}\nseed: 2\n`)[0]).toMatch(/^run\.yaml:\d+:1 seed: is there twice$/);
   });
 });
 
 describe('overrides', () => {
   it('set any field, with YAML values', () => {
-    const config = resolveConfig(TINY, 'run.yaml', {
+    const config = resolveConfig(PANGU, 'run.yaml', {
       sets: [
         'train.steps=300',
         'moe.router=hash',
@@ -302,7 +302,7 @@ describe('overrides', () => {
   });
 
   it('set an entry of a list', () => {
-    const text = TINY.replace('domains:', 'weights: &w [1, 1, 1, 1]\n  domains:');
+    const text = PANGU.replace('domains:', 'weights: &w [1, 1, 1, 1]\n  domains:');
     expect(resolveConfig(text, 'run.yaml', { sets: ['data.weights.1=2'] }).data.weights).toEqual([
       1, 2, 1, 1,
     ]);
@@ -313,13 +313,13 @@ describe('overrides', () => {
   });
 
   it('are named when they are at fault', () => {
-    expect(problemsOf(TINY, { workersPerNode: 0 })[0]).toMatch(
+    expect(problemsOf(PANGU, { workersPerNode: 0 })[0]).toMatch(
       /^--workers-per-node 0: cluster\.workersPerNode: /,
     );
-    expect(problemsOf(TINY, { sets: ['train.stepz=1'] })[0]).toMatch(
+    expect(problemsOf(PANGU, { sets: ['train.stepz=1'] })[0]).toMatch(
       /^--set train\.stepz=1: train\.stepz: unknown key/,
     );
-    expect(problemsOf(TINY, { sets: ['train..steps=4'] })[0]).toMatch(/^--set train\.\.steps=4: /);
-    expect(problemsOf(TINY, { sets: ['steps'] })[0]).toMatch(/expected key=value/);
+    expect(problemsOf(PANGU, { sets: ['train..steps=4'] })[0]).toMatch(/^--set train\.\.steps=4: /);
+    expect(problemsOf(PANGU, { sets: ['steps'] })[0]).toMatch(/expected key=value/);
   });
 });

@@ -43,7 +43,7 @@ describe('a run on this machine', () => {
     ['model.vocabSize=2000000000', /model\.vocabSize/],
     ['model.seqLen=1000000000', /model\.seqLen/],
   ])('%s is refused', (set, pattern) => {
-    const config = loadConfig('tiny', { sets: ['moe.router=hash', set] });
+    const config = loadConfig('pangu', { sets: ['moe.router=hash', set] });
     expect(refusal(() => assertMachineCanHold(config, LAPTOP, () => undefined))).toMatch(pattern);
   });
 

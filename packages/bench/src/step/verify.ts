@@ -32,11 +32,13 @@ export function assertSameLosses(
 }
 
 /**
- * Overrides without which the peer cannot do the same training: it implements plain `switch`, and neither a
- * query layer nor level 1. The last overrides, which `switch` does not read, configure `locmoe-plus` as in
+ * Overrides without which the peer cannot do the same training: it implements the family `pangu-sigma` with plain
+ * `switch`, and neither a query layer nor level 1. The last overrides, which `switch` does not read, configure `locmoe-plus` as in
  * its paper; it runs beside both.
  */
 export const PEER_SETTINGS = [
+  'model.family=pangu-sigma',
+  'model.numKeyValueHeads=null',
   'model.queryLayer=false',
   'moe.expertGroups=1',
   'data.placement=mixed',
