@@ -1,5 +1,5 @@
 // The house, from top to bottom: a file imports from its own room and from rooms below, never from one above or beside it.
-// `npm run lint` checks it with dependency-cruiser; the tree in README.md says what each room is for. That no files import
+// `npm run lint` checks it with dependency-cruiser; the tree in docs/architecture.md says what each room is for. That no files import
 // each other in a circle is Biome's to check (biome.json).
 export const FLOORS = [
   ['studies'],

@@ -10,7 +10,7 @@ const REPOSITORY = repository?.url.replace(/^git\+/, '').replace(/\.git$/, '');
 
 /** Pages of the site by group, in the order in which they are read. */
 const GROUPS = {
-  Start: ['index.md', 'try.md'],
+  Start: ['index.md', 'try.md', 'commands.md'],
   Tutorials: ['tutorials/browser.md', 'tutorials/router.md', 'tutorials/cluster.md'],
   Train: ['data.md', 'models.md', 'training.md', 'configuration.md', 'speed.md', 'planning.md'],
   Use: ['inference.md', 'evaluation.md', 'export.md'],

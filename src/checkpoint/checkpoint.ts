@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
+import { MANIFEST_FILE, stepFolder, TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { heldExperts } from '../routing/index.js';
@@ -144,6 +144,23 @@ export function resolveCheckpoint(
       passedOver.add(error);
     }
   throw passedOver.all;
+}
+
+/**
+ * Finds the checkpoint whose model is to be used: of a run with train.earlyStop that of its best validation, whose text it had not
+ * yet learned by heart, otherwise as `resolveCheckpoint`. Calls `warn` where it is not the newest.
+ *
+ * @throws TrainerError as `resolveCheckpoint`
+ */
+export function resolveModel(path: string, warn: (message: string) => void): Checkpoint {
+  const newest = resolveCheckpoint(path, warn);
+  const { step, metrics } = newest.manifest;
+  const { bestStep = step } = metrics;
+  if (bestStep === step || existsSync(join(path, MANIFEST_FILE))) return newest;
+  const best = stepFolder(dirname(newest.folder), bestStep);
+  if (!existsSync(best)) return newest;
+  warn(`${path}: step ${bestStep} is taken, which has the best validation; the newest is step ${step}`);
+  return verifiedCheckpoint(best);
 }
 
 /** Does what `resolveCheckpoint` does for step folders, newest first, without blocking the event loop. */

@@ -1,6 +1,6 @@
-import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, resolveModel } from '../checkpoint/checkpoint.js';
 
-/** @throws TrainerError as `resolveCheckpoint` */
+/** @throws TrainerError as `resolveModel` */
 export function openCheckpoint(folder: string): Checkpoint {
-  return resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
+  return resolveModel(folder, (warning) => console.error(`locmoe: ${warning}`));
 }

@@ -84,9 +84,9 @@ export interface Model {
  */
 export async function loadModel(folder: string, warn: (line: string) => void = () => {}): Promise<Model> {
   await import('../local/quiet-libraries.js');
-  const { resolveCheckpoint } = await import('../checkpoint/checkpoint.js');
+  const { resolveModel } = await import('../checkpoint/checkpoint.js');
   const { loadInference } = await import('../local/load-inference.js');
-  return modelOf(await loadInference(resolveCheckpoint(folder, warn)));
+  return modelOf(await loadInference(resolveModel(folder, warn)));
 }
 
 function modelOf(inference: Inference): Model {

@@ -146,7 +146,7 @@ it.each([
   expect(gateCosine!.sum).toBeCloseTo(sum(cosines), 4);
 });
 
-it('the README names every router', () => {
-  const readme = readFileSync(path.resolve(import.meta.dirname, '../../README.md'), 'utf8');
-  for (const router of ROUTER_NAMES) expect(readme).toContain(`\`${router}\``);
+it('training.md names every router', () => {
+  const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/training.md'), 'utf8');
+  for (const router of ROUTER_NAMES) expect(page).toContain(`\`${router}\``);
 });

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type Checkpoint, resolveModel } from 'locmoe/internal/checkpoint/checkpoint';
 import { mergedCheckpoint } from 'locmoe/internal/checkpoint/merged';
 import type { ExportPackage } from 'locmoe/internal/cli/packages';
 import { TrainerError } from 'locmoe/internal/errors';
@@ -48,7 +48,7 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
 async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { checkpoint: place, output: folder } = options;
   const { to, lines, write } = writerOf(options);
-  const saved = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
+  const saved = resolveModel(place, (warning) => console.error(`locmoe: ${warning}`));
   const target = options.to === undefined ? null : TARGETS[options.to]!;
   const checkpoint = target?.takesPairs ? saved : mergedCheckpoint(saved);
   const { runId, step } = checkpoint.manifest;

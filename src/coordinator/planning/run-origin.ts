@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { findRun, RunFolder, type RunRecord } from '@locmoe/run-format';
-import { type Checkpoint, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { type Checkpoint, resolveCheckpoint, resolveModel } from '../../checkpoint/checkpoint.js';
 import { claimCheckpoints, committedFolders, newestGeneration } from '../../checkpoint/folders.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
@@ -46,7 +46,7 @@ export async function findOrigin(
   if (resume === undefined) {
     if (fork) throw new TrainerError('BAD_INPUT', '--fork: say from which checkpoint with --resume');
     const weights = init ?? inherit;
-    return weights === undefined ? NOTHING : newRunWith(resolveCheckpoint(placeOf(weights, runsDir), warn));
+    return weights === undefined ? NOTHING : newRunWith(resolveModel(placeOf(weights, runsDir), warn));
   }
   const place = placeOf(resume, runsDir);
   const folder = runFolderAround(place);
