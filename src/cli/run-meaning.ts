@@ -1,0 +1,170 @@
+import { locality, meanLoss } from '@locmoe/run-format';
+import type { RunConfig } from '../config/schema.js';
+import { rowBytesOf } from '../config/wire-precision.js';
+import { formatNumberOf, formatShare, formatSize } from '../format.js';
+import { rankOfExpert } from '../routing/groups/expert-placement.js';
+import { heldExperts } from '../routing/index.js';
+import type { RunTotals } from '../run/run-totals.js';
+
+/** A gate counts as idle if token ids decide at least this share of its choices. */
+const IDLE_FROM = 0.95;
+/** A gate is not idle if more than this share of tokens go to its first choice: halfway between chance with two experts and 1. */
+const DECIDES_FROM = 0.75;
+/** Shares of crossing choices that differ by less than this count as equal. */
+const NO_DIFFERENCE = 0.005;
+
+type Locality = NonNullable<ReturnType<typeof locality>>;
+
+type Totals = Pick<RunTotals, 'layers' | 'countedSteps' | 'tokens' | 'lastChoices' | 'lastValidation'>;
+
+/** What the results of a run are explained by. */
+export interface RunContext {
+  readonly config: RunConfig;
+  readonly resumedFrom: number | null;
+  /** Entropy of the unigram distribution of each domain's validation text, in nats per token, by name. */
+  readonly unigrams: ReadonlyMap<string, number>;
+  /** Loss of the last validation with experts drawn at random; null if it was not computed. */
+  readonly randomLoss: number | null;
+}
+
+/** Explains the results of a run in sentences, which its terminal and its page show. */
+export function meaningOf(totals: Totals, context: RunContext): string[] {
+  const shares = locality(totals.layers);
+  return [
+    ...(context.config.model.numSparseLayers === 0
+      ? ['The model has no sparse layer, so no token chooses an expert.']
+      : []),
+    ...(shares === null ? [] : [placesOf(totals, context, shares), ...savingsOf(totals, context, shares)]),
+    ...idSentences(totals.lastChoices),
+    ...perplexities(totals, context),
+  ];
+}
+
+/**
+ * Returns how far choices would travel if each were a random expert of all. `moe.placement` does not matter, as the tokens of
+ * every rank are equally many.
+ */
+export function chanceOf({ moe, cluster }: Pick<RunConfig, 'moe' | 'cluster'>): Locality {
+  const { nodes, workersPerNode } = cluster;
+  const worldSize = nodes * workersPerNode;
+  const numExperts = heldExperts(moe).count;
+  const counts = { sameWorker: 0, sameNode: 0, otherNode: 0 };
+  const nodeOf = (rank: number) => Math.floor(rank / workersPerNode);
+  for (let from = 0; from < worldSize; from++)
+    for (let expert = 0; expert < numExperts; expert++) {
+      const to = rankOfExpert(numExperts, worldSize, from, expert);
+      counts[to === from ? 'sameWorker' : nodeOf(to) === nodeOf(from) ? 'sameNode' : 'otherNode']++;
+    }
+  return locality([counts])!;
+}
+
+function placesOf({ layers, tokens }: Totals, { config, resumedFrom }: RunContext, shares: Locality): string {
+  const { nodes, workersPerNode } = config.cluster;
+  if (nodes * workersPerNode === 1) return 'One worker holds all experts, so every token stays on it.';
+  const perToken = twoDigits(numKept(layers) / tokens / layers.length);
+  const since = resumedFrom === null ? '' : ` after step ${resumedFrom}`;
+  const [actual, chance] = [shares, chanceOf(config)].map(ofHundred) as [number[], number[]];
+  const exists = [true, workersPerNode > 1, nodes > 1];
+  const places = ['stayed on their worker', 'went to another worker of the node', 'crossed to another node'];
+  const list = (items: readonly unknown[]) =>
+    new Intl.ListFormat('en').format(items.filter((_, tier) => exists[tier]).map(String));
+  return (
+    `Of 100 choices of an expert${since} (${perToken} for each token in a sparse layer), ${list(places.map((place, tier) => `${actual[tier]} ${place}`))}; ` +
+    `a random expert of all would give ${list(chance)}.`
+  );
+}
+
+function numKept(layers: Totals['layers']): number {
+  return layers.reduce(
+    (sum, { sameWorker, sameNode, otherNode }) => sum + sameWorker + sameNode + otherNode,
+    0,
+  );
+}
+
+function twoDigits(value: number): number {
+  return Number(value.toPrecision(2));
+}
+
+/** Rounds shares to counts that add up to 100. */
+function ofHundred({ sameWorker, sameNode }: Locality): number[] {
+  const [first, second] = [sameWorker, sameWorker + sameNode].map((share) => Math.round(100 * share)) as [
+    number,
+    number,
+  ];
+  return [first, second - first, 100 - second];
+}
+
+/** Compares the bytes between nodes with those of random choices. */
+function savingsOf(
+  { layers, countedSteps }: Totals,
+  { config }: RunContext,
+  { otherNode }: Locality,
+): string[] {
+  const { nodes, workersPerNode, interNodeLink, deduplicate } = config.cluster;
+  if (nodes === 1)
+    return workersPerNode === 1 ? [] : ['There is one node, so nothing crosses between nodes.'];
+  const gain = chanceOf(config).otherNode - otherNode;
+  if (Math.abs(gain) < NO_DIFFERENCE)
+    return ['As many choices crossed as by chance, so that no bytes between nodes were saved.'];
+  const rowBytes = rowBytesOf(config);
+  // The row of a choice moves four times: out and back, forward and backward.
+  const bytes = Math.abs(gain) * numKept(layers) * 4 * rowBytes;
+  const perStep = bytes / countedSteps;
+  // Each node sends its part at the same time as the others; the configured limit is of each stream to another node.
+  const at = (name: string, gbps: number) => {
+    const ms = (8 * perStep) / nodes / (1e6 * gbps);
+    return `${twoDigits(ms)} ms a step and ${twoDigits((ms * countedSteps) / 1e3)} s in all ${name}`;
+  };
+  const times = [
+    ...(interNodeLink === null
+      ? []
+      : [at("on this run's cluster.interNodeLink", interNodeLink.gbps * (nodes - 1))]),
+    at('at 1 Gb/s for each node', 1),
+  ];
+  return [
+    `Against random choices that ${gain > 0 ? 'saved' : 'cost'} ${formatSize(perStep)} between nodes a step, ${formatSize(bytes)} in ${formatNumberOf(countedSteps, 'step')}: ${times.join(', ')} ` +
+      `(estimate: a choice moves ${rowBytes} bytes four times${deduplicate ? ', without cluster.deduplicate' : ''}).`,
+  ];
+}
+
+/** Says how far choices are those of the token's id. */
+function idSentences({ idShare, gateShare }: RunTotals['lastChoices']): string[] {
+  if (idShare === undefined) return [];
+  const asBefore = `${formatShare(idShare)} of the last step's choices were those of the last token with the same id and domain`;
+  if (gateShare === undefined) return [`No gate decides: ${asBefore}.`];
+  if (isGateIdle({ idShare, gateShare })) return [`The gate is nearly idle: ${asBefore}.`];
+  return [
+    idShare < IDLE_FROM
+      ? `${asBefore}; the others depended on more than the id.`
+      : `${asBefore}, and ${formatShare(gateShare)} of the tokens had the gate's own first expert.`,
+  ];
+}
+
+/** Tells whether a gate decides almost nothing, as token ids do; false without a gate. */
+export function isGateIdle({ idShare, gateShare }: RunTotals['lastChoices']): boolean {
+  // With expert-choice every token is offered to all experts, so its choices equal the earlier ones and
+  // include the gate's first one.
+  return (
+    idShare !== undefined && gateShare !== undefined && idShare >= IDLE_FROM && gateShare <= DECIDES_FROM
+  );
+}
+
+function perplexities({ lastValidation }: Totals, { unigrams, randomLoss }: RunContext): string[] {
+  if (lastValidation === null) return [];
+  const { step, domains } = lastValidation;
+  const perplexity = (loss: number) => Math.exp(loss).toFixed(1);
+  const unigram = domains.map((each) => ({ ...each, loss: unigrams.get(each.domain) ?? Number.NaN }));
+  const ofDomains = domains.map(
+    ({ domain, loss }, i) => `${domain} ${perplexity(loss)} (${perplexity(unigram[i]!.loss)})`,
+  );
+  return [
+    // The model knows the domain, so the unigram of all is the mean of the domains' entropies, not the entropy of their mixture.
+    `Perplexity on held-out text at step ${step}: ${perplexity(meanLoss({ domains }))}; token frequencies alone give ${perplexity(meanLoss({ domains: unigram }))}` +
+      `${domains.length === 1 ? '' : `; by domain: ${ofDomains.join(', ')}`}.`,
+    ...(randomLoss === null
+      ? []
+      : [
+          `With each token's experts drawn at random it is ${perplexity(randomLoss)}, of the same model, which was not trained so.`,
+        ]),
+  ];
+}
