@@ -164,7 +164,7 @@ function perplexities({ lastValidation }: Totals, { unigrams, randomLoss }: RunC
     ...(randomLoss === null
       ? []
       : [
-          `With each token's experts drawn at random it is ${perplexity(randomLoss)}, of the same model, which was not trained so.`,
+          `The same model with experts drawn at random, for which it was not trained, has ${perplexity(randomLoss)}.`,
         ]),
   ];
 }

@@ -77,6 +77,7 @@ export async function summarize(
   for (const { domain, prompt, text } of texts)
     show(wrapped(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`, '    '));
   const summary = {
+    generation: totals.currentGeneration,
     meaning,
     validation: lastValidation,
     checkpoint: checkpoint ?? null,

@@ -114,7 +114,7 @@ it('puts the perplexity beside that of token frequencies and of random experts',
   const totals = { ...totalsOf([0, 0, 0]), layers: [], lastValidation };
   expect(meaning(totals, undefined, { unigrams, randomLoss: Math.log(30) })).toEqual([
     'Perplexity on held-out text at step 10: 20.0; token frequencies alone give 100.0; by domain: en 10.0 (50.0), zh 40.0 (200.0).',
-    "With each token's experts drawn at random it is 30.0, of the same model, which was not trained so.",
+    'The same model with experts drawn at random, for which it was not trained, has 30.0.',
   ]);
 });
 

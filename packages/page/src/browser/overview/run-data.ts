@@ -21,6 +21,8 @@ import { StepClock } from './step-clock.js';
 const MAX_ROWS = 4_000;
 /** Expert load and rank lanes change with heartbeats and buckets of steps, so they are fetched less often. */
 const SLOW_MS = 5_000;
+/** The summary of a run is written at most so long after its end, as it may have computed losses and samples. */
+const SUMMARY_MS = 60_000;
 
 export interface DataRequest extends Pick<PageState, 'layer' | 'range' | 'openLayers'> {
   /** Whether expert load and rank lanes are fetched too. */
@@ -107,7 +109,7 @@ export class RunData {
       request.isPrimary ? this.#refreshSlow(request) : undefined,
     ]);
     // Complete only if this refresh began after the run was known to be over.
-    this.#isComplete = this.detail?.isLive === false && this.metrics?.reading === null;
+    this.#isComplete = this.detail !== null && isTold(this.detail) && this.metrics?.reading === null;
     this.detail = detail;
     this.#key = key;
     const { step = [], time = [], tokens = [] } = this.allOf('loss');
@@ -156,4 +158,10 @@ export class RunData {
     this.#openLayers = wanted;
     this.#slowAt = now;
   }
+}
+
+/** Tells whether a run is over and its folder says all of its end. */
+function isTold({ isLive, state, summary, generation, endedAt }: RunDetail): boolean {
+  const awaitsSummary = state === 'finished' && summary?.generation !== generation;
+  return !isLive && !(awaitsSummary && Date.now() - (endedAt ?? 0) < SUMMARY_MS);
 }
