@@ -29,15 +29,15 @@ export interface RunContext {
 
 /** Explains the results of a run in sentences, which its terminal and its page show. */
 export function meaningOf(totals: Totals, context: RunContext): string[] {
-  const shares = locality(totals.layers);
+  const isDense = context.config.model.numSparseLayers === 0;
   return [
-    ...(context.config.model.numSparseLayers === 0
-      ? ['The model has no sparse layer, so no token chooses an expert.']
-      : []),
-    ...(shares === null ? [] : [placesOf(totals, context, shares), ...savingsOf(totals, context, shares)]),
-    ...idSentences(totals.lastChoices),
-    ...perplexities(totals, context),
-  ];
+    isDense ? 'The model has no sparse layer, so no token chooses an expert.' : placesOf(totals, context),
+    savingsOf(totals, context),
+    decisionOf(totals.lastChoices),
+    perplexityOf(totals, context),
+    context.randomLoss !== null &&
+      `The same model with experts drawn at random, for which it was not trained, has ${perplexity(context.randomLoss)}.`,
+  ].filter((sentence) => typeof sentence === 'string');
 }
 
 /**
@@ -45,11 +45,10 @@ export function meaningOf(totals: Totals, context: RunContext): string[] {
  * every rank are equally many.
  */
 export function chanceOf({ moe, cluster }: Pick<RunConfig, 'moe' | 'cluster'>): Locality {
-  const { nodes, workersPerNode } = cluster;
-  const worldSize = nodes * workersPerNode;
+  const worldSize = cluster.nodes * cluster.workersPerNode;
   const numExperts = heldExperts(moe).count;
+  const nodeOf = (rank: number) => Math.floor(rank / cluster.workersPerNode);
   const counts = { sameWorker: 0, sameNode: 0, otherNode: 0 };
-  const nodeOf = (rank: number) => Math.floor(rank / workersPerNode);
   for (let from = 0; from < worldSize; from++)
     for (let expert = 0; expert < numExperts; expert++) {
       const to = rankOfExpert(numExperts, worldSize, from, expert);
@@ -58,27 +57,23 @@ export function chanceOf({ moe, cluster }: Pick<RunConfig, 'moe' | 'cluster'>): 
   return locality([counts])!;
 }
 
-function placesOf({ layers, tokens }: Totals, { config, resumedFrom }: RunContext, shares: Locality): string {
+function placesOf({ layers, tokens }: Totals, { config, resumedFrom }: RunContext): string | null {
   const { nodes, workersPerNode } = config.cluster;
+  const shares = locality(layers);
+  if (shares === null) return null;
   if (nodes * workersPerNode === 1) return 'One worker holds all experts, so every token stays on it.';
-  const perToken = twoDigits(numKept(layers) / tokens / layers.length);
-  const since = resumedFrom === null ? '' : ` after step ${resumedFrom}`;
-  const [actual, chance] = [shares, chanceOf(config)].map(ofHundred) as [number[], number[]];
-  const exists = [true, workersPerNode > 1, nodes > 1];
+  const [actual, chance] = [ofHundred(shares), ofHundred(chanceOf(config))];
   const places = ['stayed on their worker', 'went to another worker of the node', 'crossed to another node'];
+  const exists = [true, workersPerNode > 1, nodes > 1];
   const list = (items: readonly unknown[]) =>
     new Intl.ListFormat('en').format(items.filter((_, tier) => exists[tier]).map(String));
-  return (
-    `Of 100 choices of an expert${since} (${perToken} for each token in a sparse layer), ${list(places.map((place, tier) => `${actual[tier]} ${place}`))}; ` +
-    `a random expert of all would give ${list(chance)}.`
-  );
+  const since = resumedFrom === null ? '' : ` after step ${resumedFrom}`;
+  const of = `Of 100 choices of an expert${since} (${twoDigits(numKept(layers) / tokens / layers.length)} for each token in a sparse layer)`;
+  return `${of}, ${list(places.map((place, tier) => `${actual[tier]} ${place}`))}; a random expert of all would give ${list(chance)}.`;
 }
 
 function numKept(layers: Totals['layers']): number {
-  return layers.reduce(
-    (sum, { sameWorker, sameNode, otherNode }) => sum + sameWorker + sameNode + otherNode,
-    0,
-  );
+  return layers.flatMap(({ kept }) => kept).reduce((sum, each) => sum + each, 0);
 }
 
 function twoDigits(value: number): number {
@@ -87,84 +82,66 @@ function twoDigits(value: number): number {
 
 /** Rounds shares to counts that add up to 100. */
 function ofHundred({ sameWorker, sameNode }: Locality): number[] {
-  const [first, second] = [sameWorker, sameWorker + sameNode].map((share) => Math.round(100 * share)) as [
-    number,
-    number,
-  ];
+  const first = Math.round(100 * sameWorker);
+  const second = Math.round(100 * (sameWorker + sameNode));
   return [first, second - first, 100 - second];
 }
 
 /** Compares the bytes between nodes with those of random choices. */
-function savingsOf(
-  { layers, countedSteps }: Totals,
-  { config }: RunContext,
-  { otherNode }: Locality,
-): string[] {
+function savingsOf({ layers, countedSteps }: Totals, { config }: RunContext): string | null {
   const { nodes, workersPerNode, interNodeLink, deduplicate } = config.cluster;
-  if (nodes === 1)
-    return workersPerNode === 1 ? [] : ['There is one node, so nothing crosses between nodes.'];
-  const gain = chanceOf(config).otherNode - otherNode;
+  const shares = locality(layers);
+  if (shares === null || nodes * workersPerNode === 1) return null;
+  if (nodes === 1) return 'There is one node, so nothing crosses between nodes.';
+  const gain = chanceOf(config).otherNode - shares.otherNode;
   if (Math.abs(gain) < NO_DIFFERENCE)
-    return ['As many choices crossed as by chance, so that no bytes between nodes were saved.'];
+    return 'As many choices crossed as by chance, so that no bytes between nodes were saved.';
   const rowBytes = rowBytesOf(config);
   // The row of a choice moves four times: out and back, forward and backward.
   const bytes = Math.abs(gain) * numKept(layers) * 4 * rowBytes;
-  const perStep = bytes / countedSteps;
-  // Each node sends its part at the same time as the others; the configured limit is of each stream to another node.
-  const at = (name: string, gbps: number) => {
-    const ms = (8 * perStep) / nodes / (1e6 * gbps);
-    return `${twoDigits(ms)} ms a step and ${twoDigits((ms * countedSteps) / 1e3)} s in all ${name}`;
+  // Each node sends its part at the same time as the others.
+  const at = (gbps: number, name: string) => {
+    const seconds = (8 * bytes) / nodes / (1e9 * gbps);
+    return `${twoDigits((1e3 * seconds) / countedSteps)} ms a step and ${twoDigits(seconds)} s in all ${name}`;
   };
-  const times = [
-    ...(interNodeLink === null
-      ? []
-      : [at("on this run's cluster.interNodeLink", interNodeLink.gbps * (nodes - 1))]),
-    at('at 1 Gb/s for each node', 1),
-  ];
-  return [
-    `Against random choices that ${gain > 0 ? 'saved' : 'cost'} ${formatSize(perStep)} between nodes a step, ${formatSize(bytes)} in ${formatNumberOf(countedSteps, 'step')}: ${times.join(', ')} ` +
-      `(estimate: a choice moves ${rowBytes} bytes four times${deduplicate ? ', without cluster.deduplicate' : ''}).`,
-  ];
+  // The configured limit is that of each stream to another node.
+  const own =
+    interNodeLink && `${at(interNodeLink.gbps * (nodes - 1), "on this run's cluster.interNodeLink")}, `;
+  const saved = `${gain > 0 ? 'saved' : 'cost'} ${formatSize(bytes / countedSteps)} between nodes a step, ${formatSize(bytes)} in ${formatNumberOf(countedSteps, 'step')}`;
+  const estimate = `estimate: a choice moves ${rowBytes} bytes four times${deduplicate ? ', without cluster.deduplicate' : ''}`;
+  return `Against random choices that ${saved}: ${own ?? ''}${at(1, 'at 1 Gb/s for each node')} (${estimate}).`;
 }
 
 /** Says how far choices are those of the token's id. */
-function idSentences({ idShare, gateShare }: RunTotals['lastChoices']): string[] {
-  if (idShare === undefined) return [];
+function decisionOf({ idShare, gateShare }: RunTotals['lastChoices']): string | null {
+  if (idShare === undefined) return null;
   const asBefore = `${formatShare(idShare)} of the last step's choices were those of the last token with the same id and domain`;
-  if (gateShare === undefined) return [`No gate decides: ${asBefore}.`];
-  if (isGateIdle({ idShare, gateShare })) return [`The gate is nearly idle: ${asBefore}.`];
-  return [
-    idShare < IDLE_FROM
-      ? `${asBefore}; the others depended on more than the id.`
-      : `${asBefore}, and ${formatShare(gateShare)} of the tokens had the gate's own first expert.`,
-  ];
+  if (gateShare === undefined) return `No gate decides: ${asBefore}.`;
+  if (isGateIdle({ idShare, gateShare })) return `The gate is nearly idle: ${asBefore}.`;
+  return idShare < IDLE_FROM
+    ? `${asBefore}; the others depended on more than the id.`
+    : `${asBefore}, and ${formatShare(gateShare)} of the tokens had the gate's own first expert.`;
 }
 
 /** Tells whether a gate decides almost nothing, as token ids do; false without a gate. */
-export function isGateIdle({ idShare, gateShare }: RunTotals['lastChoices']): boolean {
+export function isGateIdle({ idShare = 0, gateShare = 1 }: RunTotals['lastChoices']): boolean {
   // With expert-choice every token is offered to all experts, so its choices equal the earlier ones and
   // include the gate's first one.
-  return (
-    idShare !== undefined && gateShare !== undefined && idShare >= IDLE_FROM && gateShare <= DECIDES_FROM
-  );
+  return idShare >= IDLE_FROM && gateShare <= DECIDES_FROM;
 }
 
-function perplexities({ lastValidation }: Totals, { unigrams, randomLoss }: RunContext): string[] {
-  if (lastValidation === null) return [];
+function perplexityOf({ lastValidation }: Totals, { unigrams }: RunContext): string | null {
+  if (lastValidation === null) return null;
   const { step, domains } = lastValidation;
-  const perplexity = (loss: number) => Math.exp(loss).toFixed(1);
-  const unigram = domains.map((each) => ({ ...each, loss: unigrams.get(each.domain) ?? Number.NaN }));
-  const ofDomains = domains.map(
-    ({ domain, loss }, i) => `${domain} ${perplexity(loss)} (${perplexity(unigram[i]!.loss)})`,
+  const frequencies = domains.map((each) => ({ ...each, loss: unigrams.get(each.domain) ?? Number.NaN }));
+  const each = domains.map(
+    ({ domain, loss }, i) => `${domain} ${perplexity(loss)} (${perplexity(frequencies[i]!.loss)})`,
   );
-  return [
-    // The model knows the domain, so the unigram of all is the mean of the domains' entropies, not the entropy of their mixture.
-    `Perplexity on held-out text at step ${step}: ${perplexity(meanLoss({ domains }))}; token frequencies alone give ${perplexity(meanLoss({ domains: unigram }))}` +
-      `${domains.length === 1 ? '' : `; by domain: ${ofDomains.join(', ')}`}.`,
-    ...(randomLoss === null
-      ? []
-      : [
-          `The same model with experts drawn at random, for which it was not trained, has ${perplexity(randomLoss)}.`,
-        ]),
-  ];
+  // The model knows the domain, so the unigram of all is the mean of the domains' entropies, not the entropy of their mixture.
+  const all = `${perplexity(meanLoss({ domains }))}; token frequencies alone give ${perplexity(meanLoss({ domains: frequencies }))}`;
+  return `Perplexity on held-out text at step ${step}: ${all}${each.length === 1 ? '' : `; by domain: ${each.join(', ')}`}.`;
+}
+
+function perplexity(loss: number): string {
+  return Math.exp(loss).toFixed(1);
 }

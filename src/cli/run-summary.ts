@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { meanLoss, stepFolder, type Validation } from '@locmoe/run-format';
+import { meanLoss, stepFolder } from '@locmoe/run-format';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import type { OpenRun } from '../coordinator/run-view.js';
@@ -11,7 +11,7 @@ import { validationLosses } from '../local/checkpoint-text.js';
 import { parameterCounts } from '../model/parameter-counts.js';
 import { locmoeCommand } from '../os/command-line.js';
 import { expertsOfDomain } from '../routing/index.js';
-import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
+import { endOf, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
 import type { ViewOptions } from './run-lines.js';
 import { isGateIdle, meaningOf } from './run-meaning.js';
@@ -63,13 +63,10 @@ export async function summarize(
     show(
       `not validated at the stop${checkpoint === undefined ? '' : `: ${locmoeCommand(['eval', '--checkpoint', asGiven(checkpoint)])}`}`,
     );
-  const inference =
-    samples && stopped === null && checkpoint !== undefined ? await openForSummary(checkpoint) : null;
-  const texts = inference === null ? [] : await sampleEachDomain(inference, dataset);
-  const randomLoss =
-    inference !== null && lastValidation !== null && lastValidation.step === lastCheckpoint?.step
-      ? await lossOfRandom(inference, dataset, lastValidation)
-      : null;
+  const { texts, randomLoss } =
+    samples && stopped === null && checkpoint !== undefined
+      ? await tryModel(checkpoint, dataset, lastValidation?.step === lastCheckpoint?.step)
+      : { texts: [], randomLoss: null };
   const unigrams = new Map(dataset.domains.map(({ name, validationEntropy }) => [name, validationEntropy]));
   const meaning = meaningOf(totals, { config, resumedFrom, unigrams, randomLoss });
   show(['\nwhat it means', ...meaning].join('\n'));
@@ -95,18 +92,21 @@ export async function summarize(
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
   show(`\nfiles: ${run}`);
   if (best !== null) show(`best: ${asGiven(best.checkpoint)}, validation loss ${best.loss.toFixed(3)}`);
-  const from = best?.checkpoint ?? checkpoint;
-  const next = nextCommands({
-    run,
-    from: from && asGiven(from),
-    end,
-    dataset,
-    look: isGateIdle(totals.lastChoices)
-      ? ['loss without the gate', '--ablate', 'gate']
-      : layers.length > 0 && randomLoss === null
-        ? ['loss with random experts', '--routes', 'random']
-        : null,
-  });
+  const from = ['--checkpoint', asGiven(best?.checkpoint ?? checkpoint ?? '')];
+  const [{ name, train }] = dataset.domains as [Dataset['domains'][0]];
+  const prompt = train.marks === null ? 'The' : 'Your question';
+  // What each command shows, and its words.
+  const next = [
+    ['charts, expert load, logs', 'inspect', '--run', run],
+    ['text of the model', 'generate', ...from, '--domain', name, '--prompt', prompt],
+    isGateIdle(totals.lastChoices)
+      ? ['loss without the gate', 'eval', ...from, '--ablate', 'gate']
+      : ['loss of each domain', 'eval', ...from],
+    ...(layers.length > 0 && randomLoss === null
+      ? [['loss with random experts', 'eval', ...from, '--routes', 'random']]
+      : []),
+    ['more steps', 'train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
+  ].slice(0, checkpoint === undefined ? 1 : undefined);
   if (stopped !== null) next.unshift(next.pop()!);
   const rows = next.map(([shows, ...words]) => [shows!, locmoeCommand(words)]);
   // A command stays on one line, so that it can be copied.
@@ -119,24 +119,22 @@ export function placeAsGiven(place: string, runsDir: string): string {
   return path.isAbsolute(runsDir) || isElsewhere ? place : path.relative('.', place);
 }
 
-async function openForSummary(checkpoint: string): Promise<Inference> {
+/** Generates text of each domain and, if `isValidated`, computes the loss of the validation with experts drawn at random. */
+async function tryModel(checkpoint: string, dataset: Dataset, isValidated: boolean) {
   // TensorFlow takes half a second to load, which no run should wait for at its start.
   const { openInference } = await import('../inference/inference.js');
-  return openInference(openCheckpoint(checkpoint));
+  const inference = openInference(openCheckpoint(checkpoint));
+  const texts = await sampleEachDomain(inference, dataset);
+  return { texts, randomLoss: isValidated ? await lossOfRandom(inference, dataset) : null };
 }
 
-/** Returns the loss of the validation with experts drawn at random; null if there are none to draw, or it would take long. */
-async function lossOfRandom(
-  inference: Inference,
-  dataset: Dataset,
-  { domains }: Validation,
-): Promise<number | null> {
-  const { config } = inference;
-  const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
-  const { model, moe, train } = config;
-  const hasChoice =
-    train.routes === 'router' && model.numSparseLayers > 0 && expertsOfDomain(1, moe)[0]!.length > 1;
-  if (!hasChoice || tokens * parameterCounts(config).model > MOST_EVALUATED) return null;
+/** Returns null if there are no experts to draw from, or it would take long. */
+async function lossOfRandom(inference: Inference, dataset: Dataset): Promise<number | null> {
+  const { data, model, moe, train } = inference.config;
+  const hasChoice = model.numSparseLayers > 0 && expertsOfDomain(1, moe)[0]!.length > 1;
+  if (!hasChoice || train.routes !== 'router') return null;
+  const tokens = data.domains.length * train.validationSequences * model.seqLen;
+  if (tokens * parameterCounts(inference.config).model > MOST_EVALUATED) return null;
   return meanLoss({ domains: await validationLosses(inference, dataset, undefined, 'random') });
 }
 
@@ -144,32 +142,6 @@ async function lossOfRandom(
 function bestCheckpoint(root: string, { metrics }: Manifest): { checkpoint: string; loss: number } | null {
   const { best } = progressOfMetrics(metrics);
   return best && { checkpoint: stepFolder(root, best.step), loss: best.loss };
-}
-
-interface NextOptions {
-  readonly run: string;
-  /** Checkpoint to look at; undefined for none. */
-  readonly from: string | undefined;
-  readonly end: RunEnd | null;
-  readonly dataset: Dataset;
-  /** What `eval` shows with further options, and these; null for nothing. */
-  readonly look: readonly string[] | null;
-}
-
-/** Suggests the next commands: what each shows, and its words. */
-function nextCommands({ run, from, end, dataset: { domains }, look }: NextOptions): string[][] {
-  const charts = ['charts, expert load, logs', 'inspect', '--run', run];
-  if (from === undefined) return [charts];
-  const [{ name, train }] = domains as [Dataset['domains'][0]];
-  const prompt = train.marks === null ? 'The' : 'Your question';
-  const evaluate = ['eval', '--checkpoint', from];
-  return [
-    charts,
-    ['text of the model', 'generate', '--checkpoint', from, '--domain', name, '--prompt', prompt],
-    ['loss of each domain', ...evaluate],
-    ...(look === null ? [] : [[look[0]!, ...evaluate, ...look.slice(1)]]),
-    ['more steps', 'train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
-  ];
 }
 
 async function sampleEachDomain(

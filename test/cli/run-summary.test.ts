@@ -19,7 +19,7 @@ function totalsOf(places: readonly [number, number, number], rest: Partial<Total
   const [sameWorker, sameNode, otherNode] = places;
   const layer = {
     layer: 1,
-    kept: [],
+    kept: [sameWorker, sameNode, otherNode],
     routed: 0,
     overCapacity: 0,
     notChosen: 0,

@@ -109,7 +109,9 @@ export class RunData {
       request.isPrimary ? this.#refreshSlow(request) : undefined,
     ]);
     // Complete only if this refresh began after the run was known to be over.
-    this.#isComplete = this.detail !== null && isTold(this.detail) && this.metrics?.reading === null;
+    const { isLive, endedAt } = this.detail ?? { isLive: true };
+    const isOver = !isLive && Date.now() - (endedAt ?? 0) > SUMMARY_MS;
+    this.#isComplete = isOver && this.metrics?.reading === null;
     this.detail = detail;
     this.#key = key;
     const { step = [], time = [], tokens = [] } = this.allOf('loss');
@@ -158,10 +160,4 @@ export class RunData {
     this.#openLayers = wanted;
     this.#slowAt = now;
   }
-}
-
-/** Tells whether a run is over and its folder says all of its end. */
-function isTold({ isLive, state, summary, generation, endedAt }: RunDetail): boolean {
-  const awaitsSummary = state === 'finished' && summary?.generation !== generation;
-  return !isLive && !(awaitsSummary && Date.now() - (endedAt ?? 0) < SUMMARY_MS);
 }
