@@ -120,7 +120,7 @@ function decisionOf({ idShare, gateShare }: RunTotals['lastChoices']): string | 
   if (isGateIdle({ idShare, gateShare })) return `The gate is nearly idle: ${asBefore}.`;
   return idShare < IDLE_FROM
     ? `${asBefore}; the others depended on more than the id.`
-    : `${asBefore}, and ${formatShare(gateShare)} of the tokens had the gate's own first expert.`;
+    : `${asBefore}, yet ${formatShare(gateShare)} of the tokens had the gate's own first expert, so that the gate may decide.`;
 }
 
 /** Tells whether a gate decides almost nothing, as token ids do; false without a gate. */

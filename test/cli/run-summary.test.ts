@@ -93,7 +93,7 @@ it('calls a gate idle where the ids decide, and neither a router without a gate 
   );
   // A token offered to all experts gets the same ones as before, and so does one whose id only the gate has learned.
   expect(said({ idShare: 1, gateShare: 1 })).toBe(
-    `${asBefore('100 %')}, and 100 % of the tokens had the gate's own first expert.`,
+    `${asBefore('100 %')}, yet 100 % of the tokens had the gate's own first expert, so that the gate may decide.`,
   );
   expect(said({ idShare: 1 })).toBe(`No gate decides: ${asBefore('100 %')}.`);
   expect(said({})).toBe('');
