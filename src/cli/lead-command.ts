@@ -67,6 +67,7 @@ export async function leadCommand({ output, shownToken: token, ...led }: LedComm
     const viewOptions = {
       place,
       dataset: plan.dataset,
+      runsDir: options.runsDir,
       samples: options.samples,
       announcement: led.announce(bound, address),
       hasPage: page !== null,

@@ -20,7 +20,6 @@ const INTERVAL_MS = 2_000;
  */
 export function logView(run: OpenRun, options: ViewOptions): RunView {
   const { logger, totals, logs } = run;
-  const { dataset, samples } = options;
   const close = logs.onAppend((line, source) => {
     if (source === 'coordinator') process.stdout.write(`${line}\n`);
   });
@@ -38,7 +37,7 @@ export function logView(run: OpenRun, options: ViewOptions): RunView {
       );
     },
     validation(report) {
-      logger.info({ step: report.step, validation: report.domains }, validationLine(report, dataset));
+      logger.info({ step: report.step, validation: report.domains }, validationLine(report, options.dataset));
     },
     restarts(failure, restartsLeft) {
       logger.warn({ ...placeOf(failure), restartsLeft, failure }, restartLine(failure, restartsLeft));
@@ -49,7 +48,7 @@ export function logView(run: OpenRun, options: ViewOptions): RunView {
       logger.fatal({ ...placeOf(failure), exitCode, checkpoint, failure }, failureLines(failure)[0]);
     },
     async finished({ exitCode, stopped }) {
-      await summarize(run, dataset, { stopped, samples, show: () => undefined });
+      await summarize(run, options, { stopped, show: () => undefined });
       const { lastStep, lastValidation, lastCheckpoint, seconds, numRestarts, lostS } = totals;
       const known = { validation: lastValidation, checkpoint: lastCheckpoint, seconds, numRestarts, lostS };
       logger.info(

@@ -29,6 +29,8 @@ export interface ViewOptions {
   /** Token to print in the page's address; null to leave it out. */
   readonly token: string | null;
   readonly dataset: Dataset;
+  /** Folder of runs, in the words of the user, in which the summary names its paths. */
+  readonly runsDir: string;
   /** True to generate text at the end. */
   readonly samples: boolean;
 }

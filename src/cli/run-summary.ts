@@ -1,60 +1,59 @@
 import path from 'node:path';
-import { meanLoss, stepFolder, type Validation } from '@locmoe/run-format';
+import { meanLoss, stepFolder } from '@locmoe/run-format';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { MARK } from '../data/template.js';
-import {
-  formatCount,
-  formatDuration,
-  formatNumberOf,
-  formatShare,
-  formatTable,
-  printable,
-  wrapped,
-} from '../format.js';
-import { fromHere, locmoeCommand } from '../os/command-line.js';
-import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
+import { formatCount, formatDuration, formatNumberOf, formatTable, printable, wrapped } from '../format.js';
+import type { Inference } from '../inference/inference.js';
+import { validationLosses } from '../local/checkpoint-text.js';
+import { parameterCounts } from '../model/parameter-counts.js';
+import { locmoeCommand } from '../os/command-line.js';
+import { expertsOfDomain } from '../routing/index.js';
+import { endOf, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
-import type { LayerTotals, RunTotals } from '../run/run-totals.js';
+import type { ViewOptions } from './run-lines.js';
+import { isGateIdle, meaningOf } from './run-meaning.js';
 
 const PROMPT_TOKENS = 12;
-const SAMPLE_TOKENS = 48;
-/** A gate counts as idle if token ids decide at least this share of its choices. */
-const IDLE_FROM = 0.95;
-/** A gate is not idle if more than this share of tokens go to its first choice: halfway between chance with two experts and 1. */
-const DECIDES_FROM = 0.75;
-/** Greatest number of columns in a table within 80 characters. */
-const MAX_EXPERT_COLUMNS = 8;
+const SAMPLE_TOKENS = 24;
+/** Greatest product of tokens and parameters for which a summary computes losses: a few seconds on two cores. */
+const MOST_EVALUATED = 4e10;
 
-interface SummaryOptions {
-  /** Reason of an early stop; null if the run reached its end. */
+interface Ending {
+  /** Reason of an early stop, after which the summary should end soon; null if the run reached its end. */
   readonly stopped: string | null;
-  /** True to generate text; false for a stopped run, which should end soon. */
-  readonly samples: boolean;
   readonly show: (text: string) => void;
 }
 
 /** Prints the summary at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
-  { identity: { config }, folder, disk, totals }: Pick<OpenRun, 'identity' | 'folder' | 'disk' | 'totals'>,
-  dataset: Dataset,
-  { stopped, samples, show }: SummaryOptions,
+  {
+    identity: { config },
+    folder,
+    disk,
+    totals,
+    resumedFrom,
+  }: Pick<OpenRun, 'identity' | 'folder' | 'disk' | 'totals' | 'resumedFrom'>,
+  { dataset, samples, runsDir }: Pick<ViewOptions, 'dataset' | 'samples' | 'runsDir'>,
+  { stopped, show }: Ending,
 ): Promise<void> {
-  const { lastValidation, lastCheckpoint, lastChoices, layers, numRestarts, lostSteps, lostS } = totals;
+  const { lastValidation, lastCheckpoint, layers, numRestarts, lostSteps, lostS } = totals;
   const { tokens, answerTokens } = totals;
   const checkpoint = lastCheckpoint?.directory;
   const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
   const end = manifest && endOf(config, manifest);
   const best = manifest && bestCheckpoint(folder.checkpoints, manifest);
   const reason = stopped === null ? (end?.reason ?? null) : stopOf(stopped, totals.lastStep, config);
+  const asGiven = (place: string) => placeAsGiven(place, runsDir);
+  const run = asGiven(folder.directory);
   show(
     `\n${stopped === null ? 'done' : 'stopped'} in ${formatDuration(totals.seconds)}${reason === null ? '' : `: the run ${reason}`}`,
   );
   if (numRestarts > 0)
     show(
-      `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (${locmoeCommand(['status', '--run', fromHere(folder.directory)])} lists the generations)`,
+      `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (${locmoeCommand(['status', '--run', run])} lists the generations)`,
     );
   if (answerTokens > 0)
     show(
@@ -62,33 +61,21 @@ export async function summarize(
     );
   if (stopped !== null && lastValidation?.step !== totals.lastStep)
     show(
-      `not validated at the stop${checkpoint === undefined ? '' : `: ${locmoeCommand(['eval', '--checkpoint', fromHere(checkpoint)])}`}`,
+      `not validated at the stop${checkpoint === undefined ? '' : `: ${locmoeCommand(['eval', '--checkpoint', asGiven(checkpoint)])}`}`,
     );
-  if (lastValidation !== null) {
-    show(
-      `\nvalidation at step ${lastValidation.step} (nats per token; unigram is the best a model without context can do)`,
-    );
-    show(validationTable(lastValidation, dataset));
-  }
-  if (layers.length > 0) {
-    show(`\nexpert load (share of the kept tokens)\n${loadTable(layers)}`);
-    show(
-      `\nrouting (totals of all steps; the share of the classic capacity and the cosine are of the last step)\n${routingTable(layers)}`,
-    );
-    const idle = idleGate(lastChoices);
-    if (idle !== null)
-      show(
-        `${idle}${checkpoint === undefined ? '' : ` (${locmoeCommand(['eval', '--checkpoint', fromHere(checkpoint), '--ablate', 'gate'])} shows the loss without it)`}`,
-      );
-  }
-  const texts =
+  const { texts, randomLoss } =
     samples && stopped === null && checkpoint !== undefined
-      ? await sampleEachDomain(checkpoint, dataset)
-      : [];
+      ? await tryModel(checkpoint, dataset, lastValidation?.step === lastCheckpoint?.step)
+      : { texts: [], randomLoss: null };
+  const unigrams = new Map(dataset.domains.map(({ name, validationEntropy }) => [name, validationEntropy]));
+  const meaning = meaningOf(totals, { config, resumedFrom, unigrams, randomLoss });
+  show(['\nwhat it means', ...meaning].join('\n'));
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
   for (const { domain, prompt, text } of texts)
     show(wrapped(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`, '    '));
   const summary = {
+    generation: totals.currentGeneration,
+    meaning,
     validation: lastValidation,
     checkpoint: checkpoint ?? null,
     best,
@@ -103,23 +90,52 @@ export async function summarize(
     lostSeconds: lostS,
   };
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
-  show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : fromHere(checkpoint)}`);
-  if (best !== null)
-    show(`  best        ${fromHere(best.checkpoint)}\n              validation loss ${best.loss.toFixed(3)}`);
-  show(`  logs        ${fromHere(folder.logs)}\n  metrics     ${fromHere(folder.metrics)}`);
-  show('\nnext');
-  const next = nextCommands(fromHere(folder.directory), best?.checkpoint ?? checkpoint, end, dataset);
-  for (const words of stopped === null ? next : [...next.slice(-1), ...next.slice(0, -1)])
-    show(`  ${locmoeCommand(words)}`);
+  show(`\nfiles: ${run}`);
+  if (best !== null) show(`best: ${asGiven(best.checkpoint)}, validation loss ${best.loss.toFixed(3)}`);
+  const from = ['--checkpoint', asGiven(best?.checkpoint ?? checkpoint ?? '')];
+  const [{ name, train }] = dataset.domains as [Dataset['domains'][0]];
+  const prompt = train.marks === null ? 'The' : 'Your question';
+  // What each command shows, and its words.
+  const next = [
+    ['charts, expert load, logs', 'inspect', '--run', run],
+    ['text of the model', 'generate', ...from, '--domain', name, '--prompt', prompt],
+    isGateIdle(totals.lastChoices)
+      ? ['loss without the gate', 'eval', ...from, '--ablate', 'gate']
+      : ['loss of each domain', 'eval', ...from],
+    ...(layers.length > 0 && randomLoss === null
+      ? [['loss with random experts', 'eval', ...from, '--routes', 'random']]
+      : []),
+    ['more steps', 'train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
+  ].slice(0, checkpoint === undefined ? 1 : undefined);
+  if (stopped !== null) next.unshift(next.pop()!);
+  const rows = next.map(([shows, ...words]) => [shows!, locmoeCommand(words)]);
+  // A command stays on one line, so that it can be copied.
+  show(`\nnext\n${formatTable(rows, { textColumns: [1], width: Number.POSITIVE_INFINITY })}`);
 }
 
-/** Warns that the gate decides almost nothing, as token ids do; null if it decides, or there is no gate. */
-export function idleGate({ idShare, gateShare }: RunTotals['lastChoices']): string | null {
-  if (gateShare === undefined || idShare === undefined) return null;
-  // With expert-choice every token is offered to all experts, so its choices equal the earlier ones and
-  // include the gate's first one.
-  if (idShare < IDLE_FROM || gateShare > DECIDES_FROM) return null;
-  return `the gate is nearly idle: ${formatShare(idShare)} of the last step's choices were those of the last token with the same id and domain`;
+/** Makes a path relative to the working directory if it is in the folder of runs and this was given so. */
+export function placeAsGiven(place: string, runsDir: string): string {
+  const isElsewhere = path.relative(runsDir, place).startsWith('..');
+  return path.isAbsolute(runsDir) || isElsewhere ? place : path.relative('.', place);
+}
+
+/** Generates text of each domain and, if `isValidated`, computes the loss of the validation with experts drawn at random. */
+async function tryModel(checkpoint: string, dataset: Dataset, isValidated: boolean) {
+  // TensorFlow takes half a second to load, which no run should wait for at its start.
+  const { openInference } = await import('../inference/inference.js');
+  const inference = openInference(openCheckpoint(checkpoint));
+  const texts = await sampleEachDomain(inference, dataset);
+  return { texts, randomLoss: isValidated ? await lossOfRandom(inference, dataset) : null };
+}
+
+/** Returns null if there are no experts to draw from, or it would take long. */
+async function lossOfRandom(inference: Inference, dataset: Dataset): Promise<number | null> {
+  const { data, model, moe, train } = inference.config;
+  const hasChoice = model.numSparseLayers > 0 && expertsOfDomain(1, moe)[0]!.length > 1;
+  if (!hasChoice || train.routes !== 'router') return null;
+  const tokens = data.domains.length * train.validationSequences * model.seqLen;
+  if (tokens * parameterCounts(inference.config).model > MOST_EVALUATED) return null;
+  return meanLoss({ domains: await validationLosses(inference, dataset, undefined, 'random') });
 }
 
 /** Finds the checkpoint of the run's best validation, with train.earlyStop. */
@@ -128,106 +144,11 @@ function bestCheckpoint(root: string, { metrics }: Manifest): { checkpoint: stri
   return best && { checkpoint: stepFolder(root, best.step), loss: best.loss };
 }
 
-/** Suggests the next commands, as lists of words. */
-function nextCommands(
-  run: string,
-  checkpoint: string | undefined,
-  end: RunEnd | null,
-  { domains }: Dataset,
-): string[][] {
-  const looks = [
-    ['inspect', '--run', run],
-    ['logs', '--run', run, '--level', 'info'],
-  ];
-  if (checkpoint === undefined) return looks;
-  const from = ['--checkpoint', fromHere(checkpoint)];
-  return [
-    ...looks,
-    [
-      'generate',
-      ...from,
-      '--domain',
-      domains[0]!.name,
-      '--prompt',
-      domains[0]!.train.marks === null ? 'The' : 'Your question',
-    ],
-    ['eval', ...from],
-    ['train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
-  ];
-}
-
-function validationTable({ domains }: Validation, dataset: Dataset): string {
-  const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
-  const entropyOf = (name: string) =>
-    dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;
-  // The model knows the domain, so this is the mean of the domains' entropies, not the entropy of their mixture.
-  const unigram = domains.reduce((sum, { domain, tokens: own }) => sum + entropyOf(domain) * own, 0) / tokens;
-  const row = (name: string, loss: number, unigram: number, tokens: number) => [
-    name,
-    loss.toFixed(3),
-    Math.exp(loss).toFixed(1),
-    unigram.toFixed(3),
-    formatCount(tokens),
-  ];
-  return formatTable([
-    ['domain', 'loss', 'perplexity', 'unigram', 'tokens'],
-    ...domains.map(({ domain, loss, tokens: own }) => row(domain, loss, entropyOf(domain), own)),
-    row('all', meanLoss({ domains }), unigram, tokens),
-  ]);
-}
-
-/** Formats a column for each expert or, if these do not fit a terminal, only the extremes of the range. */
-function loadTable(layers: readonly LayerTotals[]): string {
-  const shareOf = (count: number, kept: readonly number[]) => {
-    const total = kept.reduce((sum, each) => sum + each, 0);
-    return total === 0 ? '-' : `${((100 * count) / total).toFixed(1)} %`;
-  };
-  const experts = layers[0]!.kept.map((_, expert) => `e${expert}`);
-  if (experts.length <= MAX_EXPERT_COLUMNS)
-    return formatTable([
-      ['', ...experts],
-      ...layers.map(({ layer, kept }) => [`layer ${layer}`, ...kept.map((count) => shareOf(count, kept))]),
-    ]);
-  return formatTable([
-    ['', 'even share', 'least', '', 'most', ''],
-    ...layers.map(({ layer, kept }) => {
-      const [least, most] = [Math.min(...kept), Math.max(...kept)];
-      const even = `${(100 / kept.length).toFixed(1)} %`;
-      const end = (count: number) => [shareOf(count, kept), experts[kept.indexOf(count)]!];
-      return [`layer ${layer}`, even, ...end(least), ...end(most)];
-    }),
-  ]);
-}
-
-function routingTable(layers: readonly LayerTotals[]): string {
-  const known = (value: number | null) => (value === null ? '-' : value.toFixed(2));
-  const shareOf = (count: number, all: number) => (all === 0 ? '-' : formatShare(count / all));
-  return formatTable([
-    // The header takes two lines, to fit a terminal of 80 columns.
-    ['', '', '', 'over', 'not', 'same', 'same', 'other', 'of', 'gate'],
-    ['', 'routed', 'kept', 'cap.', 'chosen', 'worker', 'node', 'node', 'classic', 'cosine'],
-    ...layers.map((layer) => {
-      const kept = layer.kept.reduce((sum, count) => sum + count, 0);
-      return [
-        `layer ${layer.layer}`,
-        layer.routed < 1e7 ? formatCount(layer.routed) : `${formatCount(layer.routed / 1e6)} M`,
-        ...[kept, layer.overCapacity, layer.notChosen].map((count) => shareOf(count, layer.routed)),
-        ...[layer.sameWorker, layer.sameNode, layer.otherNode].map((count) => shareOf(count, kept)),
-        known(layer.capacityRatio),
-        known(layer.gateCosine),
-      ];
-    }),
-  ]);
-}
-
 async function sampleEachDomain(
-  checkpointDir: string,
+  inference: Inference,
   dataset: Dataset,
 ): Promise<{ domain: string; prompt: string; text: string }[]> {
-  // TensorFlow takes half a second to load, which no run should wait for at its start.
-  const { openInference } = await import('../inference/inference.js');
   const { generateText } = await import('../inference/generate.js');
-  const inference = openInference(openCheckpoint(checkpointDir));
   return dataset.domains.map(({ name, validation }, domain) => {
     const { ids, marks } = validation;
     // The prompt is the question of a sample, or the first words of text.

@@ -15,7 +15,6 @@ const NO_WARNING = /^\{"level":"(?:trace|debug|info|error|fatal)","time":\d/;
 
 /** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
 export function terminalView(run: OpenRun, options: ViewOptions): RunView {
-  const { dataset, samples } = options;
   const time = new TimeEstimate(run.identity.config.train.earlyStop !== null);
   const progress = new ProgressView(screenOf(process.stdout), run.totals);
   const print = (line: string) => progress.print(line);
@@ -35,7 +34,7 @@ export function terminalView(run: OpenRun, options: ViewOptions): RunView {
       const estimate = time.line(step, snapshot);
       if (estimate !== null) print(estimate);
     },
-    validation: (report) => print(validationLine(report, dataset)),
+    validation: (report) => print(validationLine(report, options.dataset)),
     membership: print,
     restarts(report, restartsLeft) {
       print(restartLine(report, restartsLeft));
@@ -53,7 +52,7 @@ export function terminalView(run: OpenRun, options: ViewOptions): RunView {
       progress.close();
       const show = (text: string) =>
         process.stdout.write(`${text.split('\n').map(wrappedProse).join('\n')}\n`);
-      await summarize(run, dataset, { stopped, samples, show });
+      await summarize(run, options, { stopped, show });
     },
     close() {
       progress.close();

@@ -29,6 +29,8 @@ export class RunTotals implements RunListener {
   /** Sum of the tokens of `GlobalStep`. */
   tokens = 0;
   answerTokens = 0;
+  /** Number of steps in the sums; a repeated step counts once. */
+  countedSteps = 0;
   #countedUpTo = 0;
   numRestarts = 0;
   /** Steps that were repeated, and the time lost to these and to waiting for a generation to train. */
@@ -52,12 +54,13 @@ export class RunTotals implements RunListener {
     this.lastChoices = report;
     if (step <= this.#countedUpTo) return;
     this.#countedUpTo = step;
+    this.countedSteps++;
     this.tokens += tokens;
     this.answerTokens += answerTokens;
     for (const layer of layers) this.#layers.set(layer.layer, added(layer, this.#layers.get(layer.layer)));
   }
 
-  /** Routing of all steps, ascending by layer; a repeated step counts once. */
+  /** Routing of all counted steps, ascending by layer. */
   get layers(): LayerTotals[] {
     return [...this.#layers.values()].sort((a, b) => a.layer - b.layer);
   }

@@ -99,6 +99,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Run
       terminalView(run, {
         place,
         dataset,
+        runsDir,
         samples: false,
         hasPage: false,
         announcement: 'starting',

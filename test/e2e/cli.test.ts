@@ -1,15 +1,17 @@
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
+import { meanLoss } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands.js';
 import {
   CLI,
   Locmoe,
   locmoe,
+  newestRun,
   ROOT,
   startTraining,
   temporaryFolder,
-  trainToTheEnd,
+  trainArguments,
   UNHURRIED,
 } from './support.js';
 
@@ -110,7 +112,11 @@ it('a live run answers status and logs, and is followed to its end', async () =>
 
 it('a finished run is evaluated by one process as two ranks did while it was trained', async () => {
   const sets = ['train.validationSequences=8', 'train.steps=1'];
-  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets });
+  const folder = temporaryFolder();
+  const words = trainArguments({ folder, nodes: 1, workersPerNode: 2, sets });
+  const trained = await new Locmoe(words.filter((word) => word !== '--no-samples')).finished;
+  expect(trained.code, trained.stdout + trained.stderr).toBe(0);
+  const run = newestRun(folder);
   const { code, stdout } = await locmoe('eval', '--checkpoint', run, '--json');
   expect(code).toBe(0);
   const { step, sameAsTraining, domains } = JSON.parse(stdout);
@@ -121,6 +127,10 @@ it('a finished run is evaluated by one process as two ranks did while it was tra
     expect({ domain, tokens }).toEqual({ domain: trained.domain, tokens: trained.tokens });
     expect(loss).toBeCloseTo(trained.loss, 4);
   }
+  const random = await locmoe('eval', '--checkpoint', run, '--routes', 'random', '--json');
+  const perplexity = Math.exp(meanLoss(JSON.parse(random.stdout))).toFixed(1);
+  expect(summary.meaning.at(-1)).toMatch(new RegExp(`experts drawn at random, .* ${perplexity}\\.$`));
+  expect(trained.stdout).toContain(`\nwhat it means\n${summary.meaning.join('\n')}\n`);
   const fewer = await locmoe('eval', '--checkpoint', run, '--sequences', '3');
   expect(fewer.stdout).toContain('read other tokens: up to 8 sequences of each domain.\n');
 });

@@ -219,6 +219,10 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     expect((await run.finished).code).toBe(0);
     await eventually(header).toMatch(/^finished.*took\d.*without pauses\d/);
     expect(await banner()).toContain('This run finished');
+    // The sentences are those of the summary, which the coordinator writes after the run's end.
+    await eventually(() => page.locator('.banner .meaning li').count()).toBeGreaterThan(2);
+    const { meaning } = JSON.parse(readFileSync(path.join(newestRun(folder), 'summary.json'), 'utf8'));
+    expect(await page.locator('.banner .meaning li').allTextContents()).toEqual(meaning);
   });
 
   describe('when it is over', () => {

@@ -53,7 +53,7 @@ it('a run that locmoe stop ends says so everywhere', async () => {
   const [, end] = /^stopped in .*: the run (was stopped by .* at step \d+ of 100000)$/m.exec(stdout) ?? [];
   expect(end, stdout).toContain('locmoe stop');
   expect(stdout).toMatch(/^not validated at the stop: \S+cli\.js eval --checkpoint \S+$/m);
-  expect(stdout).toMatch(/^next\n {2}\S+cli\.js train --resume \S+$/m);
+  expect(stdout).toMatch(/^next\n {2}more steps +\S+cli\.js train --resume \S+$/m);
   const directory = newestRun(folder);
   expect(recordIn(directory, 'run.json')).toMatchObject({ stopped: 'locmoe stop' });
   expect(recordIn(directory, 'summary.json')).toMatchObject({ end });

@@ -106,12 +106,13 @@ it('an early stop counts on in a resumed run, which keeps its best checkpoint', 
   expect(finished.stdout).toMatch(
     /: the run has not lowered its validation loss of \d\.\d{3} at step 4 for 3 validations, and /,
   );
-  expect(finished.stdout).toMatch(/best +\S+step-000004\n +validation loss \d\.\d{3}/);
+  expect(finished.stdout).toMatch(/^best: \S+step-000004, validation loss \d\.\d{3}$/m);
   expect(finished.stdout).toMatch(/cli\.js eval --checkpoint \S+step-000004\n/);
   expect(validatedSteps(run)).toEqual([4, 8, 12, 16]);
   expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
   expect(JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8'))).toMatchObject({
     best: { checkpoint: path.join(run, 'checkpoints/step-000004') },
     end: expect.stringContaining('train.earlyStop.patience is 3'),
+    meaning: expect.arrayContaining([expect.stringMatching(/^Perplexity on held-out text at step 16: /)]),
   });
 });

@@ -29,7 +29,7 @@ export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;
 
 /** Returns shares of the kept tokens by the distance that they travelled, over all layers; null if none were kept. */
 export function locality(
-  layers: readonly GlobalLayer[],
+  layers: readonly Pick<GlobalLayer, 'sameWorker' | 'sameNode' | 'otherNode'>[],
 ): { sameWorker: number; sameNode: number; otherNode: number } | null {
   const [sameWorker = 0, sameNode = 0, otherNode = 0] = (
     ['sameWorker', 'sameNode', 'otherNode'] as const

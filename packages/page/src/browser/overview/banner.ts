@@ -16,7 +16,7 @@ import { openFailure, openLine, openLogs } from './open-logs.js';
 const MAX_WARNING_PINS = 3;
 
 /**
- * How and why a run ended and the commands to continue, with a menu of the first error of each generation and
+ * How and why a run ended, what its results mean, and the commands to continue, with a menu of the first error of each generation and
  * of warnings.
  */
 export class Banner {
@@ -43,6 +43,7 @@ export class Banner {
         { class: 'banner-text' },
         h.strong(title),
         cause !== null && h.p({ class: 'cause' }, cause),
+        isGood && h.ul({ class: 'meaning' }, ...meaningOf(detail).map((sentence) => h.li(sentence))),
         isFailure && h.dl(...facts(detail.failure ?? {})),
         ...commandsOf(detail, status),
       );
@@ -112,7 +113,13 @@ function keyOf(detail: RunDetail, status: RunStatus): unknown {
   if (status.isLive) return null;
   const { failure, commands, endedAt, step, steps, summary } = detail;
   const heard = status.ending === 'no-contact' ? contact.lastHeardAt : 0;
-  return [status, contact.state === 'ok', heard, failure, commands, endedAt, step, steps, summary?.end];
+  return [status, contact.state === 'ok', heard, failure, commands, endedAt, step, steps, summary];
+}
+
+/** Returns the sentences with which the run's terminal ended; none before they are written. */
+function meaningOf({ summary, generation }: RunDetail): string[] {
+  if (summary?.generation !== generation || !Array.isArray(summary.meaning)) return [];
+  return summary.meaning.map(String);
 }
 
 function textOf(

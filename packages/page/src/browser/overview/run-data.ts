@@ -21,6 +21,8 @@ import { StepClock } from './step-clock.js';
 const MAX_ROWS = 4_000;
 /** Expert load and rank lanes change with heartbeats and buckets of steps, so they are fetched less often. */
 const SLOW_MS = 5_000;
+/** The summary of a run is written at most so long after its end, as it may have computed losses and samples. */
+const SUMMARY_MS = 60_000;
 
 export interface DataRequest extends Pick<PageState, 'layer' | 'range' | 'openLayers'> {
   /** Whether expert load and rank lanes are fetched too. */
@@ -107,7 +109,9 @@ export class RunData {
       request.isPrimary ? this.#refreshSlow(request) : undefined,
     ]);
     // Complete only if this refresh began after the run was known to be over.
-    this.#isComplete = this.detail?.isLive === false && this.metrics?.reading === null;
+    const { isLive, endedAt } = this.detail ?? { isLive: true };
+    const isOver = !isLive && Date.now() - (endedAt ?? 0) > SUMMARY_MS;
+    this.#isComplete = isOver && this.metrics?.reading === null;
     this.detail = detail;
     this.#key = key;
     const { step = [], time = [], tokens = [] } = this.allOf('loss');
