@@ -15,7 +15,10 @@ const NO_DIFFERENCE = 0.005;
 
 type Locality = NonNullable<ReturnType<typeof locality>>;
 
-type Totals = Pick<RunTotals, 'layers' | 'countedSteps' | 'tokens' | 'lastChoices' | 'lastValidation'>;
+type Totals = Pick<
+  RunTotals,
+  'layers' | 'countedSteps' | 'tokens' | 'lastLayers' | 'lastChoices' | 'lastValidation'
+>;
 
 /** What the results of a run are explained by. */
 export interface RunContext {
@@ -57,19 +60,23 @@ export function chanceOf({ moe, cluster }: Pick<RunConfig, 'moe' | 'cluster'>): 
   return locality([counts])!;
 }
 
-function placesOf({ layers, tokens }: Totals, { config, resumedFrom }: RunContext): string | null {
+function placesOf(
+  { layers, tokens, lastLayers }: Totals,
+  { config, resumedFrom }: RunContext,
+): string | null {
   const { nodes, workersPerNode } = config.cluster;
   const shares = locality(layers);
   if (shares === null) return null;
   if (nodes * workersPerNode === 1) return 'One worker holds all experts, so every token stays on it.';
   const [actual, chance] = [ofHundred(shares), ofHundred(chanceOf(config))];
+  const last = ofHundred(locality(lastLayers) ?? shares);
   const places = ['stayed on their worker', 'went to another worker of the node', 'crossed to another node'];
   const exists = [true, workersPerNode > 1, nodes > 1];
   const list = (items: readonly unknown[]) =>
     new Intl.ListFormat('en').format(items.filter((_, tier) => exists[tier]).map(String));
   const since = resumedFrom === null ? '' : ` after step ${resumedFrom}`;
   const of = `Of 100 choices of an expert${since} (${twoDigits(numKept(layers) / tokens / layers.length)} for each token in a sparse layer)`;
-  return `${of}, ${list(places.map((place, tier) => `${actual[tier]} ${place}`))}; a random expert of all would give ${list(chance)}.`;
+  return `${of}, ${list(places.map((place, tier) => `${actual[tier]} ${place}`))}; in the last step ${list(last)}. A random expert of all would give ${list(chance)}.`;
 }
 
 function numKept(layers: Totals['layers']): number {

@@ -25,6 +25,8 @@ export class RunTotals implements RunListener {
   failedCheckpoints = 0;
   /** Shares of the last step's choices that ids and gate decided; a router without a gate has no `gateShare`. */
   lastChoices: Pick<GlobalStep, 'idShare' | 'gateShare'> = {};
+  /** Routing of the last step. */
+  lastLayers: readonly GlobalLayer[] = [];
   readonly #layers = new Map<number, LayerTotals>();
   /** Sum of the tokens of `GlobalStep`. */
   tokens = 0;
@@ -52,6 +54,7 @@ export class RunTotals implements RunListener {
     this.lastStep = step;
     this.lastLoss = report.loss;
     this.lastChoices = report;
+    this.lastLayers = layers;
     if (step <= this.#countedUpTo) return;
     this.#countedUpTo = step;
     this.countedSteps++;

@@ -27,7 +27,18 @@ function totalsOf(places: readonly [number, number, number], rest: Partial<Total
     gateCosine: null,
   };
   const layers = [{ ...layer, sameWorker, sameNode, otherNode }];
-  return { layers, countedSteps: 10, tokens: 1000, lastChoices: {}, lastValidation: null, ...rest };
+  const lastLayers = [
+    { ...layers[0]!, sameWorker: 7, sameNode: 2, otherNode: 1 },
+  ] as unknown as Totals['lastLayers'];
+  return {
+    layers,
+    countedSteps: 10,
+    tokens: 1000,
+    lastLayers,
+    lastChoices: {},
+    lastValidation: null,
+    ...rest,
+  };
 }
 
 function meaning(totals: Totals, config = configWith({}), context = {}): string[] {
@@ -47,7 +58,7 @@ it('tells how many choices crossed beside chance, and the bytes and time which t
   // Of 1,000 choices, 300 fewer crossed than by chance, each with four rows of 8 float32.
   const totals = totalsOf([600, 200, 200]);
   const places =
-    'Of 100 choices of an expert (1 for each token in a sparse layer), 60 stayed on their worker, 20 went to another worker of the node, and 20 crossed to another node; a random expert of all would give 25, 25, and 50.';
+    'Of 100 choices of an expert (1 for each token in a sparse layer), 60 stayed on their worker, 20 went to another worker of the node, and 20 crossed to another node; in the last step 70, 20, and 10. A random expert of all would give 25, 25, and 50.';
   const saved = 'Against random choices that saved 3.8 kB between nodes a step, 38 kB in 10 steps: ';
   const estimate = '(estimate: a choice moves 32 bytes four times).';
   expect(meaning(totals)).toEqual([
@@ -70,7 +81,7 @@ it('claims no saving where choices crossed as by chance or more', () => {
 
 it('says that nothing crosses with one node, one worker or no sparse layer', () => {
   expect(meaning(totalsOf([500, 500, 0]), configWith({ nodes: 1 }))).toEqual([
-    'Of 100 choices of an expert (1 for each token in a sparse layer), 50 stayed on their worker and 50 went to another worker of the node; a random expert of all would give 50 and 50.',
+    'Of 100 choices of an expert (1 for each token in a sparse layer), 50 stayed on their worker and 50 went to another worker of the node; in the last step 70 and 20. A random expert of all would give 50 and 50.',
     'There is one node, so nothing crosses between nodes.',
   ]);
   expect(meaning(totalsOf([1000, 0, 0]), configWith({ nodes: 1, workersPerNode: 1 }))).toEqual([
