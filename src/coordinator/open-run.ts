@@ -20,9 +20,10 @@ export function openRun(
   const folder = resumed?.folder ?? createRunFolder(options.runsDir, config.name);
   const { runId, directory } = folder;
   const disk = new DiskTolerance((line) => logger.warn(line));
-  const logs = new LogStore(folder.logs, (error, file) => {
+  const onError = (error: unknown, file: string) => {
     if (!disk.forgives(error, file)) leader.abort(asTrainerError(error));
-  });
+  };
+  const logs = new LogStore(folder.logs, onError, 1e6 * config.logging.maxMB);
   const logger = createLogger({
     level: config.logLevel,
     origin: { run: runId },
