@@ -94,7 +94,7 @@ it('makes room on a full disk', async (context) => {
   const line = logLine({ msg: 'x'.repeat(1_000) });
   for (let i = 0; i < 90; i++) store.append('node-0', line);
   expect(lost).toEqual([]);
-  writeFileSync(path.join(disk, 'other'), Buffer.alloc(100 << 10));
+  writeFileSync(path.join(disk, 'other'), Buffer.alloc(150 << 10));
   for (let i = 0; i < 300; i++) store.append('node-0', line);
   // Beside what else fills the disk, both files fit only once older lines are gone.
   expect(lost).toEqual([]);
