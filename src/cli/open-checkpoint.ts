@@ -1,6 +1,10 @@
+import { placeNamed } from '@locmoe/run-format';
 import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
 
-/** @throws TrainerError as `resolveCheckpoint` */
-export function openCheckpoint(folder: string): Checkpoint {
-  return resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
+/**
+ * @param place a folder, or the name of a run under `runs`
+ * @throws TrainerError as `resolveCheckpoint`
+ */
+export function openCheckpoint(place: string): Checkpoint {
+  return resolveCheckpoint(placeNamed(place, 'runs'), (warning) => console.error(`locmoe: ${warning}`));
 }

@@ -17,7 +17,7 @@ export function openRun(
 ): OpenRun {
   const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
   const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
-  const folder = resumed?.folder ?? createRunFolder(options.runsDir, config.name);
+  const folder = resumed?.folder ?? createRunFolder(options.runsDir, config.name, options.name);
   const { runId, directory } = folder;
   const disk = new DiskTolerance((line) => logger.warn(line));
   const onError = (error: unknown, file: string) => {
