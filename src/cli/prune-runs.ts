@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { listRuns, mayBeLive, stepOf } from '@locmoe/run-format';
+import { listRuns, mayBeLive, type RunRecord, stepOf } from '@locmoe/run-format';
 import { z } from 'zod';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { renameDurably } from '../checkpoint/durable.js';
@@ -14,37 +14,28 @@ import { bytesUnder, lastWriteMs, type Run } from './run-figures.js';
 
 export interface PruneOptions {
   /** Number of the newest runs that are left as they are. */
-  readonly keep: number;
+  readonly keep?: number;
   /** Runs written to after this time, in ms since 1970, are left as they are. */
-  readonly olderThan: number;
+  readonly olderThan?: number;
   /** True to remove only checkpoints: all but the last and the best of a run. */
   readonly checkpoints: boolean;
 }
 
 /** What is to be removed of a run: its folder, or some of its checkpoints. */
-export interface Removal {
+interface Removal {
   readonly run: Run;
   readonly folders: readonly string[];
   readonly bytes: number;
 }
 
-export interface PrunePlan {
-  readonly removals: readonly Removal[];
-  /** Reasons why runs are left that would be removed otherwise. */
-  readonly spared: ReadonlyMap<Run, string>;
-}
-
-/** A run that another one refers to; the step of the checkpoint, or null for any part of the run. */
-interface Reference {
-  readonly runId: string;
-  readonly step: number | null;
-}
+/** A run that another one refers to, with the step of the checkpoint; NaN for any part of the run. */
+type Reference = NonNullable<RunRecord['forkedFrom']>;
 
 /** Begins the name of the folder of a run that is being removed; `listRuns` leaves such folders out. */
 const PRUNED = '.pruned-';
 
 /** Chooses what to remove: nothing of a run that may be alive, and nothing that a run that stays refers to. */
-export function planPrune(runsDir: string, { keep, olderThan, checkpoints }: PruneOptions): PrunePlan {
+export function planPrune(runsDir: string, { keep = 0, olderThan = Infinity, checkpoints }: PruneOptions) {
   const runs = listRuns(runsDir);
   const places = new Map(runs.map(({ folder }) => [folder.runId, realPath(folder.directory)]));
   const references = new Map(runs.map((run) => [run, referencesOf(run, places)]));
@@ -84,7 +75,7 @@ function referencesOf({ folder, record }: Run, places: ReadonlyMap<string, strin
       .filter(([, real]) => place === real || place.startsWith(real + path.sep))
       .map(([runId, real]) => ({
         runId,
-        step: stepOf(path.relative(real, place).split(path.sep)[1] ?? '') || null,
+        step: stepOf(path.relative(real, place).split(path.sep)[1] ?? ''),
       })),
   );
   return [...named, record.forkedFrom, record.initFrom].filter(
@@ -112,7 +103,7 @@ function staleCheckpoints({ folder }: Run, references: readonly Reference[]): st
   const own = references.filter((each) => each.runId === runId);
   if (
     !lstatSync(checkpoints, { throwIfNoEntry: false })?.isDirectory() ||
-    own.some(({ step }) => step === null)
+    own.some(({ step }) => Number.isNaN(step))
   )
     return [];
   const failures = folder.failures();
@@ -143,7 +134,7 @@ function isLoadable(folder: string): boolean {
  */
 export async function prune(
   runsDir: string,
-  { removals }: PrunePlan,
+  removals: readonly Removal[],
   warn: (line: string) => void,
 ): Promise<number> {
   for (const name of readdirSync(runsDir))

@@ -11,39 +11,19 @@ import {
   recordsFromEnd,
 } from '@locmoe/run-format';
 import { runSchema } from '../config/schema.js';
-import { type PastRun, stateOf } from './past-run.js';
+import { stateOf } from './past-run.js';
 
 /** Bytes at the end of the metrics that are read; the last validation may be before them. */
 const TAIL_BYTES = 1 << 20;
 
 export type Run = { readonly folder: RunFolder; readonly record: RunRecord };
 
-/** What the small files of a run and the end of its metrics say; null where they say nothing. */
-export interface RunFigures {
-  readonly runId: string;
-  /** State in `run.json` of a run that may be live, else as `locmoe status` says. */
-  readonly state: PastRun['state'] | string;
-  readonly recipe: string | null;
-  readonly router: string | null;
-  /** Nodes x workers per node. */
-  readonly layout: string | null;
-  readonly step: number;
-  readonly steps: number | null;
-  /** Last validation: mean over all domains, and by domain, in nats per token. */
-  readonly validationLoss: number | null;
-  readonly perplexity: number | null;
-  readonly domains: Readonly<Record<string, number>>;
-  /** Shares of the choices of the last step by the distance that the tokens travelled. */
-  readonly shares: ReturnType<typeof locality>;
-  readonly idShare: number | null;
-  /** Mean over the last steps, at most as many as were asked for. */
-  readonly tokensPerS: number | null;
-  /** Time of the last write, in ms since 1970. */
-  readonly writtenMs: number;
-}
-
-/** @param numSteps number of steps over which the speed is averaged */
-export function figuresOf({ folder, record }: Run, numSteps = 1): RunFigures {
+/**
+ * Returns what the small files of a run and the end of its metrics say; null where they say nothing.
+ *
+ * @param numSteps number of steps over which the speed is averaged
+ */
+export function figuresOf({ folder, record }: Run, numSteps = 1) {
   const config = folder.readConfig(runSchema);
   const { steps, validation } = tailOf(folder.metrics, numSteps);
   const loss = validation && meanLoss(validation);

@@ -129,7 +129,7 @@ it('keeps the last checkpoint that loads, later damaged ones, and those that oth
   const run = makeRun('run', { steps: [1, 2, 3, 4, 5] });
   makeRun('fork', { record: { forkedFrom: { runId: 'run', step: 2 } }, steps: [1] });
   rmSync(path.join(run.checkpoints, 'step-000005/tokenizer.json'));
-  expect(await runs('prune', '--checkpoints')).toMatch(/^ {2}run +2 checkpoints/m);
+  expect(await runs('prune', '--checkpoints')).toMatch(/^ {2}2 checkpoints of run: /m);
   expect(checkpointsOf(run)).toHaveLength(5);
   await runs('prune', '--checkpoints', '--yes');
   expect(checkpointsOf(run)).toEqual(['step-000002', 'step-000004', 'step-000005']);

@@ -37,10 +37,7 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
   const subModel = 'in place of --to: the part of the model that one domain uses, as a checkpoint of its own';
   const output = 'the folder to write; an earlier export there is replaced, if nothing was added or changed';
   command
-    .requiredOption(
-      '--checkpoint <dir>',
-      'a step folder, or a run (name or folder) for its newest checkpoint',
-    )
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .addOption(new Option('--to <format>', targets.join('; ')).choices(Object.keys(TARGETS)))
     .option('--sub-model', subModel)
     .option('--domain <name>', 'the domain of --sub-model')

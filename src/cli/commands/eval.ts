@@ -35,7 +35,7 @@ const CLOZE_SEQUENCES = 256;
 /** `locmoe eval`: measures loss on the validation text, multiple choice and cloze, and compares answers. */
 export function evalCommand(command: Command): void {
   command
-    .option('--checkpoint <dir>', 'a step folder, or a run (name or folder) for its newest checkpoint')
+    .option('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .option(
       '--sequences <n>',
       `sequences of each domain from its validation text (default: as many as the training validates with, with --cloze ${CLOZE_SEQUENCES})`,

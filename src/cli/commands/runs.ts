@@ -9,6 +9,7 @@ import {
   formatSize,
   formatTable,
 } from '../../format.js';
+import type { PruneOptions } from '../prune-runs.js';
 import { bytesUnder, figuresOf } from '../run-figures.js';
 import { parseSince, wholeNumber } from './options.js';
 
@@ -17,14 +18,8 @@ interface RunsOptions {
   readonly json?: true;
 }
 
-interface PruneCommandOptions extends RunsOptions {
-  readonly keep?: number;
-  readonly olderThan?: number;
-  readonly checkpoints: boolean;
-  readonly yes: boolean;
-}
-
 const DAY_S = 86_400;
+const HEAD = 'run,state,recipe,router,layout,step,loss,perplexity,on node,age,size'.split(',');
 
 /** `locmoe runs`: lists the runs of a folder, compares some, or removes old ones. */
 export function runsCommand(command: Command): void {
@@ -50,26 +45,16 @@ export function runsCommand(command: Command): void {
 }
 
 function list({ runsDir, json }: RunsOptions): void {
-  const found = listRuns(runsDir);
-  const runs = found.map((run) => ({ ...figuresOf(run), bytes: bytesUnder(run.folder.directory) }));
+  const runs = listRuns(runsDir).map((run) => ({
+    ...figuresOf(run),
+    bytes: bytesUnder(run.folder.directory),
+  }));
   // Without a run this throws the reason.
   if (runs.length === 0) findRun(runsDir);
   const table = () =>
     formatTable(
       [
-        [
-          'run',
-          'state',
-          'recipe',
-          'router',
-          'layout',
-          'step',
-          'loss',
-          'perplexity',
-          'on node',
-          'age',
-          'size',
-        ],
+        HEAD,
         ...runs.map(({ shares, ...run }) => [
           run.runId,
           run.state,
@@ -99,44 +84,24 @@ async function compare(names: readonly string[], { runsDir, json }: RunsOptions)
   console.log(json ? JSON.stringify(comparison) : comparisonText(comparison));
 }
 
-async function prune({
-  runsDir,
-  keep,
-  olderThan,
-  checkpoints,
-  yes,
-  json,
-}: PruneCommandOptions): Promise<void> {
+async function prune(options: RunsOptions & PruneOptions & { readonly yes: boolean }): Promise<void> {
+  const { runsDir, keep, olderThan, checkpoints, yes, json } = options;
   if (keep === undefined && olderThan === undefined && !checkpoints)
     throw new TrainerError('BAD_INPUT', 'say what to remove: --keep N, --older-than 7d, or --checkpoints');
   findRun(runsDir);
   const { planPrune, prune } = await import('../prune-runs.js');
-  const plan = planPrune(runsDir, {
-    keep: keep ?? 0,
-    olderThan: olderThan ?? Number.POSITIVE_INFINITY,
-    checkpoints,
-  });
+  const { removals, spared } = planPrune(runsDir, options);
   const bytes = yes
-    ? await prune(runsDir, plan, (line) => console.error(`locmoe: ${line}`))
-    : plan.removals.reduce((sum, removal) => sum + removal.bytes, 0);
-  const removals = plan.removals.map(({ run, folders, bytes }) => ({
-    runId: run.folder.runId,
-    folders,
-    bytes,
-  }));
-  const spared = [...plan.spared].map(([{ folder }, reason]) => ({ runId: folder.runId, reason }));
-  if (json) {
-    console.log(JSON.stringify({ removed: yes, bytes, removals, spared }));
-    return;
-  }
-  const rows = removals.map(({ runId, folders, bytes }) => [
-    runId,
-    checkpoints ? formatNumberOf(folders.length, 'checkpoint') : 'the run',
-    formatSize(bytes),
-  ]);
-  if (rows.length > 0) console.log(formatTable(rows, { textColumns: [1] }));
-  for (const { runId, reason } of spared) console.log(`  ${runId} stays: ${reason}`);
-  console.log(
-    `${yes ? 'freed' : 'would free'} ${formatCount(bytes)} bytes (${formatSize(bytes)})${yes || bytes === 0 ? '' : '; remove them with --yes'}`,
-  );
+    ? await prune(runsDir, removals, (line) => console.error(`locmoe: ${line}`))
+    : removals.reduce((sum, removal) => sum + removal.bytes, 0);
+  const lines = [
+    ...removals.map(({ run, folders, bytes }) => {
+      const what = checkpoints ? `${formatNumberOf(folders.length, 'checkpoint')} of ` : '';
+      return `  ${what}${run.folder.runId}: ${formatSize(bytes)}`;
+    }),
+    ...[...spared].map(([{ folder }, reason]) => `  ${folder.runId} stays: ${reason}`),
+    `${yes ? 'freed' : 'would free'} ${formatCount(bytes)} bytes${yes || bytes === 0 ? '' : '; remove them with --yes'}`,
+  ];
+  const folders = removals.flatMap((each) => each.folders);
+  console.log(json ? JSON.stringify({ removed: yes, bytes, folders }) : lines.join('\n'));
 }
