@@ -130,6 +130,16 @@ function removeAllButNewest(place: Place, keep: number, keepStep: number | null)
   for (const folder of [...later, ...old]) remove(setAside(place, folder), folder, generation);
 }
 
+/**
+ * Deletes some of the committed checkpoints of a run that does not train and whose lock this process holds, and what
+ * interrupted processes left.
+ */
+export function removeCheckpoints(root: string, folders: readonly string[]): void {
+  const generation = newestGeneration(root);
+  for (const folder of folders) remove(folder, settledName(folder), generation);
+  tidy(root, generation);
+}
+
 function writeLatest({ root, step, generation }: Place): void {
   const temporary = join(root, `latest.tmp-${generation}`);
   writeDurably(temporary, [Buffer.from(`${basename(stepFolder(root, step))}\n`)]);

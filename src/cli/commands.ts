@@ -47,6 +47,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     description: 'show what a run is doing: state, step, loss, speed, and a line for each rank',
     load: async () => (await import('./commands/status.js')).statusCommand,
   },
+  runs: {
+    description: 'list the runs of a folder; compare some; remove old ones, or their checkpoints',
+    load: async () => (await import('./commands/runs.js')).runsCommand,
+  },
   logs: {
     description: 'show the log of a run: coordinator, node agents and workers, in order of time',
     load: async () => (await import('./commands/logs.js')).logsCommand,

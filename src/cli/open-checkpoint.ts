@@ -1,6 +1,10 @@
+import { placeNamed } from '@locmoe/run-format';
 import { type Checkpoint, resolveModel } from '../checkpoint/checkpoint.js';
 
-/** @throws TrainerError as `resolveModel` */
-export function openCheckpoint(folder: string): Checkpoint {
-  return resolveModel(folder, (warning) => console.error(`locmoe: ${warning}`));
+/**
+ * @param place a folder, or the name of a run under `runs`
+ * @throws TrainerError as `resolveModel`
+ */
+export function openCheckpoint(place: string): Checkpoint {
+  return resolveModel(placeNamed(place, 'runs'), (warning) => console.error(`locmoe: ${warning}`));
 }

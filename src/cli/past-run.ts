@@ -62,7 +62,8 @@ function failureOf(folder: RunFolder): FailureReport | null {
   };
 }
 
-function stateOf({ state, stopped }: RunRecord): PastRun['state'] {
+/** Returns the state of a run whose coordinator is not alive. */
+export function stateOf({ state, stopped }: RunRecord): PastRun['state'] {
   if (state === 'finished') return stopped === undefined ? 'finished' : 'stopped';
   return state === 'failed' ? 'failed' : 'dead';
 }

@@ -111,9 +111,9 @@ async function serveWith(
   });
 }
 
-/** Removes the options about a new run's origin, as the text, and thus its recipe, may have grown since. */
+/** Removes the options about a new run's name and origin, as the text, and thus its recipe, may have grown since. */
 function withoutOrigin(options: ServeOptions): ServeOptions {
-  const { init, inherit, inheritNoise, inheritSeed, text, instruct, ...rest } = options;
+  const { name, init, inherit, inheritNoise, inheritSeed, text, instruct, ...rest } = options;
   return rest;
 }
 

@@ -158,6 +158,16 @@ export const runSchema = z.strictObject({
     .enum(['trace', 'debug', 'info', 'warn', 'error'])
     .default('info')
     .describe('least level that is logged'),
+  logging: z
+    .strictObject({
+      maxMB: real
+        .positive()
+        .default(64)
+        .describe(
+          '10^6 bytes; a file of the log of this size is followed by a new one, and of each process the last two are kept',
+        ),
+    })
+    .prefault({}),
 });
 
 /** A validated run configuration with every default filled in: below the command line no field is optional. */

@@ -17,12 +17,13 @@ export function openRun(
 ): OpenRun {
   const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
   const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
-  const folder = resumed?.folder ?? createRunFolder(options.runsDir, config.name);
+  const folder = resumed?.folder ?? createRunFolder(options.runsDir, config.name, options.name);
   const { runId, directory } = folder;
   const disk = new DiskTolerance((line) => logger.warn(line));
-  const logs = new LogStore(folder.logs, (error, file) => {
+  const onError = (error: unknown, file: string) => {
     if (!disk.forgives(error, file)) leader.abort(asTrainerError(error));
-  });
+  };
+  const logs = new LogStore(folder.logs, onError, 1e6 * config.logging.maxMB);
   const logger = createLogger({
     level: config.logLevel,
     origin: { run: runId },

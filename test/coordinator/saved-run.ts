@@ -49,7 +49,12 @@ export function savedRun(steps: readonly number[], generation = 1): RunFolder {
 }
 
 /** Saves one more checkpoint of a run. */
-export function saveStep(folder: RunFolder, step: number, generation: number): string {
+export function saveStep(
+  folder: RunFolder,
+  step: number,
+  generation: number,
+  metrics: Readonly<Record<string, number>> = {},
+): string {
   const options = saveOptions(folder.checkpoints, step, tensorsOf(0, 1, step));
-  return saveCheckpoint({ ...options, generation, keep: 9, runId: folder.runId });
+  return saveCheckpoint({ ...options, generation, keep: 9, runId: folder.runId, metrics });
 }

@@ -21,10 +21,11 @@ it('--init starts a new run, on any layout, with the weights of a checkpoint and
   const sets = [...router, 'train.steps=3'];
   const origin = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets });
   const before = filesIn(origin);
-  const more = ['--init', path.join(origin, 'checkpoints/step-000003')];
+  const more = ['--init', path.join(origin, 'checkpoints/step-000003'), '--name', 'tuned'];
   const other = [...router, 'train.steps=2', 'train.warmupSteps=2'];
   const own = temporaryFolder();
   const tuned = await trainToTheEnd({ folder: own, nodes: 1, workersPerNode: 2, sets: other, more });
+  expect(path.basename(tuned)).toBe('tuned');
   const [atStart, atEnd] = validations(tuned);
   expect([atStart!.step, atEnd!.step]).toEqual([0, 2]);
   expect(losses(atStart!)).toEqual(losses(validations(origin).at(-1)!));

@@ -132,6 +132,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'a model of the family mixtral, which the run here is not',
   ],
   [/^npx locmoe train --config mixtral-tiny$|^npx locmoe .*\bsmollm\b/, 'e2e/llama'],
+  [/^npx locmoe (runs\b|train --config tiny --name )/, 'cli/runs'],
   [/^npx locmoe train --config tiny --init /, 'e2e/init'],
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'e2e/inherit'],
   [/^npx locmoe train --init my-telecom$/, 'e2e/llama'],

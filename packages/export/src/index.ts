@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
-import { type Checkpoint, resolveModel } from 'locmoe/internal/checkpoint/checkpoint';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { mergedCheckpoint } from 'locmoe/internal/checkpoint/merged';
+import { openCheckpoint } from 'locmoe/internal/cli/open-checkpoint';
 import type { ExportPackage } from 'locmoe/internal/cli/packages';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
@@ -36,7 +37,7 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
   const subModel = 'in place of --to: the part of the model that one domain uses, as a checkpoint of its own';
   const output = 'the folder to write; an earlier export there is replaced, if nothing was added or changed';
   command
-    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .addOption(new Option('--to <format>', targets.join('; ')).choices(Object.keys(TARGETS)))
     .option('--sub-model', subModel)
     .option('--domain <name>', 'the domain of --sub-model')
@@ -48,7 +49,7 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
 async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { checkpoint: place, output: folder } = options;
   const { to, lines, write } = writerOf(options);
-  const saved = resolveModel(place, (warning) => console.error(`locmoe: ${warning}`));
+  const saved = openCheckpoint(place);
   const target = options.to === undefined ? null : TARGETS[options.to]!;
   const checkpoint = target?.takesPairs ? saved : mergedCheckpoint(saved);
   const { runId, step } = checkpoint.manifest;

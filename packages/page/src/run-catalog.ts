@@ -2,6 +2,7 @@ import {
   type FailureReport,
   generationsOf,
   listRuns,
+  mayBeLive,
   type RunFolder,
   type RunGeneration,
   type RunRecord,
@@ -18,7 +19,7 @@ import { fromHere, locmoeCommand, recordedCommand } from 'locmoe/internal/os/com
 import type { CheckpointCheck, CheckpointsReply, RunCommands, RunDetail, RunListItem } from './api-types.js';
 import { Checkpoints, foldersIn } from './checkpoints.js';
 import { MetricsTable } from './metrics-table.js';
-import { type KnownConfig, type ListedRun, mayBeLive, RunItems, readJson } from './run-item.js';
+import { type KnownConfig, type ListedRun, RunItems, readJson } from './run-item.js';
 
 /** Size of the LRU cache of metrics. */
 const MAX_OPEN_RUNS = 8;

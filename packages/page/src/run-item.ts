@@ -4,13 +4,13 @@ import {
   type FailureReport,
   generationsOf,
   lastRecords,
+  mayBeLive,
   numStepsOf,
   type RunFolder,
   type RunGeneration,
   type RunRecord,
   readJournal,
 } from '@locmoe/run-format';
-import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-identity';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import type { RunListItem } from './api-types.js';
 
@@ -95,12 +95,6 @@ function describe({ folder, record }: ListedRun, isLive: boolean): RecordedItem 
 function earlier(startedAt: string, begunMs: number | undefined): string {
   if (begunMs === undefined || begunMs >= Date.parse(startedAt)) return startedAt;
   return new Date(begunMs).toISOString();
-}
-
-/** Like `isLive`, but a run of another machine counts as live while its record says so. */
-export function mayBeLive(record: RunRecord): boolean {
-  if (record.state === 'finished' || record.state === 'failed') return false;
-  return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;
 }
 
 export function readJson<T = Record<string, unknown>>(folder: RunFolder, name: string): T | null {

@@ -1,6 +1,6 @@
+import { compareSettings, settingsOf } from '@locmoe/run-format/settings';
 import { describe, expect, it } from 'vitest';
 import type { RunListItem } from '../src/api-types.js';
-import { compareSettings, settingsOf } from '../src/browser/details/config-values.js';
 import { listed, tookMs } from '../src/browser/run-list.js';
 
 const item = (runId: string, more: Partial<RunListItem> = {}): RunListItem => ({

@@ -77,7 +77,7 @@ export {
 export { appendRecord, dropRecordsAfter } from './metrics-writer.js';
 export { describeKept, readTrace, tracedSteps } from './read-trace.js';
 export { parseRoutesFileName } from './routes-file-name.js';
-export { findRun, listRuns, RunFolder, type RunRecord, runOf } from './run-folder.js';
+export { findRun, listRuns, mayBeLive, placeNamed, RunFolder, type RunRecord, runOf } from './run-folder.js';
 export { generationsOf, type RestartCosts, type RunGeneration, restartCostsOf } from './run-generations.js';
 export { numStepsOf, tokensPerStep } from './run-length.js';
 export { type RankMeasures, rankMeasures, STEP_MEASURES, type StepMeasure } from './step-measures.js';

@@ -157,7 +157,11 @@ export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
       const bytes = Buffer.concat([piece, rest]);
       // The first line may be partial.
       const first = start === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
-      yield* Array.from(recordsIn(bytes.subarray(first), file, start + first)).reverse();
+      for (let end = bytes.length; end > first; ) {
+        const begin = first + bytes.subarray(first, end - 1).lastIndexOf(NEWLINE) + 1;
+        yield* recordsIn(bytes.subarray(begin, end), file, start + begin);
+        end = begin;
+      }
       rest = bytes.subarray(0, first);
     }
   } finally {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
 import { TrainerError, unsupported } from './errors.js';
 import { type FailureReport, failureSchema, type PastFailure, pastFailureSchema } from './failure-report.js';
+import { isOfThisMachine, processIdentity } from './process-identity.js';
 import { readRegularFile } from './regular-file.js';
 
 /**
@@ -132,6 +133,11 @@ export class RunFolder {
     this.#writeJson('summary.json', summary);
   }
 
+  /** Reads the part of `summary.json` that other commands show; null if the run has not ended by itself. */
+  readSummary(): { readonly seconds: number } | null {
+    return readJson(this.#file('summary.json'), z.object({ seconds: z.number() }));
+  }
+
   writeFailure(report: FailureReport): void {
     if (readJson(this.#file('failure.json'), pastFailureSchema)?.generation !== report.generation)
       this.archiveFailure();
@@ -219,6 +225,7 @@ export function runOf(runsDir: string, runId: string): { folder: RunFolder; reco
 export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
   if (!existsSync(runsDir)) return [];
   return namesIn(runsDir)
+    .filter((name) => !name.startsWith('.'))
     .map((name) => new RunFolder(path.resolve(runsDir, name)))
     .flatMap((folder) => {
       try {
@@ -229,6 +236,12 @@ export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecor
       }
     })
     .sort((a, b) => lastStartOf(b.record).localeCompare(lastStartOf(a.record)));
+}
+
+/** Whether the coordinator of a run may be alive; one on another machine is while the record says so. */
+export function mayBeLive({ state, pid, process, machine }: RunRecord): boolean {
+  if (state === 'finished' || state === 'failed') return false;
+  return !isOfThisMachine({ machine }) || processIdentity(pid) === process;
 }
 
 function lastStartOf({ ledSince, startedAt }: RunRecord): string {
@@ -249,6 +262,12 @@ function ofAnotherUser(runId: string, directory: string): TrainerError {
   return new TrainerError('BAD_INPUT', `run ${runId} belongs to another user: ${directory} cannot be read`);
 }
 
+/** Returns the folder of the run in `runsDir` with this name; `named`, a path, if there is none. */
+export function placeNamed(named: string, runsDir: string): string {
+  const run = path.join(runsDir, named);
+  return !named.includes(path.sep) && existsSync(path.join(run, 'run.json')) ? run : named;
+}
+
 /**
  * Returns the run that a command refers to: the named folder or id, otherwise the newest run.
  *
@@ -264,7 +283,8 @@ export function findRun(runsDir: string, named?: string): { folder: RunFolder; r
     if (foreign !== undefined) throw ofAnotherUser(foreign, path.resolve(runsDir, foreign));
     throw new TrainerError('BAD_INPUT', `${runsDir}: no run here yet; the command train starts one`);
   }
-  const directory = existsSync(named) ? named : path.resolve(runsDir, named);
+  const place = placeNamed(named, runsDir);
+  const directory = existsSync(place) ? place : path.resolve(runsDir, named);
   if (isForeign(directory)) throw ofAnotherUser(path.basename(directory), path.resolve(directory));
   if (named.includes(path.sep) && !existsSync(directory))
     throw new TrainerError('BAD_INPUT', `${named} does not exist; give the name or the folder of a run`);

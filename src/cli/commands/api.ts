@@ -20,7 +20,7 @@ const DRAIN_MS = 30_000;
 /** `locmoe api`: serves a checkpoint to programs that speak OpenAI's API. */
 export function apiCommand(command: Command): void {
   command
-    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .option('--host <host>', 'address to listen at', '127.0.0.1')
     .option('--port <port>', 'port; 0 takes a free one', wholeNumber(0, 65535), 8000)
     .addOption(

@@ -26,7 +26,7 @@ interface ChaosFlags extends SecurityOptions {
 /** `locmoe chaos`: injects faults into one of the user's own runs, and checks the invariants. */
 export function chaosCommand(command: Command): void {
   command
-    .option('--run <dir>', 'run folder or run id (default: the newest)')
+    .option('--run <dir>', 'name or folder of a run (default: the newest)')
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option(
       '--seed <n>',

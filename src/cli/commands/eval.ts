@@ -35,7 +35,7 @@ const CLOZE_SEQUENCES = 256;
 /** `locmoe eval`: measures loss on the validation text, multiple choice and cloze, and compares answers. */
 export function evalCommand(command: Command): void {
   command
-    .option('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .option('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .option(
       '--sequences <n>',
       `sequences of each domain from its validation text (default: as many as the training validates with, with --cloze ${CLOZE_SEQUENCES})`,
@@ -113,7 +113,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
     return;
   }
   if (checkpoint === undefined)
-    throw new TrainerError('BAD_INPUT', '--checkpoint is missing: a step folder, or a run folder');
+    throw new TrainerError('BAD_INPUT', '--checkpoint is missing: a step folder, or a run');
   if (task !== undefined) {
     const { evaluateTask } = await import('../eval/task.js');
     await evaluateTask({ ...options, checkpoint, task, shots, json });

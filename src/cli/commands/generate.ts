@@ -25,7 +25,7 @@ interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
 /** `locmoe generate`: continues a prompt, on one process whatever layout wrote the checkpoint. */
 export function generateCommand(command: Command): void {
   command
-    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .option(
       '--prompt <text>',
       'the text to continue, or the question to a model with a template for conversations; - reads it from standard input, without its last line break',

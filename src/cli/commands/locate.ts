@@ -20,7 +20,7 @@ export type LocatedRun =
 
 export function addLocateOptions(command: Command): Command {
   command
-    .option('--run <dir>', 'run folder or run id (default: the newest)')
+    .option('--run <dir>', 'name or folder of a run (default: the newest)')
     .option('--coordinator <host:port>', 'ask a coordinator by address')
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs');
   return addSecurityOptions(command, { listens: false });

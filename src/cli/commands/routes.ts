@@ -15,7 +15,7 @@ export function routesCommand(command: Command): void {
   command
     .command('record')
     .description('route text with the model of a checkpoint, and write every choice of every token')
-    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run (its name) for its newest checkpoint')
     .option('--text <pattern...>', 'files of text (default: the validation text of the checkpoint)')
     .option(
       '--domain <name>',

@@ -17,6 +17,7 @@ export function addTrainingOptions(command: Command): Command {
         'fine-tune the checkpoint of --init on the questions and answers of these JSON lines, with a recipe of their size',
       ).conflicts(['config', 'resume', 'text', 'inherit']),
     )
+    .option('--name <name>', 'name of the new run and its folder (default: of the recipe, and the time)')
     .option('--set <key=value>', 'override a field, e.g. train.steps=200; repeat for several', collect, [])
     .option('--nodes <n>', 'number of nodes (cluster.nodes)', wholeNumber(0))
     .option('--workers-per-node <n>', 'workers on each node (cluster.workersPerNode)', wholeNumber(0))

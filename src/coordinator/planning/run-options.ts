@@ -16,6 +16,8 @@ export interface RunOptions {
   /** Files of question-answer samples to fine-tune `init` on; a recipe of their size replaces `config`. */
   readonly instruct?: readonly string[];
   readonly set: readonly string[];
+  /** Id of a new run; by default made from the configuration's name and the time. */
+  readonly name?: string;
   readonly nodes?: number;
   readonly workersPerNode?: number;
   /** Value of `train.routes`. */

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { findRun, RunFolder, type RunRecord } from '@locmoe/run-format';
+import { findRun, placeNamed, RunFolder, type RunRecord } from '@locmoe/run-format';
 import { type Checkpoint, resolveCheckpoint, resolveModel } from '../../checkpoint/checkpoint.js';
 import { claimCheckpoints, committedFolders, newestGeneration } from '../../checkpoint/folders.js';
 import type { RunConfig } from '../../config/schema.js';
@@ -110,9 +110,10 @@ function assertOneOrigin(options: Parameters<typeof findOrigin>[0]): void {
     );
 }
 
-/** Returns an existing path, or the folder of the named run; true stands for the newest run. */
+/** Returns the folder of the named run, or an existing path; true stands for the newest run. */
 export function placeOf(named: string | true, runsDir: string): string {
-  if (named !== true && existsSync(named)) return named;
+  const place = named === true ? runsDir : placeNamed(named, runsDir);
+  if (named !== true && existsSync(place)) return place;
   const others =
     named === true ? [] : committedFolders(path.dirname(named)).map((each) => path.basename(each));
   if (others.length > 0)

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { listRuns, type RunFolder } from '@locmoe/run-format';
+import { listRuns, type RunFolder, runOf } from '@locmoe/run-format';
 import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { assertFits, assertInheritable } from '../../checkpoint/fits.js';
 import { committedFolders } from '../../checkpoint/folders.js';
@@ -18,6 +18,7 @@ import { assertTrainable } from '../../model/frozen.js';
 import { assertComputes, elementTypeOf } from '../../ops/kernels/choose-kernels.js';
 import { assertAddressSpace } from '../../os/address-space.js';
 import { makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
+import { assertNewName } from '../../run/create-run-folder.js';
 import { endOf } from '../../run/run-end.js';
 import { claimRun } from '../../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
@@ -65,6 +66,7 @@ export async function planRun(
     (folder) => adoptable(options, folder, nodesHere),
   );
   const { checkpoint, init, adopts } = origin;
+  assertMayBeNamed(options, origin);
   const configWith = (found: Recipe | null) =>
     adopts?.config ??
     withPrecision(withTokenizerOf(init, startingConfig(options, checkpoint ?? init, found)), nodesHere);
@@ -145,7 +147,7 @@ function adoptable(
 }
 
 /**
- * Returns the folder of the newest run in `runsDir` if a restart should resume it: its nodes may still train, or it has
+ * Returns the folder of the newest run in `runsDir`, or of the one of this name, if a restart should resume it: its nodes may still train, or it has
  * a checkpoint and steps left to do.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if another process has
@@ -155,7 +157,8 @@ export async function unfinishedRun(
   options: RunOptions,
   nodesHere: PlanSettings['nodesHere'],
 ): Promise<string | null> {
-  const [newest] = listRuns(options.runsDir);
+  const { name, runsDir } = options;
+  const newest = name === undefined ? listRuns(runsDir)[0] : (runOf(runsDir, name) ?? undefined);
   if (newest === undefined) return null;
   const { directory, checkpoints } = newest.folder;
   if (adoptable(options, newest.folder, nodesHere) !== null) return directory;
@@ -239,6 +242,16 @@ function loaderOf({ data, model, train, seed }: RunConfig, dataset: Dataset): Lo
     rank: 0,
     worldSize: 1,
   });
+}
+
+function assertMayBeNamed({ name, runsDir }: RunOptions, { resumed }: RunOrigin): void {
+  if (name === undefined) return;
+  if (resumed !== null)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--name ${name}: run ${resumed.folder.runId} keeps its name when it goes on; leave the option out, or start a new run with --fork`,
+    );
+  assertNewName(runsDir, name);
 }
 
 /** @param tokenizerSha256 undefined until the data are prepared */

@@ -85,7 +85,7 @@ export class ContextGrep {
     // Node and rank of the coordinator's lines tell what a line is about, not who wrote it.
     const writer =
       labels.get('source') === 'coordinator' ? '' : `${labels.get('node') ?? ''}/${labels.get('rank') ?? ''}`;
-    const key = `${file.path}/${writer}`;
+    const key = `${file.source}/${writer}`;
     let source = this.#sources.get(key);
     if (source === undefined) {
       source = { held: [], afterLeft: 0, group: null, groupId: 0 };

@@ -100,6 +100,8 @@ export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): 
 export function compareEntries(a: LogEntry, b: LogEntry): number {
   const byTime = compareInstants(a, b);
   if (byTime !== 0) return byTime;
+  if (a.file.source === b.file.source && a.file.segment !== b.file.segment)
+    return a.file.segment - b.file.segment;
   if (a.file !== b.file) return a.file.path < b.file.path ? -1 : 1;
   return a.offset - b.offset;
 }

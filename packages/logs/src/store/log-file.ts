@@ -25,6 +25,9 @@ export interface ScannedLine {
 
 /** A log file and its sparse index. */
 export class LogFile {
+  readonly source: string;
+  /** Position among the files of the source. */
+  readonly segment: number;
   readonly streams: StreamTable;
   blocks: Block[] = [];
   /** End of the index, after the newline of the last line. */
@@ -40,8 +43,8 @@ export class LogFile {
     readonly path: string,
     labels: Pick<LogFolder, 'run' | 'service'>,
   ) {
-    const source = path.slice(path.lastIndexOf('/') + 1).replace(/\.ndjson$/, '');
-    this.streams = new StreamTable(labels, source);
+    ({ source: this.source, segment: this.segment } = parseLogFileName(path));
+    this.streams = new StreamTable(labels, this.source);
   }
 
   /** Whether the file has changed since it was indexed: it is longer, shorter or gone. */
@@ -210,6 +213,16 @@ export class LogFile {
       hit = to + 1 < bytes.length ? bytes.indexOf(needle, to + 1) : -1;
     }
   }
+}
+
+/** Returns the name of the nth file of a source, counted from 0: `node-0.ndjson`, `node-0.1.ndjson`, ... */
+export function logFileName(source: string, segment: number): string {
+  return segment === 0 ? `${source}.ndjson` : `${source}.${segment}.ndjson`;
+}
+
+export function parseLogFileName(file: string): { readonly source: string; readonly segment: number } {
+  const [, source = '', segment = 0] = /^(.*?)(?:\.(\d+))?\.ndjson$/.exec(path.basename(file)) ?? [];
+  return { source, segment: Number(segment) };
 }
 
 /** Returns the sorted paths of the log files in a folder; empty if it does not exist. */

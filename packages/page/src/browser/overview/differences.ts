@@ -1,5 +1,5 @@
+import { compareSettings } from '@locmoe/run-format/settings';
 import { settingsTable } from '../details/config-card.js';
-import { compareSettings } from '../details/config-values.js';
 import { h, heading, refill, scrollable } from '../dom.js';
 import type { RunData } from './run-data.js';
 
