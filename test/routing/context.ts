@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import {
   expertsOfDomain,
+  type IdBefore,
   type MoeConfig,
   type Router,
   type RouterContext,
@@ -46,19 +47,20 @@ export interface Tokens {
   readonly x: Float32Array | tf.Tensor;
   readonly domainsT: Int32Array;
   readonly tokenIdsT?: Int32Array;
+  readonly idBefore?: IdBefore;
 }
 
 /** Routes tokens, in training by default. */
 export function routeTokens(
   router: Router,
-  { x, domainsT, tokenIdsT = new Int32Array(domainsT.length) }: Tokens,
+  { x, domainsT, tokenIdsT = new Int32Array(domainsT.length), idBefore = () => -1 }: Tokens,
   parameters: ReadonlyMap<string, tf.Tensor> = new Map(),
   training = true,
 ): RoutingDecision {
   const xTD = (
     x instanceof Float32Array ? tf.tensor2d(x, [domainsT.length, x.length / domainsT.length]) : x
   ) as tf.Tensor2D;
-  return router.route({ xTD, tokenIdsT, domainsT, training, parameters });
+  return router.route({ xTD, tokenIdsT, idBefore, domainsT, training, parameters });
 }
 
 export function sum(values: Iterable<number>): number {

@@ -44,7 +44,7 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     ...checkpoint,
     manifest: {
       ...manifest,
-      config: { ...config, moe: { ...moe, router: 'hash' } },
+      config: { ...config, moe: { ...moe, router: 'hash', ...(isVoted && { ngram: 1 }) } },
       tensors: { ...tensors, ...Object.fromEntries(tables) },
     },
     read(name, shape) {

@@ -17,7 +17,11 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
   const architecture = exportedArchitecture(checkpoint.manifest.config);
   const operations = architecture.blocks.map(({ operation }) => operation);
   const rules = operations.flatMap((operation) => (operation.op === 'experts' ? [operation.rule] : []));
-  const tables = rules.flatMap((rule) => (rule?.choose.op === 'table' ? [rule.choose.table.name] : []));
+  const tables = rules.flatMap((rule) =>
+    rule?.choose.op === 'table'
+      ? rule.choose.tables.flatMap(({ experts, shifts }) => [experts.name, ...shifts.map(({ name }) => name)])
+      : [],
+  );
   const parameters = new Map([...parametersIn(architecture)].map((each) => [each.name, each]));
   const held = heldExperts(moe);
   const attentions = operations.filter(({ op }) => op === 'attention') as Attention[];

@@ -70,7 +70,7 @@ function shareOfCandidates(graph: Graph, scores: Value, candidatesBSE: Value): V
 /** Whether each expert is a candidate, bool [B, S, E]. */
 function candidates(choose: Choice<Parameter>, input: RoutingInput): Value {
   const { graph, numExperts, architecture } = input;
-  if (choose.op === 'table') return isExpertOfTable(choose.table, input);
+  if (choose.op === 'table') return isExpertOfTable(choose.tables[0]!.experts, input);
   const groupSize = architecture.expertsOfDomain[0]!.length;
   const allBSE = scoresBSE(choose.by, input);
   const openBSE = keepToGroup(allBSE, input);
