@@ -15,10 +15,5 @@ export function exportedArchitecture(config: RunConfig): Architecture {
       'BAD_INPUT',
       `moe.router ${config.moe.router} cannot be exported with these settings: it has no \`rule\` (docs/extending.md)`,
     );
-  if (config.moe.router === 'hash' && config.moe.expertsPerToken > 1)
-    throw new TrainerError(
-      'BAD_INPUT',
-      'moe.router hash with several tables (moe.expertsPerToken) cannot be exported yet',
-    );
   return architecture;
 }

@@ -1,4 +1,9 @@
-import { type Attention, ofExpert, type Parameter } from 'locmoe/internal/architecture/architecture';
+import {
+  type Attention,
+  numIdsBefore,
+  ofExpert,
+  type Parameter,
+} from 'locmoe/internal/architecture/architecture';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
@@ -16,12 +21,10 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
   const { model, moe, data } = checkpoint.manifest.config;
   const architecture = exportedArchitecture(checkpoint.manifest.config);
   const operations = architecture.blocks.map(({ operation }) => operation);
-  const rules = operations.flatMap((operation) => (operation.op === 'experts' ? [operation.rule] : []));
-  const tables = rules.flatMap((rule) =>
-    rule?.choose.op === 'table'
-      ? rule.choose.tables.flatMap(({ experts, shifts }) => [experts.name, ...shifts.map(({ name }) => name)])
-      : [],
-  );
+  const tables = operations.flatMap((operation) => {
+    const choose = operation.op === 'experts' ? operation.rule?.choose : undefined;
+    return choose?.op === 'table' ? [...parametersIn(choose)].map(({ name }) => name) : [];
+  });
   const parameters = new Map([...parametersIn(architecture)].map((each) => [each.name, each]));
   const held = heldExperts(moe);
   const attentions = operations.filter(({ op }) => op === 'attention') as Attention[];
@@ -38,8 +41,8 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
       num_attention_heads: model.numHeads,
       num_key_value_heads: attentions[0]!.numKeyValueHeads,
       head_dim: attentions[0]!.headDim,
-      // Caches have keys and values of each attention.
-      num_hidden_layers: attentions.length,
+      // Caches have keys and values of each attention, and the ids if experts depend on those before a token.
+      num_hidden_layers: attentions.length + (numIdsBefore(architecture) > 0 ? 1 : 0),
       max_position_embeddings: model.seqLen,
       domains: data.domains,
       domain: data.domains[0],

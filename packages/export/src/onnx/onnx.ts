@@ -9,7 +9,7 @@ import { json, specialTokenIds, writeTokenizer } from '../huggingface/tokenizer-
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
-import { attentions, modelGraph } from './model-graph.js';
+import { attentions, modelGraph, numCachedLayers } from './model-graph.js';
 import type { OnnxConfig } from './onnx-config.js';
 
 const MODEL_FILE = 'model.onnx';
@@ -52,7 +52,7 @@ function callerConfig({ architecture, isInOneFile }: WrittenGraph) {
     num_attention_heads: numHeads,
     num_key_value_heads: numKeyValueHeads,
     head_dim: headDim,
-    num_hidden_layers: attentions(architecture).length,
+    num_hidden_layers: numCachedLayers(architecture),
     vocab_size: architecture.vocabSize,
     // Without this, transformers.js looks for 8-bit weights in a browser.
     'transformers.js_config': { dtype: 'fp32', use_external_data_format: !isInOneFile },
