@@ -99,19 +99,6 @@ export interface Architecture {
   readonly head: Parameter;
 }
 
-/** Returns the most ids before a token on which its experts depend. */
-export function numIdsBefore({ blocks }: Architecture): number {
-  const choices = blocks.flatMap(({ operation }) =>
-    operation.op === 'experts' && operation.rule !== null ? [operation.rule.choose] : [],
-  );
-  return Math.max(
-    0,
-    ...choices.flatMap((choose) =>
-      choose.op === 'table' ? choose.tables.map(({ shifts }) => shifts.length) : [],
-    ),
-  );
-}
-
 /** Returns the parameter of one expert. */
 export function ofExpert({ name, shape }: Parameter, expert: number): Parameter {
   return { name: name.replace('*', String(expert)), shape };

@@ -66,14 +66,9 @@ export const hashRouter = defineRouter({
     choose: { op: 'table', tables: tablesOf(moe) },
     weigh: { by: { op: 'number', value: 1 / moe.expertsPerToken }, share: false },
   }),
-  hints: ({ hashShare, expertsPerToken }) =>
+  hints: ({ hashShare, expertsPerToken: K }) =>
     hashShare < 1
-      ? {
-          kept: {
-            perToken: hashShare * expertsPerToken,
-            source: 'moe.hashShare, as if all ids were as frequent',
-          },
-        }
+      ? { kept: { perToken: hashShare * K, source: 'moe.hashShare, as if all ids were as frequent' } }
       : {},
   create(context) {
     const { moe, layer, vocabSize, expertsOfDomain, seed } = context;

@@ -1,13 +1,8 @@
-import {
-  type Attention,
-  numIdsBefore,
-  ofExpert,
-  type Parameter,
-} from 'locmoe/internal/architecture/architecture';
+import { ofExpert, type Parameter } from 'locmoe/internal/architecture/architecture';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
-import { exportedArchitecture } from '../exported-architecture.js';
+import { attentions, exportedArchitecture, numCachedLayers } from '../exported-architecture.js';
 import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
 /**
@@ -20,14 +15,13 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
   const checkpoint = withExpertTables(given);
   const { model, moe, data } = checkpoint.manifest.config;
   const architecture = exportedArchitecture(checkpoint.manifest.config);
-  const operations = architecture.blocks.map(({ operation }) => operation);
-  const tables = operations.flatMap((operation) => {
+  const tables = architecture.blocks.flatMap(({ operation }) => {
     const choose = operation.op === 'experts' ? operation.rule?.choose : undefined;
     return choose?.op === 'table' ? [...parametersIn(choose)].map(({ name }) => name) : [];
   });
   const parameters = new Map([...parametersIn(architecture)].map((each) => [each.name, each]));
   const held = heldExperts(moe);
-  const attentions = operations.filter(({ op }) => op === 'attention') as Attention[];
+  const { numKeyValueHeads, headDim } = attentions(architecture)[0]!;
   return {
     config: {
       model_type: 'locmoe',
@@ -39,10 +33,9 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
       vocab_size: model.vocabSize,
       hidden_size: model.dModel,
       num_attention_heads: model.numHeads,
-      num_key_value_heads: attentions[0]!.numKeyValueHeads,
-      head_dim: attentions[0]!.headDim,
-      // Caches have keys and values of each attention, and the ids if experts depend on those before a token.
-      num_hidden_layers: attentions.length + (numIdsBefore(architecture) > 0 ? 1 : 0),
+      num_key_value_heads: numKeyValueHeads,
+      head_dim: headDim,
+      num_hidden_layers: numCachedLayers(architecture),
       max_position_embeddings: model.seqLen,
       domains: data.domains,
       domain: data.domains[0],

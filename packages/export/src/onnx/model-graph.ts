@@ -4,11 +4,11 @@ import {
   type Experts,
   type FeedForward,
   type Norm,
-  numIdsBefore,
   ofExpert,
   type Parameter,
   type Projection,
 } from 'locmoe/internal/architecture/architecture';
+import { attentions, numCachedLayers } from '../exported-architecture.js';
 import { dispatchedRows } from './dispatched-rows.js';
 import { FLOAT, Graph, INT64, type Value } from './graph.js';
 import { domainInput, type Routing, routing } from './routing.js';
@@ -33,19 +33,6 @@ export function modelGraph(architecture: Architecture, read: ReadTensor): Graph 
   return new ModelGraph(architecture, read).build();
 }
 
-/** Returns the attention of each layer that attends, from the bottom. */
-export function attentions({ blocks }: Architecture): Attention[] {
-  return blocks.flatMap(({ operation }) => (operation.op === 'attention' ? [operation] : []));
-}
-
-/**
- * Returns the number of layers of which a caller keeps keys and values. If experts depend on ids before a token, the keys of a last
- * one are the ids, as callers return nothing else to the graph.
- */
-export function numCachedLayers(architecture: Architecture): number {
-  return attentions(architecture).length + (numIdsBefore(architecture) > 0 ? 1 : 0);
-}
-
 class ModelGraph {
   readonly #graph = new Graph();
   readonly #tokenIdsBS: Value;
@@ -54,7 +41,7 @@ class ModelGraph {
   readonly #domainB: Value | null;
   /** The range of the S tokens among the N positions: the first, and the one after the last, [1] each. */
   readonly #span: readonly [Value, Value];
-  /** Keys and values of each attention, and the ids if there are any: those of the cache, and with those of the S tokens. */
+  /** The values of `#cache`: those of the cache, and with those of the S tokens. */
   readonly #past: readonly Value[];
   readonly #presents: Value[] = [];
   readonly #routings: { readonly layer: string; readonly numExperts: number; readonly decided: Routing }[] =
@@ -92,7 +79,7 @@ class ModelGraph {
             : this.#feedForward(operation, inputBSD);
         return graph.node('Add', [xBSD, outputBSD]);
       });
-    if (numIdsBefore(this.architecture) > 0) this.#presents.push(this.#idsWithPast());
+    if (this.#presents.length < this.#past.length) this.#presents.push(this.#idsWithPast());
     const shape = ['batch_size', 'sequence_length'];
     graph.output(this.#logits(xBSD), { name: 'logits', type: 'FLOAT', shape: [...shape, vocabSize] });
     for (const { layer, numExperts, decided } of this.#routings) {
@@ -107,17 +94,17 @@ class ModelGraph {
     return graph;
   }
 
-  /** Returns keys and values of each attention as inputs or outputs. */
+  /** Returns keys and values of each attention, and the ids where a router needs them, as inputs or outputs. */
   #cache(prefix: string, length: string) {
-    const all = attentions(this.architecture);
-    return Array.from({ length: numCachedLayers(this.architecture) }, (_, i) => {
-      const { numKeyValueHeads, headDim } = all[i] ?? all[0]!;
-      return (i < all.length ? ['key', 'value'] : ['key']).map((part) => ({
-        name: `${prefix}.${i}.${part}`,
-        type: 'FLOAT' as const,
-        shape: ['batch_size', numKeyValueHeads, length, headDim],
-      }));
-    }).flat();
+    const layers = attentions(this.architecture);
+    const parts = layers.flatMap((_, i) => [`${i}.key`, `${i}.value`]);
+    if (numCachedLayers(this.architecture) > layers.length) parts.push(`${layers.length}.key`);
+    const { numKeyValueHeads, headDim } = layers[0]!;
+    return parts.map((part) => ({
+      name: `${prefix}.${part}`,
+      type: 'FLOAT' as const,
+      shape: ['batch_size', numKeyValueHeads, length, headDim],
+    }));
   }
 
   /** Appends the ids to those of the cache; all heads and coordinates have the same, [B, K, N, h]. */

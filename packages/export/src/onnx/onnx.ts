@@ -4,12 +4,12 @@ import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { TrainerError } from 'locmoe/internal/errors';
 import { withExpertTables } from '../expert-table.js';
-import { exportedArchitecture } from '../exported-architecture.js';
+import { attentions, exportedArchitecture, numCachedLayers } from '../exported-architecture.js';
 import { json, specialTokenIds, writeTokenizer } from '../huggingface/tokenizer-files.js';
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
-import { attentions, modelGraph, numCachedLayers } from './model-graph.js';
+import { modelGraph } from './model-graph.js';
 import type { OnnxConfig } from './onnx-config.js';
 
 const MODEL_FILE = 'model.onnx';
