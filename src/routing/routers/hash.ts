@@ -15,7 +15,7 @@ const fields = {
     .max(3)
     .default(1)
     .describe(
-      'ids that decide, the last one at most: of the expertsPerToken tables the last ones choose by the last 2, .., ngram ids, all others by the id alone',
+      'of the expertsPerToken tables the last ones choose by the last 2, .., ngram ids, all others by the id alone; 1: all by the id alone',
     ),
   hashShare: share
     .default(1)
