@@ -25,7 +25,7 @@ import { rotationBy } from '../ops/rotation.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import type { ParameterStore } from '../parameters/parameters.js';
-import type { IdBefore, RoutingDecision } from '../routing/router.js';
+import type { RouterInput, RoutingDecision } from '../routing/router.js';
 
 // An architecture for a few rows that live on the host: see decoder.ts. Shapes: B rows, one of each sequence, S
 // positions, d hidden size, C columns of a projection, H heads of queries, h size of a head, K choices of a token.
@@ -33,7 +33,7 @@ import type { IdBefore, RoutingDecision } from '../routing/router.js';
 /** The row of each sequence, length B. */
 interface Rows {
   readonly tokenIdsT: Int32Array;
-  readonly idBefore: IdBefore;
+  readonly idBefore: RouterInput['idBefore'];
   readonly domainsT: Int32Array;
   readonly positions: readonly number[];
   /** Caches of each row by attention, from the bottom; they get the keys and values of the row. */

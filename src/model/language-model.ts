@@ -16,7 +16,7 @@ import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import type { GateControl } from '../routing/gates/gate-control.js';
 import { placementOf } from '../routing/groups/expert-placement.js';
-import { createRouter, expertsOfDomain, type IdBefore, type Router } from '../routing/index.js';
+import { createRouter, expertsOfDomain, type Router, type RouterInput } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import { attention, networkWeights, normalised } from './blocks.js';
@@ -304,6 +304,6 @@ function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array 
   return domainsT;
 }
 
-function idBeforeIn({ tokenIds, seqLen, packed }: Tokens): IdBefore {
+function idBeforeIn({ tokenIds, seqLen, packed }: Tokens): RouterInput['idBefore'] {
   return (t, distance) => ((packed?.positions[t] ?? t % seqLen) < distance ? -1 : tokenIds[t - distance]!);
 }

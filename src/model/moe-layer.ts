@@ -9,7 +9,7 @@ import type { ParameterSource } from '../parameters/parameters.js';
 import type { GateControl } from '../routing/gates/gate-control.js';
 import type { ExpertRange } from '../routing/groups/domain-groups.js';
 import type { Placement } from '../routing/groups/expert-placement.js';
-import type { IdBefore, Router, RouterInput, RoutingDecision } from '../routing/router.js';
+import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { backwardSpan } from './backward-span.js';
 import { networkWeights } from './blocks.js';
 import { localityOf } from './dispatch/dispatch-layout.js';
@@ -35,7 +35,7 @@ export interface MoeInput {
   readonly xTD: tf.Tensor2D;
   /** Vocabulary id of each token, length T. */
   readonly tokenIdsT: Int32Array;
-  readonly idBefore: IdBefore;
+  readonly idBefore: RouterInput['idBefore'];
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;

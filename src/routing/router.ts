@@ -7,15 +7,13 @@ import type { GateControl } from './gates/gate-control.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts of the layer, K maximum choices per token.
 
-/** Returns the id `distance` tokens before token `t` in its sequence; -1 if attention sees no such token. */
-export type IdBefore = (t: number, distance: number) => number;
-
 export interface RouterInput {
   /** Activations after the layer norm, [T, d]. */
   readonly xTD: tf.Tensor2D;
   /** Vocabulary id of each token, length T. */
   readonly tokenIdsT: Int32Array;
-  readonly idBefore: IdBefore;
+  /** Returns the id `distance` tokens before token `t` of this rank; -1 if attention sees no such token. */
+  readonly idBefore: (t: number, distance: number) => number;
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
@@ -120,7 +118,11 @@ export interface Router {
    * Returns the experts to which each token is sent in training, or at which it is dropped, [T, K], if only token ids and
    * domain decide; undefined if activations do.
    */
-  readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array, idBefore: IdBefore) => Int32Array;
+  readonly foresee?: (
+    tokenIdsT: Int32Array,
+    domainsT: Int32Array,
+    idBefore: RouterInput['idBefore'],
+  ) => Int32Array;
   /** Returns the expert of each id and domain, row-major [D, V], -1 for none; null until votes have formed a table. */
   readonly table?: () => Int32Array | null;
   /**

@@ -2,10 +2,10 @@ import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import {
   expertsOfDomain,
-  type IdBefore,
   type MoeConfig,
   type Router,
   type RouterContext,
+  type RouterInput,
   type RoutingDecision,
 } from '../../src/routing/index.js';
 import { randomValues, tinyConfig } from '../model/support.js';
@@ -47,7 +47,7 @@ export interface Tokens {
   readonly x: Float32Array | tf.Tensor;
   readonly domainsT: Int32Array;
   readonly tokenIdsT?: Int32Array;
-  readonly idBefore?: IdBefore;
+  readonly idBefore?: RouterInput['idBefore'];
 }
 
 /** Routes tokens, in training by default. */

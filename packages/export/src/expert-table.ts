@@ -47,7 +47,10 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     ...checkpoint,
     manifest: {
       ...manifest,
-      config: { ...config, moe: { ...moe, router: 'hash', ...(isVoted && { ngram: 1 }) } },
+      config: {
+        ...config,
+        moe: { ...moe, router: 'hash', ...(isVoted && { expertsPerToken: 1, ngram: 1 }) },
+      },
       tensors: { ...tensors, ...Object.fromEntries(tables) },
     },
     read(name, shape) {

@@ -46,7 +46,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'switch whose choices became a table': { moe: { router: 'switch', tableAfter: 4 } },
   'locmoe whose choices became a table': { moe: { router: 'locmoe', expertGroups: 1, tableAfter: 4 } },
   'locmoe-plus whose choices became a table': {
-    moe: { router: 'locmoe-plus', maxExpertsPerToken: 1, choiceWeights: 'margin', tableAfter: 4 },
+    moe: { router: 'locmoe-plus', maxExpertsPerToken: 1, choiceWeights: 'margin', tableAfter: 4, ngram: 2 },
   },
   'switch before its choices become a table': { moe: { router: 'switch', tableAfter: 90 } },
   switch: { moe: { router: 'switch' } },

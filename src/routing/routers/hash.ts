@@ -4,7 +4,7 @@ import { CounterRandom } from '../../parameters/counter-random.js';
 import { classicFit } from '../capacity/first-fit.js';
 import { positive, share } from '../numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from '../policy.js';
-import type { IdBefore } from '../router.js';
+import type { RouterInput } from '../router.js';
 import { topKField } from './top-k.js';
 
 // Shapes: T tokens of this rank, E experts, K tables, V vocabulary.
@@ -91,7 +91,7 @@ export const hashRouter = defineRouter({
         // The numIds turns from layer * numIds on, around the end of the order.
         if ((turn[id]! + layer * (vocabSize - numIds)) % vocabSize >= numIds) first[id] = -1;
     }
-    const choose = (tokenIdsT: Int32Array, domainsT: Int32Array, idBefore: IdBefore) => {
+    const choose = (tokenIdsT: Int32Array, domainsT: Int32Array, idBefore: RouterInput['idBefore']) => {
       const chosenTK = new Int32Array(tokenIdsT.length * K).fill(-1);
       tokenIdsT.forEach((id, t) => {
         if (first[id]! < 0) return;

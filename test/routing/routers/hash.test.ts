@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
   createRouter,
-  type IdBefore,
   type MoeConfig,
   type RouterContext,
+  type RouterInput,
   routerPolicy,
 } from '../../../src/routing/index.js';
 import { randomIntegers, tinyConfig } from '../../model/support.js';
@@ -94,7 +94,7 @@ describe.each([1, 0.5])('hash router with four tables of up to three ids, hashSh
   const tokenIdsT = randomIntegers('ids', 500, 300);
   const domainsT = Int32Array.from(tokenIdsT, (_, t) => Math.floor(t / 100) % 3);
   const before = (t: number, distance: number) => (t % 100 < distance ? undefined : tokenIdsT[t - distance]);
-  const idBefore: IdBefore = (...place) => before(...place) ?? -1;
+  const idBefore: RouterInput['idBefore'] = (...place) => before(...place) ?? -1;
   const x = new Float32Array(500 * 6);
 
   it('takes an expert of each quarter of the group by the last 1, 1, 2 and 3 ids', () => {
