@@ -104,7 +104,13 @@ function innerOf(scores: Scores<Parameter>): Scores<Parameter>[] {
 }
 
 function choiceOf(choose: Choice<Parameter>, formula: (scores: Scores<Parameter>) => string): string {
-  if (choose.op === 'table') return `${shortName(choose.table)}[domain, token]`;
+  if (choose.op === 'table')
+    return choose.tables
+      .map(({ experts, shifts }) => {
+        const added = shifts.map((shift, i) => ` + ${shortName(shift)}[token ${i + 1} before]`).join('');
+        return `${shortName(experts)}[domain, token${added}]`;
+      })
+      .join(', ');
   const by = formula(choose.by);
   if (choose.op === 'topP')
     return `the fewest best whose ${by} sum to ${choose.sum}, at most ${choose.count}`;

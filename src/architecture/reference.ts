@@ -48,6 +48,7 @@ export function reference(
         decide(rule!, {
           x: row,
           tokenId: tokenIds[s]!,
+          before: tokenIds.slice(0, s).reverse(),
           domain,
           group: architecture.expertsOfDomain[domain]!,
           numExperts: operation.numExperts,
@@ -188,6 +189,8 @@ interface Token {
   /** Normalised activations, length d. */
   readonly x: Float64Array;
   readonly tokenId: number;
+  /** Ids of the earlier tokens, the last one first. */
+  readonly before: readonly number[];
   readonly domain: number;
   /** Experts of the domain. */
   readonly group: readonly number[];
@@ -210,10 +213,14 @@ function decide({ choose, keep, weigh }: Rule<Parameter>, token: Token): Float64
 }
 
 function candidatesOf(choose: Choice<Parameter>, token: Token): number[] {
-  const { group, domain, tokenId, vocabSize, read } = token;
+  const { group, domain, tokenId, before, vocabSize, read } = token;
   if (choose.op === 'table') {
-    const expert = read(choose.table)[domain * vocabSize + tokenId]!;
-    return expert < 0 ? [] : [expert];
+    const chosen = choose.tables.map(({ experts, shifts }) => {
+      const added = shifts.map((shift, i) => (i < before.length ? read(shift)[before[i]!]! : 0));
+      const hash = added.reduce((total, each) => total + each, tokenId) % vocabSize;
+      return read(experts)[domain * vocabSize + hash]!;
+    });
+    return chosen[0]! < 0 ? [] : chosen;
   }
   const scores = scoresOf(choose.by, token);
   const ranked = (experts: readonly number[]) => experts.toSorted((a, b) => scores[b]! - scores[a]! || a - b);

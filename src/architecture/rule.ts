@@ -46,8 +46,16 @@ export type Choice<P = string> =
   | { readonly op: 'topOfGroups'; readonly by: Scores<P>; readonly count: number; readonly groups: number }
   /** The fewest whose scores sum to `sum`, at most `count`. */
   | { readonly op: 'topP'; readonly by: Scores<P>; readonly count: number; readonly sum: number }
-  /** The expert in a table of domains and token ids, [D, V]; -1 for none. */
-  | { readonly op: 'table'; readonly table: P };
+  /** The expert of each table; none at all where the first table, which has no shifts, has -1. */
+  | { readonly op: 'table'; readonly tables: readonly ExpertTable<P>[] };
+
+/** Experts by domain and by a hash of token ids: id + shift_1[id before] + shift_2[id before that] + ..., mod V. */
+export interface ExpertTable<P = string> {
+  /** [D, V] */
+  readonly experts: P;
+  /** [V] each. Nothing is added before the first token that attention sees. */
+  readonly shifts: readonly P[];
+}
 
 /** A router's decision outside training, which depends on the token alone. */
 export interface Rule<P = string> {
@@ -113,14 +121,20 @@ function mapScores<P, Q>(
 /** Returns the rule with each parameter replaced. */
 export function mapRule<P, Q>(
   { choose, keep, weigh, affinities }: Rule<P>,
-  replace: (parameter: P, op: Scores<P>['op'] | 'table' | 'threshold') => Q,
+  replace: (parameter: P, op: Scores<P>['op'] | 'table' | 'shift' | 'threshold') => Q,
 ): Rule<Q> {
   const seen = new Map<Scores<P>, Scores<Q>>();
   const scores = (of: Scores<P>) => mapScores(of, replace, seen);
   return {
     choose:
       choose.op === 'table'
-        ? { op: 'table', table: replace(choose.table, 'table') }
+        ? {
+            op: 'table',
+            tables: choose.tables.map(({ experts, shifts }) => ({
+              experts: replace(experts, 'table'),
+              shifts: shifts.map((shift) => replace(shift, 'shift')),
+            })),
+          }
         : { ...choose, by: scores(choose.by) },
     keep: keep && { scores: scores(keep.scores), threshold: replace(keep.threshold, 'threshold') },
     weigh: { by: scores(weigh.by), share: weigh.share },

@@ -25,7 +25,7 @@ import { rotationBy } from '../ops/rotation.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import type { ParameterStore } from '../parameters/parameters.js';
-import type { RoutingDecision } from '../routing/router.js';
+import type { RouterInput, RoutingDecision } from '../routing/router.js';
 
 // An architecture for a few rows that live on the host: see decoder.ts. Shapes: B rows, one of each sequence, S
 // positions, d hidden size, C columns of a projection, H heads of queries, h size of a head, K choices of a token.
@@ -33,6 +33,7 @@ import type { RoutingDecision } from '../routing/router.js';
 /** The row of each sequence, length B. */
 interface Rows {
   readonly tokenIdsT: Int32Array;
+  readonly idBefore: RouterInput['idBefore'];
   readonly domainsT: Int32Array;
   readonly positions: readonly number[];
   /** Caches of each row by attention, from the bottom; they get the keys and values of the row. */
@@ -216,13 +217,13 @@ function route(
   parameters: ParameterStore,
   moe: MoeLayer,
   xBD: Float32Array,
-  { tokenIdsT, domainsT, positions, onDecision }: Rows,
+  { positions, onDecision, ...tokens }: Rows,
 ): Choices {
   let choices: Choices | undefined;
   tf.tidy(() => {
     const xTD = tf.tensor2d(xBD, [positions.length, xBD.length / positions.length]);
     const wantsScores = onDecision !== undefined;
-    const decision = moe.route(parameters, { xTD, tokenIdsT, domainsT, training: false, wantsScores });
+    const decision = moe.route(parameters, { ...tokens, xTD, training: false, wantsScores });
     onDecision?.(moe.layer, decision);
     choices = { ...decision, weightsTK: decision.weightsTK?.dataSync<'float32'>().slice() ?? null };
   });

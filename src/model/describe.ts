@@ -150,9 +150,12 @@ function experts(
   const shapes = new Map(policy.parameters(moe, dModel).map(({ name, shape }) => [name, shape]));
   const rule = policy.rule(moe, dModel);
   const ofRouter = (name: string, op: string): Parameter => {
-    const ofState =
-      op === 'ofId' ? vocabSize * numExperts : op === 'table' ? data.domains.length * vocabSize : numExperts;
-    return { name: `${layer}.router.${name}`, shape: shapes.get(name) ?? [ofState] };
+    const sizes: Record<string, number> = {
+      ofId: vocabSize * numExperts,
+      table: data.domains.length * vocabSize,
+      shift: vocabSize,
+    };
+    return { name: `${layer}.router.${name}`, shape: shapes.get(name) ?? [sizes[op] ?? numExperts] };
   };
   const width = expertWidthOf(config);
   return {

@@ -16,7 +16,7 @@ import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import type { GateControl } from '../routing/gates/gate-control.js';
 import { placementOf } from '../routing/groups/expert-placement.js';
-import { createRouter, expertsOfDomain, type Router } from '../routing/index.js';
+import { createRouter, expertsOfDomain, type Router, type RouterInput } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import { attention, networkWeights, normalised } from './blocks.js';
@@ -135,8 +135,8 @@ export class LanguageModel {
 
   /** Returns this rank's experts that a step with these tokens touches; null if a router cannot tell in advance. */
   foresee(tokens: Tokens): readonly string[] | null {
-    const domainsT = domainsOfTokens(tokens);
-    const ofLayers = this.sparseLayers.map((layer) => layer.foresee(tokens.tokenIds, domainsT));
+    const [domainsT, idBefore] = [domainsOfTokens(tokens), idBeforeIn(tokens)];
+    const ofLayers = this.sparseLayers.map((layer) => layer.foresee(tokens.tokenIds, domainsT, idBefore));
     return ofLayers.includes(null) ? null : ofLayers.flatMap((experts) => experts ?? []);
   }
 
@@ -210,7 +210,12 @@ export class LanguageModel {
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
     const { training, onBackward, inspectAttention } = options;
-    const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
+    const ofBatch = {
+      tokenIdsT: batch.tokenIds,
+      idBefore: idBeforeIn(batch),
+      domainsT: domainsOfTokens(batch),
+    };
+    const tokens = { ...ofBatch, ...options };
     const operate = ({ layer, operation }: Block, xTD: tf.Tensor2D): tf.Tensor2D => {
       if (operation.op === 'attention') {
         const inspect =
@@ -297,4 +302,8 @@ function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array 
     domainsT.fill(domain, i * seqLen, (i + 1) * seqLen);
   });
   return domainsT;
+}
+
+function idBeforeIn({ tokenIds, seqLen, packed }: Tokens): RouterInput['idBefore'] {
+  return (t, distance) => ((packed?.positions[t] ?? t % seqLen) < distance ? -1 : tokenIds[t - distance]!);
 }

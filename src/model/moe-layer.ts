@@ -35,6 +35,7 @@ export interface MoeInput {
   readonly xTD: tf.Tensor2D;
   /** Vocabulary id of each token, length T. */
   readonly tokenIdsT: Int32Array;
+  readonly idBefore: RouterInput['idBefore'];
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
@@ -153,8 +154,8 @@ export class MoeLayer {
   }
 
   /** Returns this rank's experts that a step with these tokens touches; null if the router cannot tell in advance. */
-  foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
-    const chosen = this.options.router.foresee?.(tokenIdsT, domainsT);
+  foresee(...tokens: Parameters<NonNullable<Router['foresee']>>): readonly string[] | null {
+    const chosen = this.options.router.foresee?.(...tokens);
     if (chosen === undefined) return null;
     const isChosen = new Set(chosen);
     return this.localExperts.filter((id) => isChosen.has(id)).map((id) => this.#nameOf(id));

@@ -12,7 +12,7 @@ export {
   routerPolicy,
 } from './moe-config.js';
 export { ownRouterName, trustRouter } from './own/own-router.js';
-export type { Router, RouterContext, RoutingDecision } from './router.js';
+export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
 
 /** Returns the router of one layer, by `moe.router`. */
 export function createRouter(context: RouterContext<MoeConfig>): Router {

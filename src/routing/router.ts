@@ -12,6 +12,8 @@ export interface RouterInput {
   readonly xTD: tf.Tensor2D;
   /** Vocabulary id of each token, length T. */
   readonly tokenIdsT: Int32Array;
+  /** Returns the id `distance` tokens before token `t` of this rank; -1 if attention sees no such token. */
+  readonly idBefore: (t: number, distance: number) => number;
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
@@ -113,10 +115,14 @@ export interface Router {
    */
   route(input: RouterInput): RoutingDecision;
   /**
-   * Returns the expert to which each token is sent in training, or at which it is dropped, if only token id and domain
-   * decide; undefined if activations do.
+   * Returns the experts to which each token is sent in training, or at which it is dropped, [T, K], if only token ids and
+   * domain decide; undefined if activations do.
    */
-  readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
+  readonly foresee?: (
+    tokenIdsT: Int32Array,
+    domainsT: Int32Array,
+    idBefore: RouterInput['idBefore'],
+  ) => Int32Array;
   /** Returns the expert of each id and domain, row-major [D, V], -1 for none; null until votes have formed a table. */
   readonly table?: () => Int32Array | null;
   /**

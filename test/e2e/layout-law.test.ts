@@ -6,7 +6,7 @@ import { NIGHTLY } from '../nightly.js';
 import { withBfloat16 } from '../with-onednn.js';
 import { lossCurve, trainToTheEnd } from './support.js';
 
-// Tests the law at full length, through the command line and with one built-in router. test/worker/layouts.test.ts
+// Tests the law at full length, through the command line and with two built-in routers. test/worker/layouts.test.ts
 // tests every router, with ranks alone, and also that all forms of the exchange give the same bits.
 
 /** The trial of the overlap begins in the 31st step and ends with the 50th. */
@@ -89,6 +89,17 @@ it('2x1 on TensorFlow gives the curve of 1x1 on oneDNN', async () => {
   const curve = await curveOf(2, 1, OVERLAPPED, { steps, env: { LOCMOE_KERNELS: 'tensorflow' } });
   expect(curve.size).toBe(steps);
   expect(difference(curve, whole)).toBeLessThan(TOLERANCE);
+});
+
+it('1x1 and 2x2 give the same loss curve where experts depend on the ids before', async () => {
+  const tables = ['moe.router=hash', 'moe.numExperts=16', 'moe.expertsPerToken=4', 'moe.ngram=3'];
+  const [alone, both] = [
+    await curveOf(1, 1, [...OVERLAPPED, ...tables], { steps: SOME_STEPS }),
+    await curveOf(2, 2, [...OVERLAPPED, ...tables], { steps: SOME_STEPS }),
+  ];
+  expect(alone.size).toBe(SOME_STEPS);
+  expect(alone.get(SOME_STEPS)!).toBeLessThan(alone.get(1)! - 0.1);
+  expect(difference(alone, both)).toBeLessThan(TOLERANCE);
 });
 
 describe.runIf(NIGHTLY)('by night', () => {

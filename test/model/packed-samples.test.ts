@@ -41,7 +41,9 @@ function packed(samples: readonly Sample[]): Batch {
 
 function build(router: (typeof ROUTER_NAMES)[number]): LanguageModel {
   const free = { router, capacityFactor: null, auxiliaryLossWeight: 0, localityLossWeight: 0 } as const;
-  const model = new LanguageModel(tinyConfig({ moe: { ...free, expertGroups: 2 } }), soloTransport());
+  const hashed = router === 'hash' && { numExperts: 16, expertsPerToken: 4, ngram: 3 };
+  const moe = { ...free, expertGroups: 2, ...hashed };
+  const model = new LanguageModel(tinyConfig({ moe }), soloTransport());
   for (const { values, ranges } of [model.parameters.shared, model.parameters.expert])
     for (const { name, begin, end, shape } of ranges)
       if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);

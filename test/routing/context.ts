@@ -5,6 +5,7 @@ import {
   type MoeConfig,
   type Router,
   type RouterContext,
+  type RouterInput,
   type RoutingDecision,
 } from '../../src/routing/index.js';
 import { randomValues, tinyConfig } from '../model/support.js';
@@ -46,19 +47,20 @@ export interface Tokens {
   readonly x: Float32Array | tf.Tensor;
   readonly domainsT: Int32Array;
   readonly tokenIdsT?: Int32Array;
+  readonly idBefore?: RouterInput['idBefore'];
 }
 
 /** Routes tokens, in training by default. */
 export function routeTokens(
   router: Router,
-  { x, domainsT, tokenIdsT = new Int32Array(domainsT.length) }: Tokens,
+  { x, domainsT, tokenIdsT = new Int32Array(domainsT.length), idBefore = () => -1 }: Tokens,
   parameters: ReadonlyMap<string, tf.Tensor> = new Map(),
   training = true,
 ): RoutingDecision {
   const xTD = (
     x instanceof Float32Array ? tf.tensor2d(x, [domainsT.length, x.length / domainsT.length]) : x
   ) as tf.Tensor2D;
-  return router.route({ xTD, tokenIdsT, domainsT, training, parameters });
+  return router.route({ xTD, tokenIdsT, idBefore, domainsT, training, parameters });
 }
 
 export function sum(values: Iterable<number>): number {

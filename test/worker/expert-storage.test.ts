@@ -37,6 +37,7 @@ function configOf(
     model: { numSparseLayers: 2 },
     moe: {
       router,
+      ...(router === 'hash' && { expertsPerToken: 2, ngram: 2 }),
       numExperts: NUM_EXPERTS,
       dFeedForward: 8,
       sharedExperts: 1,

@@ -36,9 +36,17 @@ const MIXTRAL = {
 describe.each([...ROUTER_NAMES.map((router) => [router, {}] as const), ['switch', MIXTRAL] as const])(
   'a checkpoint of a run with router %s, model %j',
   (router, model) => {
+    const hashed = router === 'hash' && { numExperts: 8, expertsPerToken: 4, ngram: 3 };
     const config = tinyConfig({
       model,
-      moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
+      moe: {
+        router,
+        capacityFactor: 0.9,
+        capacityInterval: 3,
+        capacityBatches: 3,
+        learnedGroups: true,
+        ...hashed,
+      },
     });
 
     it('goes on to the bit, the state of the router too', () => {

@@ -48,8 +48,10 @@ class Tokens(NamedTuple):
     cache: object
     # [T]
     ids: Tensor
-    # Position of the domain and the id in a table of all, [D V]: [T].
-    keys: Tensor
+    # For 1, 2, .. tokens before: the ids, and whether there is such a token: [T] each.
+    before: list
+    # Where the entries of the domain begin in a table of all, [D V]: [T].
+    first: Tensor
     # Ids of the experts that the token's domain may use, ascending: [T, G].
     experts: Tensor
 
@@ -87,6 +89,8 @@ class Locmoe(Part):
         self.embed = Part(architecture["tokens"], architecture["positions"])
         layers = groupby(architecture["blocks"], lambda block: block["layer"])
         layers = {name: Layer(list(blocks), index) for index, (name, blocks) in enumerate(layers)}
+        self.num_layers = len(layers)
+        self.num_before = max([len(each["shifts"]) for each in parts_in(architecture["blocks"], "shifts")], default=0)
         # PanGu's query layer (arXiv 2303.10845, section 3): its queries are learned, one for each position.
         self.query = layers.pop("query", None)
         self.layers = nn.ModuleList(layers.values())
@@ -112,9 +116,10 @@ class Locmoe(Part):
             attention_mask = torch.ones(len(input_ids), length, dtype=torch.long, device=input_ids.device)
         positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -num_new:]
         ids, domains = input_ids.flatten(), domain_ids.repeat_interleave(num_new, 0)
-        keys = ids + architecture["vocabSize"] * domains
+        first = architecture["vocabSize"] * domains
         experts = torch.tensor(architecture["expertsOfDomain"], device=ids.device)[domains]
-        tokens = Tokens(positions, seen(attention_mask, num_new), cache, ids, keys, experts)
+        before = self.ids_before(input_ids, positions, cache)
+        tokens = Tokens(positions, seen(attention_mask, num_new), cache, ids, before, first, experts)
 
         x = self.embed[architecture["tokens"]][input_ids]
         if architecture["positions"] is not None:
@@ -125,6 +130,18 @@ class Locmoe(Part):
             x = self.query(x, tokens)
         head = self.embed if architecture["head"] == architecture["tokens"] else self
         return self.ln_final(x) @ head[architecture["head"]].T
+
+    def ids_before(self, input_ids, positions, cache):
+        """Ids 1, 2, .. tokens before, and whether there is such a token: [B, S] each -> [T] each."""
+        ids, num_new = input_ids, input_ids.shape[1]
+        if self.num_before > 0 and cache is not None:
+            # The cache keeps the ids as those of a further layer: [B, 1, P, 1].
+            ids = ids[:, None, :, None]
+            ids = cache.update(ids, ids, self.num_layers)[0][:, 0, :, 0]
+        return [
+            (F.pad(ids, (i, 0))[:, -num_new - i : -i].flatten(), (positions >= i).flatten())
+            for i in range(1, self.num_before + 1)
+        ]
 
 
 def seen(attention_mask, num_new):
@@ -272,18 +289,19 @@ class Router(Part):
     """
 
     def __init__(self, experts):
-        super().__init__(*tensors_in(experts["rule"]))
+        super().__init__(*parts_in(experts["rule"], "shape"))
         self.num_experts = experts["numExperts"]
         # Each score once, after those of which it is computed, which it names by their indices here.
         self.steps = []
         parts = {name: experts["rule"][name] for name in ("choose", "keep", "weigh")}
         self.rule = {name: part and self.with_steps(part) for name, part in parts.items()}
         # Gradients do not change this state. Indices of experts stay integers in a model that is loaded as bfloat16.
-        table, keep = self.rule["choose"].get("table"), self.rule["keep"]
+        keep = self.rule["keep"]
+        tables = list(parts_in(self.rule["choose"].get("tables", []), "shape"))
         state = [step["table"] for step in self.steps if step["op"] == "ofId"]
-        for tensor in filter(None, [*state, table, keep and keep["threshold"]]):
+        for tensor in filter(None, [*state, *tables, keep and keep["threshold"]]):
             delattr(self, own_name(tensor))
-            zeros = torch.zeros(tensor["shape"], dtype=torch.long if tensor == table else None)
+            zeros = torch.zeros(tensor["shape"], dtype=torch.long if tensor in tables else None)
             self.register_buffer(own_name(tensor), zeros)
 
     def with_steps(self, part):
@@ -347,7 +365,8 @@ class Router(Part):
         """Whether an expert is a candidate of the token: bool [T, G]"""
         choose = self.rule["choose"]
         if choose["op"] == "table":
-            return tokens.experts == self[choose["table"]][tokens.keys, None]
+            experts = torch.stack([self.looked_up(table, tokens) for table in choose["tables"]], 1)  # [T, K]
+            return (tokens.experts[..., None] == experts[:, None]).any(2) & (experts[:, :1] >= 0)
         by, count = scores[choose["by"]], choose["count"]
         if choose["op"] == "topP":
             # The fewest that sum to a threshold (LocMoE+, arXiv 2406.00023, eq. 5).
@@ -362,6 +381,13 @@ class Router(Part):
             sums = parts.topk(count // most, 2).values.sum(2)
             by = parts.masked_fill(~best(sums, most)[..., None], -torch.inf).flatten(1)
         return best(by, count)
+
+    def looked_up(self, table, tokens):
+        """The expert in a table of domains and hashes of ids: [T]"""
+        hashes = tokens.ids
+        for shift, (ids, is_there) in zip(map(self.__getitem__, table["shifts"]), tokens.before):
+            hashes = (hashes + shift[ids] * is_there) % len(shift)
+        return self[table["experts"]][tokens.first + hashes]
 
 
 # Where a part of a rule has scores.
@@ -394,10 +420,10 @@ def magnitude(x, dim):
     return (x.square().sum(dim, keepdim=True) + LEAST_SQUARED_NORM).sqrt()
 
 
-def tensors_in(part):
-    """All tensors in a part of a description."""
-    if "shape" in part:
+def parts_in(part, key):
+    """All parts of a description, or of a list of parts, that have the key."""
+    if key in part:
         yield part
-    for inner in part.values():
-        if isinstance(inner, dict):
-            yield from tensors_in(inner)
+    for inner in part.values() if isinstance(part, dict) else part:
+        if isinstance(inner, (dict, list)):
+            yield from parts_in(inner, key)

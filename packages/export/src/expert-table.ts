@@ -4,12 +4,12 @@ import { electedExperts } from 'locmoe/internal/routing/routers/vote-table';
 
 // Shapes: V vocabulary, D domains, E experts.
 
-const TABLE = /^layers\.(\d+)\.router\.table$/;
+const TABLE = /^layers\.(\d+)\.router\.table(\d*)$/;
 
 /**
  * Converts a checkpoint whose router decides by a table to the form that the formats expect: its router is
- * `hash`, and each sparse layer has `router.table`, [D, V], with the expert of each token id of a domain, -1
- * for none. Other checkpoints are returned unchanged.
+ * `hash`, and each sparse layer has `router.table`, and `table2`, .. of several, [D, V], with the expert of each
+ * token id, or hash of ids, of a domain, -1 for none. Other checkpoints are returned unchanged.
  */
 export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
   const { manifest } = checkpoint;
@@ -31,9 +31,12 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
       moe,
       tablesBelow: fromBottom.slice(0, fromBottom.indexOf(layer)).map(voted),
     });
-  const dealt = (layer: string) => {
-    const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
-    return groups.flatMap((group) => ranks.map((rank) => (rank < 0 ? -1 : group[rank % group.length]!)));
+  const dealt = (name: string, index: number) => {
+    const ranks = [...checkpoint.read(name)];
+    return groups.flatMap((group) => {
+      const size = group.length / moe.expertsPerToken;
+      return ranks.map((rank) => (rank < 0 ? -1 : group[index * size + (rank % size)]!));
+    });
   };
   // Each table is assigned to the file of the tensor from which it is made.
   const tables = fromBottom.map((layer) => {
@@ -44,13 +47,16 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     ...checkpoint,
     manifest: {
       ...manifest,
-      config: { ...config, moe: { ...moe, router: 'hash' } },
+      config: {
+        ...config,
+        moe: { ...moe, router: 'hash', ...(isVoted && { expertsPerToken: 1, ngram: 1 }) },
+      },
       tensors: { ...tensors, ...Object.fromEntries(tables) },
     },
     read(name, shape) {
-      const layer = TABLE.exec(name)?.[1];
+      const [, layer, number] = TABLE.exec(name) ?? [];
       if (layer === undefined) return checkpoint.read(name, shape);
-      return Float32Array.from(moe.router === 'hash' ? dealt(layer) : voted(layer));
+      return Float32Array.from(moe.router === 'hash' ? dealt(name, Number(number || 1) - 1) : voted(layer));
     },
   };
 }

@@ -1,24 +1,58 @@
+import type { ExpertTable } from '../../architecture/rule.js';
+import { tf } from '../../ops/tensorflow.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { classicFit } from '../capacity/first-fit.js';
-import { share } from '../numeric-fields.js';
-import { defineRouter } from '../policy.js';
+import { positive, share } from '../numeric-fields.js';
+import { defineRouter, type MoeRule, type MoeWith, unless } from '../policy.js';
+import type { RouterInput } from '../router.js';
+import { topKField } from './top-k.js';
 
-// Shapes: T tokens of this rank, E experts, V vocabulary.
+// Shapes: T tokens of this rank, E experts, K tables, V vocabulary.
 
 const fields = {
+  ...topKField,
+  ngram: positive
+    .max(3)
+    .default(1)
+    .describe(
+      'of the expertsPerToken tables the last ones choose by the last 2, .., ngram ids, all others by the id alone; 1: all by the id alone',
+    ),
   hashShare: share
     .default(1)
     .describe(
-      'share of the token ids that have an expert in a layer, drawn at random; layers have as few of them in common as can be',
+      'share of the token ids that have experts in a layer, drawn at random; layers have as few of them in common as can be',
     ),
 };
 
+type HashMoe = MoeWith<typeof fields>;
+
+const tablesFit: MoeRule<HashMoe> = ({ numExperts, expertGroups, expertsPerToken, ngram }) => {
+  const size = numExperts / expertGroups;
+  return (
+    // Another rule rejects groups that do not divide the experts.
+    unless(
+      !Number.isInteger(size) || size % expertsPerToken === 0,
+      'expertsPerToken',
+      `${expertsPerToken} does not divide the experts of a domain, of which each table has a part: ${size}, numExperts over expertGroups`,
+    ) ??
+    unless(
+      ngram <= expertsPerToken,
+      'ngram',
+      `${ngram} needs as many tables, and there are expertsPerToken ${expertsPerToken}`,
+    )
+  );
+};
+
 /**
- * Random routed experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table per layer maps a token id to
- * expert `group[table[token] mod group.length]` of the domain's group. The table is a random permutation of the
- * vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is learned; the weight is 1.
+ * Hash routing: fixed random tables map a token to its experts; nothing is learned. With one table it is that of random routed
+ * experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a random permutation of the vocabulary maps a token id to expert
+ * `group[table[id] mod group.length]` of the domain's group, so experts of a group get equally many token ids (+-1).
  *
- * `hashShare` is not in the paper: with less than 1, tokens of the remaining ids bypass the layer on the residual, so that
+ * With K tables, as in MultiHash (Hash Layers, arXiv 2106.04426), the group is divided into K equal parts, and each table chooses
+ * in its part; the weights are 1 / K. With `ngram` n the last n - 1 tables choose by the last 2, .., n ids, as lookups by n-grams
+ * do (Engram, arXiv 2601.07372), as far as attention sees them: ids before add random shifts to the id, mod V (`ExpertTable`).
+ *
+ * `hashShare` is in none of these papers: with less than 1, tokens of the remaining ids bypass the layer on the residual, so that
  * experts have fewer tokens, always of the same ids. Layers take turns through one random order of the ids, because having an
  * expert in some layer matters more for a token than having one in every layer (docs/results/routers.md).
  *
@@ -26,37 +60,61 @@ const fields = {
  */
 export const hashRouter = defineRouter({
   fields,
-  shapedBy: ['hashShare'],
-  rule: () => ({ choose: { op: 'table', table: 'table' } }),
-  hints: ({ hashShare }) =>
+  rules: [tablesFit],
+  shapedBy: ['hashShare', 'expertsPerToken', 'ngram'],
+  rule: (moe) => ({
+    choose: { op: 'table', tables: tablesOf(moe) },
+    weigh: { by: { op: 'number', value: 1 / moe.expertsPerToken }, share: false },
+  }),
+  hints: ({ hashShare, expertsPerToken: K }) =>
     hashShare < 1
-      ? { kept: { perToken: hashShare, source: 'moe.hashShare, as if all ids were as frequent' } }
+      ? { kept: { perToken: hashShare * K, source: 'moe.hashShare, as if all ids were as frequent' } }
       : {},
   create(context) {
     const { moe, layer, vocabSize, expertsOfDomain, seed } = context;
-    // Float32 like every tensor of a checkpoint; exact up to 2^24. -1 for ids without an expert.
-    const rankInDeal = Float32Array.from(
-      new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
-    );
+    const { expertsPerToken: K } = moe;
+    // Float32 like every tensor of a checkpoint; exact up to 2^24.
+    const drawn = (name: string) =>
+      Float32Array.from(new CounterRandom(seed, `layers.${layer}.router.${name}`).permutation(vocabSize));
+    const named = tablesOf(moe).flatMap(({ experts, shifts }) => [experts, ...shifts]);
+    const state = new Map(named.map((name) => [name, drawn(name)]));
+    const tables = tablesOf(moe).map(({ experts, shifts }) => ({
+      ranks: state.get(experts)!,
+      shifts: shifts.map((shift) => state.get(shift)!),
+    }));
+    // -1 for ids without experts.
+    const first = tables[0]!.ranks;
     if (moe.hashShare < 1) {
       const turn = new CounterRandom(seed, 'router.turn').permutation(vocabSize);
       const numIds = Math.round(moe.hashShare * vocabSize);
       for (let id = 0; id < vocabSize; id++)
         // The numIds turns from layer * numIds on, around the end of the order.
-        if ((turn[id]! + layer * (vocabSize - numIds)) % vocabSize >= numIds) rankInDeal[id] = -1;
+        if ((turn[id]! + layer * (vocabSize - numIds)) % vocabSize >= numIds) first[id] = -1;
     }
-    const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
-      tokenIdsT.map((token, t) => {
+    const choose = (tokenIdsT: Int32Array, domainsT: Int32Array, idBefore: RouterInput['idBefore']) => {
+      const chosenTK = new Int32Array(tokenIdsT.length * K).fill(-1);
+      tokenIdsT.forEach((id, t) => {
+        if (first[id]! < 0) return;
         const group = expertsOfDomain[domainsT[t]!]!;
-        return rankInDeal[token]! < 0 ? -1 : group[rankInDeal[token]! % group.length]!;
+        const size = group.length / K;
+        tables.forEach(({ ranks, shifts }, k) => {
+          let hash = id;
+          shifts.forEach((shift, i) => {
+            const before = idBefore(t, i + 1);
+            if (before >= 0) hash += shift[before]!;
+          });
+          chosenTK[t * K + k] = group[k * size + (ranks[hash % vocabSize]! % size)]!;
+        });
       });
+      return chosenTK;
+    };
     return {
-      state: new Map([['table', rankInDeal]]),
+      state,
       foresee: choose,
-      route({ tokenIdsT, domainsT, training }) {
+      route({ tokenIdsT, domainsT, idBefore, training }) {
         return {
-          ...classicFit(context, choose(tokenIdsT, domainsT), training),
-          weightsTK: null,
+          ...classicFit(context, choose(tokenIdsT, domainsT, idBefore), training, K),
+          weightsTK: K === 1 ? null : tf.fill([tokenIdsT.length, K], 1 / K),
           auxiliaryLoss: null,
           gateCosine: null,
         };
@@ -64,3 +122,12 @@ export const hashRouter = defineRouter({
     };
   },
 });
+
+/** Returns the tables by the names of their state; of K tables the last n - 1 have 1, .., n - 1 shifts. */
+function tablesOf({ expertsPerToken: K, ngram }: HashMoe): ExpertTable[] {
+  return Array.from({ length: K }, (_, k) => {
+    const experts = k === 0 ? 'table' : `table${k + 1}`;
+    const numShifts = Math.max(0, k - K + ngram);
+    return { experts, shifts: Array.from({ length: numShifts }, (__, i) => `${experts}_shift${i + 1}`) };
+  });
+}

@@ -78,7 +78,7 @@ const CHOICES: Fields<Choice['op']> = {
   top: ['by', 'count'],
   topOfGroups: ['by', 'count', 'groups'],
   topP: ['by', 'count', 'sum'],
-  table: ['table'],
+  table: ['tables'],
 };
 
 /** Returns which operation of a choice or of scores does not exist or lacks a field; null if none. */

@@ -131,12 +131,13 @@ it('says that a router has no use for several experts a token', () => {
         sets: [`moe.router=${router}`, `moe.expertsPerToken=${K}`, 'moe.expertGroups=1'],
       }),
     );
-  expect(warning('hash', 2)).toBe(
-    'moe.expertsPerToken 2 changes nothing: router hash does not have this field',
+  expect(warning('moge', 2)).toBe(
+    'moe.expertsPerToken 2 changes nothing: router moge does not have this field',
   );
   expect(warning('expert-choice', 2)).toMatch(/router expert-choice does not have/);
   expect(warning('deepseek', 2)).toBeNull();
-  expect(warning('hash', 1)).toBeNull();
+  expect(warning('hash', 2)).toBeNull();
+  expect(warning('moge', 1)).toBeNull();
 });
 
 const warningFor = (...sets: string[]) =>

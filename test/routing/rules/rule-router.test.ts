@@ -38,6 +38,7 @@ const tokens = {
   x: randomValues('x', T * d),
   domainsT: randomIntegers('domains', T, 3),
   tokenIdsT: randomIntegers('ids', T, 300),
+  idBefore: () => -1,
 };
 const xTD = tf.tensor2d(tokens.x, [T, d]);
 
@@ -115,6 +116,7 @@ it('has the gradients of finite differences in weights and loss', () => {
     const { weightsTK, auxiliaryLoss, chosenTK } = createByPolicy(policy, context).route({
       xTD: x as tf.Tensor2D,
       tokenIdsT: tokens.tokenIdsT.subarray(0, few),
+      idBefore: () => -1,
       domainsT: tokens.domainsT.subarray(0, few),
       training: true,
       parameters: new Map([
@@ -260,7 +262,11 @@ const wrong: [string, ShortRule, string][] = [
     'has op undefined instead of one of linear',
   ],
   ['ids', { choose: top(ofId('gate'), 2) }, 'has a table, which is state: give the router a function create'],
-  ['a table', { choose: { op: 'table', table: 'table' } }, 'has a table, which is state'],
+  [
+    'a table',
+    { choose: { op: 'table', tables: [{ experts: 'table', shifts: [] }] } },
+    'has a table, which is state',
+  ],
   [
     'thresholds',
     { choose: top(linear('gate'), 2), keep: { scores: linear('gate'), threshold: 'bias' } },

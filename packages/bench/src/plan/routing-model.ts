@@ -44,7 +44,7 @@ export const UNIFORM: RoutingAssumption = {
 export function workingConfig(config: RunConfig): RunConfig {
   const { moe, train } = config;
   const isTable = moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps;
-  return isTable ? { ...config, moe: { ...moe, router: 'hash' } } : config;
+  return isTable ? { ...config, moe: { ...moe, router: 'hash', expertsPerToken: 1, ngram: 1 } } : config;
 }
 
 /** Describes what the choices of a router cost outside TensorFlow. */
@@ -65,14 +65,14 @@ export function choiceCosts(config: RunConfig): ChoiceCosts {
   const policy = routerPolicy(moe.router);
   const { choose, keep } = policy.rule(moe, model.dModel) ?? PLAIN_RULE;
   const { numShared } = policy.hints?.(moe) ?? {};
-  const numChoices = choose.op === 'table' ? 1 : choose.count;
+  const numChoices = choose.op === 'table' ? choose.tables.length : choose.count;
   // Experts choose in training also where they keep all candidates outside it.
   const expertsChoose = keep !== null || choose.op === 'topP';
   return {
     numChoices,
     numCandidates: expertsChoose ? numChoices : 0,
-    // TensorFlow finds the best expert of a token; a loop finds several.
-    hostNs: 10 * moe.numExperts * (numChoices - 1) + (expertsChoose ? 1000 : 0),
+    // TensorFlow finds the best expert of a token; a loop finds several. A table needs no search.
+    hostNs: (choose.op === 'table' ? 0 : 10 * moe.numExperts * (numChoices - 1)) + (expertsChoose ? 1000 : 0),
     gathered: expertsChoose
       ? { purpose: 'scores', bytes: scoreBytes(tokensPerRank(config) * numChoices, numShared) }
       : { purpose: 'counts', bytes: countBytes(moe.numExperts, numShared) },

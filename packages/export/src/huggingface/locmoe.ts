@@ -1,8 +1,8 @@
-import { type Attention, ofExpert, type Parameter } from 'locmoe/internal/architecture/architecture';
+import { ofExpert, type Parameter } from 'locmoe/internal/architecture/architecture';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
-import { exportedArchitecture } from '../exported-architecture.js';
+import { attentions, exportedArchitecture, numCachedLayers } from '../exported-architecture.js';
 import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
 /**
@@ -15,12 +15,13 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
   const checkpoint = withExpertTables(given);
   const { model, moe, data } = checkpoint.manifest.config;
   const architecture = exportedArchitecture(checkpoint.manifest.config);
-  const operations = architecture.blocks.map(({ operation }) => operation);
-  const rules = operations.flatMap((operation) => (operation.op === 'experts' ? [operation.rule] : []));
-  const tables = rules.flatMap((rule) => (rule?.choose.op === 'table' ? [rule.choose.table.name] : []));
+  const tables = architecture.blocks.flatMap(({ operation }) => {
+    const choose = operation.op === 'experts' ? operation.rule?.choose : undefined;
+    return choose?.op === 'table' ? [...parametersIn(choose)].map(({ name }) => name) : [];
+  });
   const parameters = new Map([...parametersIn(architecture)].map((each) => [each.name, each]));
   const held = heldExperts(moe);
-  const attentions = operations.filter(({ op }) => op === 'attention') as Attention[];
+  const { numKeyValueHeads, headDim } = attentions(architecture)[0]!;
   return {
     config: {
       model_type: 'locmoe',
@@ -32,10 +33,9 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
       vocab_size: model.vocabSize,
       hidden_size: model.dModel,
       num_attention_heads: model.numHeads,
-      num_key_value_heads: attentions[0]!.numKeyValueHeads,
-      head_dim: attentions[0]!.headDim,
-      // Caches have keys and values of each attention.
-      num_hidden_layers: attentions.length,
+      num_key_value_heads: numKeyValueHeads,
+      head_dim: headDim,
+      num_hidden_layers: numCachedLayers(architecture),
       max_position_embeddings: model.seqLen,
       domains: data.domains,
       domain: data.domains[0],

@@ -11,7 +11,8 @@ type Values<N extends number> = N extends 1
 
 export type ElementType = 'FLOAT' | 'INT64';
 
-/** Number of the element type in attributes of nodes. */
+/** Numbers of element types in attributes of nodes. */
+export const FLOAT = 1;
 export const INT64 = 7;
 
 /** A plain number is an integer attribute. */

@@ -8,8 +8,9 @@ import {
   type Parameter,
   type Projection,
 } from 'locmoe/internal/architecture/architecture';
+import { attentions, numCachedLayers } from '../exported-architecture.js';
 import { dispatchedRows } from './dispatched-rows.js';
-import { Graph, type Value } from './graph.js';
+import { FLOAT, Graph, INT64, type Value } from './graph.js';
 import { domainInput, type Routing, routing } from './routing.js';
 
 // Shapes: B sequences, S positions, P = `seqLen` positions, C positions in the cache, N = C + S keys, T = B S tokens, d hidden
@@ -32,11 +33,6 @@ export function modelGraph(architecture: Architecture, read: ReadTensor): Graph 
   return new ModelGraph(architecture, read).build();
 }
 
-/** Returns the attention of each layer that attends, from the bottom. */
-export function attentions({ blocks }: Architecture): Attention[] {
-  return blocks.flatMap(({ operation }) => (operation.op === 'attention' ? [operation] : []));
-}
-
 class ModelGraph {
   readonly #graph = new Graph();
   readonly #tokenIdsBS: Value;
@@ -45,7 +41,7 @@ class ModelGraph {
   readonly #domainB: Value | null;
   /** The range of the S tokens among the N positions: the first, and the one after the last, [1] each. */
   readonly #span: readonly [Value, Value];
-  /** Keys and values of each attention: those of the cache, and with those of the S tokens. */
+  /** The values of `#cache`: those of the cache, and with those of the S tokens. */
   readonly #past: readonly Value[];
   readonly #presents: Value[] = [];
   readonly #routings: { readonly layer: string; readonly numExperts: number; readonly decided: Routing }[] =
@@ -83,6 +79,7 @@ class ModelGraph {
             : this.#feedForward(operation, inputBSD);
         return graph.node('Add', [xBSD, outputBSD]);
       });
+    if (this.#presents.length < this.#past.length) this.#presents.push(this.#idsWithPast());
     const shape = ['batch_size', 'sequence_length'];
     graph.output(this.#logits(xBSD), { name: 'logits', type: 'FLOAT', shape: [...shape, vocabSize] });
     for (const { layer, numExperts, decided } of this.#routings) {
@@ -97,15 +94,38 @@ class ModelGraph {
     return graph;
   }
 
-  /** Returns keys and values of each attention as inputs or outputs. */
+  /** Returns keys and values of each attention, and the ids where a router needs them, as inputs or outputs. */
   #cache(prefix: string, length: string) {
-    return attentions(this.architecture).flatMap(({ numKeyValueHeads, headDim }, i) =>
-      ['key', 'value'].map((part) => ({
-        name: `${prefix}.${i}.${part}`,
-        type: 'FLOAT' as const,
-        shape: ['batch_size', numKeyValueHeads, length, headDim],
-      })),
-    );
+    const layers = attentions(this.architecture);
+    const parts = layers.flatMap((_, i) => [`${i}.key`, `${i}.value`]);
+    if (numCachedLayers(this.architecture) > layers.length) parts.push(`${layers.length}.key`);
+    const { numKeyValueHeads, headDim } = layers[0]!;
+    return parts.map((part) => ({
+      name: `${prefix}.${part}`,
+      type: 'FLOAT' as const,
+      shape: ['batch_size', numKeyValueHeads, length, headDim],
+    }));
+  }
+
+  /** Appends the ids to those of the cache; all heads and coordinates have the same, [B, K, N, h]. */
+  #idsWithPast(): Value {
+    const graph = this.#graph;
+    const { numKeyValueHeads, headDim } = attentions(this.architecture)[0]!;
+    const idsBS = graph.node('Cast', [this.#tokenIdsBS], { to: FLOAT });
+    const idsB1S1 = graph.node('Unsqueeze', [idsBS, graph.integers(1, 3)]);
+    const idsBKSh = graph.node('Expand', [idsB1S1, graph.integers(1, numKeyValueHeads, 1, headDim)]);
+    return graph.node('Concat', [this.#past.at(-1)!, idsBKSh], { axis: 2 });
+  }
+
+  /** Returns the ids `distance` tokens before the S tokens, and 1 where there is a token and no padding, otherwise 0, [B, S]. */
+  #idsBefore(distance: number): readonly [Value, Value] {
+    const graph = this.#graph;
+    const idsBNh = graph.node('Gather', [this.#idsWithPast(), graph.integer(0)], { axis: 1 });
+    const idsBN = graph.node('Gather', [idsBNh, graph.integer(0)], { axis: 2 });
+    return [graph.node('Cast', [idsBN], { to: INT64 }), this.#maskBN].map((allBN) => {
+      const movedBN = graph.node('Pad', [allBN, graph.integers(0, distance, 0, 0)]);
+      return graph.node('Slice', [movedBN, ...this.#span, graph.integers(1)]);
+    }) as [Value, Value];
   }
 
   /**
@@ -249,6 +269,7 @@ class ModelGraph {
         numExperts,
         xBSD: inputBSD,
         tokenIdsBS: this.#tokenIdsBS,
+        idsBefore: (distance) => this.#idsBefore(distance),
         domainB: this.#domainB,
         parameter: (parameter, ...shape) => this.#parameter(parameter, shape),
       }),

@@ -4,12 +4,12 @@ import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { TrainerError } from 'locmoe/internal/errors';
 import { withExpertTables } from '../expert-table.js';
-import { exportedArchitecture } from '../exported-architecture.js';
+import { attentions, exportedArchitecture, numCachedLayers } from '../exported-architecture.js';
 import { json, specialTokenIds, writeTokenizer } from '../huggingface/tokenizer-files.js';
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
-import { attentions, modelGraph } from './model-graph.js';
+import { modelGraph } from './model-graph.js';
 import type { OnnxConfig } from './onnx-config.js';
 
 const MODEL_FILE = 'model.onnx';
@@ -52,7 +52,7 @@ function callerConfig({ architecture, isInOneFile }: WrittenGraph) {
     num_attention_heads: numHeads,
     num_key_value_heads: numKeyValueHeads,
     head_dim: headDim,
-    num_hidden_layers: attentions(architecture).length,
+    num_hidden_layers: numCachedLayers(architecture),
     vocab_size: architecture.vocabSize,
     // Without this, transformers.js looks for 8-bit weights in a browser.
     'transformers.js_config': { dtype: 'fp32', use_external_data_format: !isInOneFile },

@@ -1,5 +1,5 @@
 import type { Architecture, Parameter } from 'locmoe/internal/architecture/architecture';
-import type { Choice, Rule, Scores } from 'locmoe/internal/architecture/rule';
+import type { Choice, ExpertTable, Rule, Scores } from 'locmoe/internal/architecture/rule';
 import { LEAST_SQUARED_NORM } from 'locmoe/internal/routing/gates/grap';
 import { type Graph, INT64, type Value } from './graph.js';
 
@@ -25,6 +25,8 @@ interface RoutingInput {
   readonly xBSD: Value;
   /** Token ids, int64 [B, S]. */
   readonly tokenIdsBS: Value;
+  /** Returns the ids `distance` tokens before, int64 [B, S], and 1 where there is such a token, otherwise 0. */
+  idsBefore(distance: number): readonly [idsBS: Value, isThereBS: Value];
   /** Domain of each sequence, int64 [B]; null if the model has only one. */
   readonly domainB: Value | null;
   /** Returns a parameter as a constant in this shape. */
@@ -70,7 +72,7 @@ function shareOfCandidates(graph: Graph, scores: Value, candidatesBSE: Value): V
 /** Whether each expert is a candidate, bool [B, S, E]. */
 function candidates(choose: Choice<Parameter>, input: RoutingInput): Value {
   const { graph, numExperts, architecture } = input;
-  if (choose.op === 'table') return isExpertOfTable(choose.table, input);
+  if (choose.op === 'table') return areExpertsOfTables(choose.tables, input);
   const groupSize = architecture.expertsOfDomain[0]!.length;
   const allBSE = scoresBSE(choose.by, input);
   const openBSE = keepToGroup(allBSE, input);
@@ -116,15 +118,34 @@ function marked(graph: Graph, scores: Value, places: Value, isTaken: Value): Val
   return graph.node('ScatterElements', [allFalse, places, isTaken], { axis: -1 });
 }
 
-/** Whether each expert is that of a table of domains and token ids, bool [B, S, E]. */
-function isExpertOfTable(table: Parameter, input: RoutingInput): Value {
-  const { graph, architecture, numExperts, tokenIdsBS, domainB, parameter } = input;
+/** Whether each expert is that of a table, bool [B, S, E]. */
+function areExpertsOfTables(tables: readonly ExpertTable<Parameter>[], input: RoutingInput): Value {
+  const { graph, numExperts } = input;
+  const expertsBS1 = tables.map((table) => unsqueeze(graph, expertsOfTable(table, input), -1));
+  const [first, ...others] = expertsBS1.map((each) =>
+    graph.node('Equal', [each, graph.integers(...Array(numExperts).keys())]),
+  );
+  if (others.length === 0) return first!;
+  const isAnyBSE = others.reduce((any, each) => graph.node('Or', [any, each]), first!);
+  return graph.node('And', [isAnyBSE, graph.node('GreaterOrEqual', [expertsBS1[0]!, graph.integer(0)])]);
+}
+
+/** Looks up the experts of a table, int64 [B, S]. */
+function expertsOfTable({ experts, shifts }: ExpertTable<Parameter>, input: RoutingInput): Value {
+  const { graph, architecture, tokenIdsBS, idsBefore, domainB, parameter } = input;
   const { vocabSize, expertsOfDomain } = architecture;
+  const looked = (table: Value, placeBS: Value) =>
+    graph.node('Cast', [graph.node('Gather', [table, placeBS])], { to: INT64 });
+  let hashBS = tokenIdsBS;
+  shifts.forEach((shift, i) => {
+    const [idsBS, isThereBS] = idsBefore(i + 1);
+    const addedBS = graph.node('Mul', [looked(parameter(shift, vocabSize), idsBS), isThereBS]);
+    hashBS = graph.node('Add', [hashBS, addedBS]);
+  });
+  if (shifts.length > 0) hashBS = graph.node('Mod', [hashBS, graph.integer(vocabSize)]);
   const firstB = domainB && graph.node('Mul', [domainB, graph.integer(vocabSize)]);
-  const placeBS = firstB ? graph.node('Add', [tokenIdsBS, unsqueeze(graph, firstB, 1)]) : tokenIdsBS;
-  const rows = graph.node('Gather', [parameter(table, expertsOfDomain.length * vocabSize), placeBS]);
-  const expertBS = graph.node('Cast', [rows], { to: INT64 });
-  return graph.node('Equal', [unsqueeze(graph, expertBS, -1), graph.integers(...Array(numExperts).keys())]);
+  const placeBS = firstB ? graph.node('Add', [hashBS, unsqueeze(graph, firstB, 1)]) : hashBS;
+  return looked(parameter(experts, expertsOfDomain.length * vocabSize), placeBS);
 }
 
 /** Replaces the scores of experts outside the group of the sequence's domain by -infinity (level 1). */

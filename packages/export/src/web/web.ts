@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { templateOf } from 'locmoe/internal/data/template';
-import { attentions } from '../onnx/model-graph.js';
+import { attentions } from '../exported-architecture.js';
 import { writeGraph } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
 import type { ModelConfig } from './browser/messages.js';
