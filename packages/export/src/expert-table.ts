@@ -4,12 +4,13 @@ import { electedExperts } from 'locmoe/internal/routing/routers/vote-table';
 
 // Shapes: V vocabulary, D domains, E experts.
 
-const TABLE = /^layers\.(\d+)\.router\.table$/;
+const TABLE = /^layers\.(\d+)\.router\.table(\d*)$/;
 
 /**
  * Converts a checkpoint whose router decides by a table to the form that the formats expect: its router is
  * `hash`, and each sparse layer has `router.table`, [D, V], with the expert of each token id of a domain, -1
- * for none. Other checkpoints are returned unchanged.
+ * for none; of K tables `router.table2` and so on too, each with experts of its own K-th part of the domain's. Other
+ * checkpoints are returned unchanged.
  */
 export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
   const { manifest } = checkpoint;
@@ -31,9 +32,12 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
       moe,
       tablesBelow: fromBottom.slice(0, fromBottom.indexOf(layer)).map(voted),
     });
-  const dealt = (layer: string) => {
-    const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
-    return groups.flatMap((group) => ranks.map((rank) => (rank < 0 ? -1 : group[rank % group.length]!)));
+  const dealt = (name: string, table: number) => {
+    const ranks = [...checkpoint.read(name)];
+    return groups.flatMap((group) => {
+      const size = group.length / moe.expertsPerToken;
+      return ranks.map((rank) => (rank < 0 ? -1 : group[(table - 1) * size + (rank % size)]!));
+    });
   };
   // Each table is assigned to the file of the tensor from which it is made.
   const tables = fromBottom.map((layer) => {
@@ -48,9 +52,9 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
       tensors: { ...tensors, ...Object.fromEntries(tables) },
     },
     read(name, shape) {
-      const layer = TABLE.exec(name)?.[1];
+      const [, layer, table] = TABLE.exec(name) ?? [];
       if (layer === undefined) return checkpoint.read(name, shape);
-      return Float32Array.from(moe.router === 'hash' ? dealt(layer) : voted(layer));
+      return Float32Array.from(moe.router === 'hash' ? dealt(name, Number(table || 1)) : voted(layer));
     },
   };
 }
