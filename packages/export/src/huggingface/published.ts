@@ -63,7 +63,10 @@ export function publishable(given: Checkpoint): Checkpoint {
   const checkpoint = withExpertTables(given);
   const hasTables = checkpoint !== given;
   if (!hasTables && moe.router !== 'switch')
-    throw refused(`moe.router ${moe.router}`, 'their router is that of switch, top-k of a softmax');
+    throw refused(
+      `moe.router ${moe.router}`,
+      'their router is that of switch, top-k of a softmax, or a table of token ids written as such',
+    );
   if (moe.expertGroups > 1 && moe.subModel === null)
     throw refused(
       `moe.expertGroups ${moe.expertGroups}`,
