@@ -15,10 +15,6 @@ export const DATA_RULES: readonly DataRule[] = [
     return unless(unknown.length === 0, 'data.domains', describeUnknown(unknown));
   },
   ({ data: { sources } }) => {
-    const taken = Object.keys(sources).find((name) => DOMAINS.includes(name));
-    return unless(taken === undefined, `data.sources.${taken}`, 'is a built-in domain; choose another name');
-  },
-  ({ data: { sources } }) => {
     const unfit = Object.keys(sources).find((name) => !DOMAIN_NAME.test(name));
     return unless(
       unfit === undefined,

@@ -23,7 +23,7 @@ export interface Recipe {
 }
 
 /** @throws TrainerError `BAD_INPUT` if a pattern is empty */
-export function assertPatterns(option: Recipe['option'], patterns: readonly string[]): void {
+export function assertPatterns(option: string, patterns: readonly string[]): void {
   if (patterns.includes('')) throw new TrainerError('BAD_INPUT', `${option}: a pattern is empty`);
 }
 

@@ -1,15 +1,19 @@
-import { availableParallelism } from 'node:os';
+import { existsSync } from 'node:fs';
+import { availableParallelism, homedir } from 'node:os';
 import path from 'node:path';
 import { DOMAINS } from '../data/built-in/sources.js';
 import { listFiles } from '../data/read/source-files.js';
 import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/read/text-source.js';
 import { TrainerError } from '../errors.js';
 import { formatCount } from '../format.js';
+import { groupBy } from '../group-by.js';
 import { assertPatterns, floorTo2, paceOf, type Recipe, roundTo2, runNameOf, yamlOf } from './recipe.js';
 
 /** Minimum size: less text cannot be split into training and validation text. */
 const LEAST_BYTES = 6_000;
 const LEAST_STEPS = 100;
+/** A character that begins a wildcard of a pattern. */
+const WILDCARD = /[*?[{(!]/;
 
 interface Size {
   /** Minimum number of bytes of text to which this row applies. */
@@ -77,36 +81,51 @@ const SIZES: readonly Size[] = [
   { from: 2e8, vocabSize: 8192, bytesPerToken: 4, epochs: 1, validationShare: 0.002, model: 'large' },
 ];
 
+/** Text of one domain. */
+interface DomainText {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly numFiles: number;
+  readonly bytes: number;
+}
+
 /**
- * Makes a recipe with one domain whose model, vocabulary and steps depend on the size of the text.
+ * Makes a recipe whose model, vocabulary and steps depend on the size of the text. Each domain has a group of experts
+ * of its own.
  *
- * @param patterns names or glob patterns, relative to the working folder
+ * @param patterns names or glob patterns, relative to the working folder, each alone or as `NAME=PATTERN` with the name
+ *   of its domain
  * @param countedTokens tokens to train on, without duplicates; null to estimate them before the text is prepared
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
  */
 export function textRecipe(patterns: readonly string[], countedTokens: number | null = null): Recipe {
-  assertPatterns('--text', patterns);
-  const domain = domainOf(patterns);
   const folder = process.cwd();
-  const source = textSourceSchema.parse({ folder, files: patterns });
-  const files = listFiles(domain, source);
-  const bytes = files.reduce((sum, file) => sum + textBytes(file, source), 0);
-  if (bytes < LEAST_BYTES)
-    throw new TrainerError(
-      'BAD_INPUT',
-      `--text ${patterns.join(' ')}: ${formatCount(bytes)} bytes of text are too few; ${formatCount(LEAST_BYTES)} ` +
-        'are needed at least',
-    );
-  const size = SIZES.findLast(({ from }) => bytes >= from)!;
-  const { numExperts, globalBatch, learningRate, endLearningRate, ...model } = MODELS[size.model];
+  const domains = domainsOf(patterns, folder);
+  const bytes = sumOf(domains.map((domain) => domain.bytes));
+  const size = sizeOf(bytes);
+  const { numExperts: least, globalBatch, learningRate, endLearningRate, ...model } = MODELS[size.model];
+  // Powers of two, which workers divide evenly.
+  const expertsOfDomain = Math.max(2, 2 ** Math.ceil(Math.log2(least / domains.length)));
+  const numExperts = domains.length * expertsOfDomain;
   const trainTokens = countedTokens ?? (bytes / size.bytesPerToken) * (1 - size.validationShare);
-  const steps = Math.max(LEAST_STEPS, roundTo2((size.epochs * trainTokens) / (globalBatch * model.seqLen)));
+  // Bytes that are read of each domain: it is seen as often as it would be alone.
+  const seen = domains.map((domain) => sizeOf(domain.bytes).epochs * domain.bytes);
+  const epochs = sumOf(seen) / bytes;
+  const steps = Math.max(LEAST_STEPS, roundTo2((epochs * trainTokens) / (globalBatch * model.seqLen)));
   const config = {
-    name: runNameOf(domain),
+    name: runNameOf(domains.map(({ name }) => name).join('-')).slice(0, 64),
     model: { ...model, vocabSize: size.vocabSize },
-    moe: { numExperts, router: 'locmoe-plus', expertGroups: 1, capacityFactor: 1.25 },
+    moe: {
+      numExperts,
+      expertGroups: domains.length,
+      // Hash takes any number of experts, of which those of a domain that is seen more often have more tokens.
+      ...(domains.length > 1
+        ? { router: 'hash', capacityFactor: null }
+        : { router: 'locmoe-plus', capacityFactor: 1.25 }),
+    },
     data: {
-      domains: [{ [domain]: { folder, files: patterns } }],
+      domains: domains.map(({ name, files }) => ({ [name]: { folder, files } })),
+      ...(domains.length > 1 && { weights: seen.map((each) => roundTo2(each / Math.min(...seen))) }),
       validationShare: size.validationShare,
     },
     train: {
@@ -114,21 +133,75 @@ export function textRecipe(patterns: readonly string[], countedTokens: number | 
       learningRate,
       endLearningRate,
       // Text that is seen often is memorized at some point.
-      ...(size.epochs > 1 && { earlyStop: { patience: 4 } }),
+      ...(epochs > 1 && { earlyStop: { patience: 4 } }),
     },
-    cluster: { nodes: 1, workersPerNode: floorTo2(Math.min(numExperts, availableParallelism())) },
+    cluster: {
+      nodes: 1,
+      workersPerNode: floorTo2(Math.min(numExperts & -numExperts, globalBatch, availableParallelism())),
+    },
   };
-  return { option: '--text', yaml: yamlOf(config), numFiles: files.length, bytes };
+  return {
+    option: '--text',
+    yaml: yamlOf(config),
+    numFiles: sumOf(domains.map((domain) => domain.numFiles)),
+    bytes,
+  };
+}
+
+/** @throws TrainerError as `textRecipe` */
+function domainsOf(patterns: readonly string[], folder: string): DomainText[] {
+  const parts = patterns.map(partsOf);
+  const unnamed = parts.flatMap(({ name, pattern }) => (name === undefined ? [pattern] : []));
+  return Array.from(
+    groupBy(parts, ({ name }) => name ?? folderOf(unnamed)),
+    ([name, group]) => {
+      const option = `--text ${group.map(({ written }) => written).join(' ')}`;
+      const files = group.map(({ pattern }) => pattern.replace(/^~(?=\/)/, homedir()));
+      assertPatterns(option.trimEnd(), files);
+      const source = textSourceSchema.parse({ folder, files });
+      const found = listFiles(name, source);
+      const bytes = sumOf(found.map((file) => textBytes(file, source)));
+      if (bytes < LEAST_BYTES)
+        throw new TrainerError(
+          'BAD_INPUT',
+          `${option}: ${formatCount(bytes)} bytes of text are too few; ${formatCount(LEAST_BYTES)} are needed at least`,
+        );
+      return { name, files, numFiles: found.length, bytes };
+    },
+  );
+}
+
+/** Splits `NAME=PATTERN`; a file or folder whose own name has the sign is a pattern alone. */
+function partsOf(written: string): {
+  readonly written: string;
+  readonly name?: string;
+  readonly pattern: string;
+} {
+  const at = written.indexOf('=');
+  const name = written.slice(0, Math.max(at, 0));
+  const exists = [written, written.split(WILDCARD)[0]!].some((place) => existsSync(place));
+  return DOMAIN_NAME.test(name) && !exists
+    ? { written, name, pattern: written.slice(at + 1) }
+    : { written, pattern: written };
 }
 
 /** Returns the name of the folder in which the patterns begin, if it can be the name of a domain; else `text`. */
-function domainOf(patterns: readonly string[]): string {
+function folderOf(patterns: readonly string[]): string {
   const [first, ...others] = new Set(
-    patterns.map((pattern) => path.basename(path.dirname(path.resolve(`${pattern.split(/[*?[{(!]/)[0]}_`)))),
+    patterns.map((pattern) => path.basename(path.dirname(path.resolve(`${pattern.split(WILDCARD)[0]}_`)))),
   );
   return first !== undefined && others.length === 0 && DOMAIN_NAME.test(first) && !DOMAINS.includes(first)
     ? first
     : 'text';
+}
+
+/** Returns the row for a number of bytes. */
+function sizeOf(bytes: number): Size {
+  return SIZES.findLast(({ from }) => bytes >= from)!;
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }
 
 /** Estimates the bytes of text per token with a vocabulary of this size. */

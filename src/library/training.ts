@@ -6,7 +6,10 @@ import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 export interface TrainOptions {
   /** Name of a recipe (`recipeNames`), or path of a configuration file in YAML or JSON. */
   readonly config?: string;
-  /** Files to train on, as paths and glob patterns; a recipe of their size replaces `config`. */
+  /**
+   * Files to train on, as paths and glob patterns, or as `NAME=PATTERN` with the name of their domain; a recipe of their
+   * size replaces `config`.
+   */
   readonly text?: readonly string[];
   /** Files of question-answer samples to fine-tune the checkpoint `init` on. */
   readonly instruct?: readonly string[];

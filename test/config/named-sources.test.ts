@@ -78,7 +78,6 @@ describe('domains of a user', () => {
     ['    - docs: { file: a }', ':8:21 data.domains.0.docs.file: unknown key'],
     ['    - en\n    - docs: a.txt', ':9:13 data.domains.1.docs: must be a mapping'],
     ['    - docs: { files: a, format: word }', ':8:33 data.domains.0.docs.format: must be one of text'],
-    ['    - en: { files: a }', ':8:11 data.domains.0.en: is a built-in domain; choose another name'],
     ['    - a/b: { files: a }', '"a/b" is no name'],
     ['    - 7', ':8:7 data.domains.0: must be a string'],
     ['    - docs: { files: a }\n    - docs: { files: b }', 'data.domains: a domain is listed twice'],

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { recipeFile, resolveRecipe } from '../../src/config/recipe.js';
 import { resolveConfig } from '../../src/config/resolve.js';
 import { textRecipe } from '../../src/config/text-recipe.js';
@@ -70,6 +70,62 @@ describe('textRecipe', () => {
     const config = resolveRecipe(textRecipe([path.join(folder, pattern)]), {});
     expect(config.data.domains).toEqual([domain]);
     expect(config.name).toBe(name);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])('gives each of %i domains experts of its own', (count) => {
+    for (const bytes of [1e4, 3e5, 4e6]) {
+      const patterns = Array.from({ length: count }, (_, i) => `d_${i}=${file(`many/${i}.txt`, bytes)}`);
+      const { moe, data, cluster, train } = resolveRecipe(textRecipe(patterns), {});
+      expect(data.domains).toEqual(patterns.map((_, i) => `d_${i}`));
+      expect(moe.expertGroups).toBe(count);
+      expect(moe.numExperts / count).toBeGreaterThanOrEqual(2);
+      expect(train.globalBatch % cluster.workersPerNode).toBe(0);
+    }
+  });
+
+  it('sees each domain as often as it would be seen alone', () => {
+    const patterns = [`small=${file('uneven/a.txt', 5e4)}`, `code=${file('uneven/b.txt', 4e6)}`];
+    const { data, moe, train, model } = resolveRecipe(textRecipe(patterns, 1e6), {});
+    // 16 passes over 50 kB, and 3 over 4 MB.
+    expect(data.weights).toEqual([1, 15]);
+    expect(train.steps).toBe(Math.round((3.16 * 1e6) / (train.globalBatch * model.seqLen) / 10) * 10);
+    expect(moe.capacityFactor).toBeNull();
+  });
+
+  it('takes NAME=PATTERN, patterns without a name as one domain more, and names that have the sign', () => {
+    for (const name of ['eq/a=b.txt', 'eq/c=d/e.txt', 'eq/f.txt']) file(name, 1e4);
+    const sourcesOf = (...patterns: string[]) => {
+      const { data } = resolveRecipe(textRecipe(patterns), {});
+      return data.domains.map((name) => [name, ...data.sources[name]!.files]);
+    };
+    const folderBefore = process.cwd();
+    process.chdir(path.join(folder, 'eq'));
+    try {
+      expect(sourcesOf('code=f.txt', 'a=b.txt', 'code=c=d/*', 'x=./a=b.txt')).toEqual([
+        ['code', 'f.txt', 'c=d/*'],
+        ['eq', 'a=b.txt'],
+        ['x', './a=b.txt'],
+      ]);
+      expect(sourcesOf('c=d/*.txt')).toEqual([['text', 'c=d/*.txt']]);
+      expect(() => textRecipe(['notes=src/**', 'f.txt'])).toThrow(
+        `domain notes: no file matches "src/**" in ${process.cwd()}`,
+      );
+      expect(() => textRecipe(['notes=', 'f.txt'])).toThrow('--text notes=: a pattern is empty');
+      file('eq/little.txt', 10);
+      expect(() => textRecipe(['f.txt', 'notes=little.txt'])).toThrow(
+        '--text notes=little.txt: 10 bytes of text are too few',
+      );
+    } finally {
+      process.chdir(folderBefore);
+    }
+  });
+
+  it("takes ~ for the user's folder, which shells leave as it is after the sign", () => {
+    file('home/notes.txt', 1e4);
+    vi.stubEnv('HOME', path.join(folder, 'home'));
+    const { data } = resolveRecipe(textRecipe(['notes=~/*.txt']), {});
+    vi.unstubAllEnvs();
+    expect(data.sources.notes!.files).toEqual([path.join(folder, 'home/*.txt')]);
   });
 
   it('becomes a file that says the same from anywhere, with what was set', () => {

@@ -42,6 +42,17 @@ it('trains on files without a configuration, which can be saved, and with its we
   expect(config(newestRun(folder)).model).toEqual(model);
 });
 
+it('trains on several domains, of which one has the name of a built-in one', async () => {
+  const folder = temporaryFolder();
+  cpSync(path.join(ROOT, 'docs/extending.md'), path.join(folder, 'notes/a.md'));
+  cpSync(path.join(ROOT, 'src/routing/routers'), path.join(folder, 'src'), { recursive: true });
+  const what = ['--text', 'notes=notes/*.md', '--text', 'code=src/**/*.ts', '--set', 'train.steps=1'];
+  const { code, stdout, stderr } = await run(folder, 'train', ...what, '--no-http');
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/^text: \d+ files, \d+ kB, as domain notes, code$/m);
+  expect(stdout).toMatch(/^ {2}code: .+ >>> /m);
+});
+
 it('a served run goes on at a restart though its text has grown', async () => {
   const folder = temporaryFolder();
   const file = path.join(folder, 'text.txt');

@@ -137,6 +137,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'e2e/inherit'],
   [/^npx locmoe train --init my-telecom$/, 'e2e/llama'],
   [/^npx locmoe train --text .* --print-config/, 'e2e/train-text'],
+  [/^npx locmoe train --text notes=/, 'e2e/train-text'],
   [/^npx locmoe train --instruct |"What is the capital of Brellin\?"$/, 'e2e/fine-tune'],
   [/^(npx )?locmoe data inspect /, 'cli/data-inspect'],
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'e2e/eval'],

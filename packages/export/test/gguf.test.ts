@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gguf as readGguf } from '@huggingface/gguf';
-import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type Checkpoint, openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { tokenizerJson, trainBpe } from 'locmoe/internal/data/tokenizer/bpe-trainer';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { openInference } from 'locmoe/internal/inference/inference';
@@ -16,10 +16,12 @@ import { ggufTensors } from '../src/gguf/gguf-tensors.js';
 import { encodeAs } from '../src/gguf/number-types.js';
 import { tokenizerFields } from '../src/gguf/tokenizer-fields.js';
 import { writeFolder } from '../src/output-folder.js';
+import { writeSubModel } from '../src/sub-model.js';
 import type { WeightType } from '../src/target.js';
 import { ownLogits, sequences, trainedModel, withFields } from './trained.js';
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
+const HASH = { router: 'hash', expertGroups: 1, numExperts: 6 };
 const MIXTRAL = {
   model: {
     numDenseLayers: 0,
@@ -57,6 +59,11 @@ const FORMS = [
   { model: MIXTRAL.model, moe: { ...TOP_2, expertsPerToken: 1 }, headDims: [null] },
   { model: { ...LLAMA.model, ropeScaling: null, qkNorm: true }, moe: {}, headDims: [null, 24] },
   { model: { ...MIXTRAL.model, qkNorm: true }, moe: TOP_2, headDims: [null, 24] },
+  { model: MIXTRAL.model, moe: HASH, headDims: [null, 24] },
+  { model: { ...MIXTRAL.model, qkNorm: true }, moe: HASH, headDims: [24] },
+  // Dense layers below those with experts.
+  { model: { ...MIXTRAL.model, numDenseLayers: 1, attentionBias: true }, moe: TOP_2, headDims: [24] },
+  { model: { ...MIXTRAL.model, numDenseLayers: 2, numSparseLayers: 1 }, moe: HASH, headDims: [null] },
 ];
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
@@ -65,23 +72,67 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 let mixtral: Checkpoint;
 let llama: Checkpoint;
+let hash: Checkpoint;
+/** The experts of one domain of a model with a table. */
+let part: Checkpoint;
 let others: readonly Checkpoint[];
-beforeAll(() => {
+beforeAll(async () => {
   const cells = FORMS.flatMap(({ model, moe, headDims }) =>
     headDims.flatMap((headDim) =>
       [false, true].map((tiedEmbedding) => ({ model: { ...model, headDim, tiedEmbedding }, moe })),
     ),
   );
-  [mixtral, llama, ...others] = [MIXTRAL, LLAMA, ...cells].map(({ model, moe }) =>
-    trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'llama', ...model }, moe }),
-  ) as [Checkpoint, Checkpoint, ...Checkpoint[]];
+  let grouped: Checkpoint;
+  const tables = { model: MIXTRAL.model, moe: HASH };
+  const ofDomains = { ...tables, moe: { ...HASH, expertGroups: 2 } };
+  [mixtral, llama, hash, grouped, ...others] = [MIXTRAL, LLAMA, tables, ofDomains, ...cells].map(
+    ({ model, moe }) =>
+      trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'llama', ...model }, moe }),
+  ) as [Checkpoint, Checkpoint, Checkpoint, Checkpoint, ...Checkpoint[]];
+  const folder = path.join(root, 'part');
+  await writeFolder(folder, (output) => writeSubModel(grouped, output, 'code'));
+  part = openCheckpoint(folder);
 });
+
+/**
+ * The same model with two tables: each expert is half of an expert, and the second halves are in another order than the first.
+ */
+function withTwoTables({ manifest, read, ...rest }: Checkpoint): Checkpoint {
+  const { config } = manifest;
+  const { numExperts } = config.moe;
+  const { dModel, dFeedForward } = config.model;
+  const width = dFeedForward / 2;
+  const moe = { ...config.moe, numExperts: 2 * numExperts, expertsPerToken: 2, dFeedForward: width };
+  return {
+    ...rest,
+    manifest: { ...manifest, config: { ...config, moe } },
+    read(name, shape) {
+      if (name.endsWith('.table2')) return read(name.slice(0, -1)).map((rank) => rank + 1);
+      const [, before, number, matrix] = /^(.*\.experts\.)(\d+)(\..*)$/.exec(name) ?? [];
+      if (matrix === undefined) return read(name, shape);
+      const [expert, isSecond] = [Number(number) % numExperts, Number(number) >= numExperts];
+      const whole = read(`${before}${isSecond ? (expert + numExperts - 1) % numExperts : expert}${matrix}`);
+      const begin = isSecond ? width : 0;
+      if (matrix === '.w_out')
+        return whole.slice(begin * dModel, (begin + width) * dModel).map((value) => 2 * value);
+      return whole.filter((_, i) => Math.floor((i % dFeedForward) / width) === Number(isSecond));
+    },
+  };
+}
 
 /** Exports a model. @returns the file */
 async function exported(checkpoint: Checkpoint, type: WeightType): Promise<string> {
   const folder = mkdtempSync(path.join(root, 'export-'));
   await writeFolder(folder, (output) => gguf.write(checkpoint, output, type));
   return path.join(folder, 'model.gguf');
+}
+
+interface Case {
+  readonly checkpoint: Checkpoint;
+  /** The model to export, if it is another form of the checkpoint. */
+  readonly written?: Checkpoint;
+  readonly type: WeightType;
+  readonly within: number;
 }
 
 interface Order {
@@ -120,19 +171,23 @@ function greatestDifference(row: readonly number[], other: readonly number[]): n
 }
 
 it('llama.cpp gives the tokens and the probabilities that the model gives here', async () => {
-  const cases = [
+  const cases: readonly Case[] = [
     { checkpoint: mixtral, type: 'float32', within: 1e-4 },
     { checkpoint: mixtral, type: 'float16', within: 5e-3 },
     { checkpoint: mixtral, type: 'q8_0', within: 0.05 },
     { checkpoint: mixtral, type: 'q4_k', within: 0.15 },
+    { checkpoint: hash, type: 'q8_0', within: 0.05 },
+    { checkpoint: hash, written: withTwoTables(hash), type: 'float32', within: 1e-4 },
+    { checkpoint: hash, written: withTwoTables(hash), type: 'q8_0', within: 0.05 },
+    { checkpoint: part, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'q8_0', within: 0.05 },
-    ...others.map((checkpoint) => ({ checkpoint, type: 'float32', within: 1e-4 }) as const),
-  ] as const;
+    ...others.map((checkpoint): Case => ({ checkpoint, type: 'float32', within: 1e-4 })),
+  ];
   const orders: Required<Order>[] = [];
-  for (const { checkpoint, type } of cases) {
+  for (const { checkpoint, written = checkpoint, type } of cases) {
     const ids = [...sequences(openInference(checkpoint))[0]!];
-    orders.push({ file: await exported(checkpoint, type), texts: TEXTS, ids });
+    orders.push({ file: await exported(written, type), texts: TEXTS, ids });
   }
   askLlama(orders).forEach(({ beginsText, endsText, tokens, logProbabilities }, i) => {
     const { checkpoint, type, within } = cases[i]!;
@@ -354,7 +409,7 @@ it.each([
   ['model.headDim 24', { model: { headDim: 24 }, moe: { renormalize: false } }],
   ['model.headDim 24', { model: { headDim: 24 }, moe: { expertsPerToken: 1 } }],
   ['model.ropeScaling llama3', { model: { qkNorm: true, ropeScaling: LLAMA.model.ropeScaling } }],
-  ['model.numDenseLayers 1', { model: { numDenseLayers: 1 } }],
+  ['model.numDenseLayers 1', { model: { numDenseLayers: 1, qkNorm: true } }],
   ['moe.sharedExperts 1', { moe: { sharedExperts: 1 } }],
   ['moe.expertsPerToken 1', { model: { qkNorm: true }, moe: { expertsPerToken: 1 } }],
   ['moe.renormalize false', { model: { qkNorm: true }, moe: { renormalize: false } }],

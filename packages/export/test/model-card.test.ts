@@ -101,6 +101,13 @@ describe('the model card', () => {
     expect(card).toContain('at most 24 tokens');
   });
 
+  it('does not take text of the trainer for the built-in domain of the same name', () => {
+    const { data, ...rest } = configOf(['en']);
+    const card = cardOf(checkpointOf({ ...rest, data: { ...data, sources: { en: data.sources.mine! } } }));
+    expect(frontMatter(card)).not.toHaveProperty('language');
+    expect(card).toMatch(/^\| `en` \| its trainer's own \| {2}\|/m);
+  });
+
   it('leaves out what is not known', () => {
     const { manifest } = checkpointOf(configOf(['mine'], { router: 'switch' }));
     const card = cardOf({ folder: path.join(root, 'elsewhere/step-000020'), manifest } as Checkpoint);

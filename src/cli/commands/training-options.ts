@@ -8,7 +8,7 @@ export function addTrainingOptions(command: Command): Command {
     .addOption(
       new Option(
         '--text <pattern...>',
-        "train on these files alone, e.g. 'notes/**/*.txt', with a recipe of their size",
+        "train on these files alone, e.g. 'notes/**/*.txt', with a recipe of their size; NAME=PATTERN for each of several domains",
       ).conflicts(['config', 'resume']),
     )
     .addOption(

@@ -51,8 +51,8 @@ const FINER: Readonly<Partial<Record<GgufType, GgufType>>> = { Q4_K: 'Q8_0', Q8_
  * Returns the tensors of a class of transformers for llama.cpp: the experts of a layer are one tensor, [E, ...].
  *
  * @param type type of the matrices; a matrix whose rows are not whole blocks of it gets a more precise type
- * @param headSize head size for the architecture `llama`, in which the rows of q and k have another order;
- *   null if they are ordered as in HuggingFace
+ * @param headSize head size for an architecture in which the rows of q and k have another order; null if they are ordered as
+ *   in HuggingFace
  */
 export function ggufTensors(
   published: readonly LazyTensor[],

@@ -6,7 +6,13 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { formatSize } from 'locmoe/internal/format';
 import { rotaryFrequencies } from 'locmoe/internal/ops/rotary-frequencies';
 import { heldExperts } from 'locmoe/internal/routing/index';
-import { architectureOf, isRenormalized, publishedTensors, sharedWidthOf } from '../huggingface/published.js';
+import {
+  architectureOf,
+  isRenormalized,
+  publishable,
+  publishedTensors,
+  sharedWidthOf,
+} from '../huggingface/published.js';
 import type { ExportTarget, WeightType } from '../target.js';
 import { type GgufTensor, type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
 import { ggufTensors } from './gguf-tensors.js';
@@ -39,10 +45,13 @@ const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
 export const gguf: ExportTarget = {
   description: 'model.gguf for llama.cpp, of a model of family llama',
   types: Object.keys(TYPES) as Type[],
-  async write(checkpoint, output, dtype) {
+  async write(given, output, dtype) {
+    const { family } = given.manifest.config.model;
+    if (family !== 'llama')
+      throw refused(`model.family ${family}`, 'llama.cpp has no architecture that computes it');
+    const checkpoint = publishable(given);
     const { manifest, tokenizerFile } = checkpoint;
     const { config } = manifest;
-    assertExpressible(config);
     const tensors = tensorsOf(checkpoint, dtype as Type);
     const metadata = {
       ...modelFields(config, ggufArchitecture(config), TYPES[dtype as Type].fileType),
@@ -54,7 +63,7 @@ export const gguf: ExportTarget = {
   },
   lines(checkpoint, dtype) {
     const sizes = new Map<GgufType, number>();
-    for (const { type, bytes } of tensorsOf(checkpoint, dtype as Type))
+    for (const { type, bytes } of tensorsOf(publishable(checkpoint), dtype as Type))
       sizes.set(type, (sizes.get(type) ?? 0) + bytes);
     return [`weights: ${Array.from(sizes, ([type, bytes]) => `${formatSize(bytes)} of ${type}`).join(', ')}`];
   },
@@ -72,7 +81,7 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
     const isHead = tiedEmbedding && tensor.name === 'model.embed_tokens.weight';
     return isHead ? [tensor, { ...tensor, name: 'lm_head.weight' }] : [tensor];
   });
-  const tensors = ggufTensors(published, type, architecture === 'llama' ? headDim : null);
+  const tensors = ggufTensors(published, type, architecture.startsWith('qwen') ? null : headDim);
   if (!tensors.some((tensor) => tensor.type === type))
     throw new TrainerError(
       'BAD_INPUT',
@@ -82,23 +91,10 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
 }
 
 /**
- * @throws TrainerError `BAD_INPUT` if only some layers have experts: an architecture has them in all layers
- *   or in none
- */
-function assertExpressible({ model }: RunConfig): void {
-  if (model.family !== 'llama')
-    throw refused(`model.family ${model.family}`, 'llama.cpp has no architecture that computes it');
-  if (model.numSparseLayers > 0 && model.numDenseLayers > 0)
-    throw refused(
-      `model.numDenseLayers ${model.numDenseLayers}`,
-      'in llama.cpp either all layers have experts, or none has',
-    );
-}
-
-/**
  * Returns llama.cpp's name of the architecture. In `qwen2moe`, the weights of a token's experts are their
  * probabilities; all other mixtures there normalize them to a sum of 1. `llama` may have experts, biases, heads of
- * any size and scaled frequencies together.
+ * any size and scaled frequencies together, and experts in all layers or in none; `ernie4_5-moe` is the same with dense layers
+ * at the bottom, but for the frequencies.
  */
 function ggufArchitecture(config: RunConfig): string {
   const { model, moe } = config;
@@ -110,7 +106,14 @@ function ggufArchitecture(config: RunConfig): string {
     ofModel === 'Qwen2MoeForCausalLM'
       ? isRenormalized(moe)
       : ofModel === 'Qwen2ForCausalLM' && (hasOtherHeads || isLlama3);
-  const architecture = isLlama ? 'llama' : ARCHITECTURES[ofModel];
+  const isPartlyDense = model.numSparseLayers > 0 && model.numDenseLayers > 0;
+  if (isPartlyDense && !isLlama)
+    throw refused(
+      `model.numDenseLayers ${model.numDenseLayers}`,
+      'where their weights do not add up to 1, or with model.qkNorm, llama.cpp has experts in all layers or in none',
+    );
+  const ofLlama = isPartlyDense ? 'ernie4_5-moe' : 'llama';
+  const architecture = isLlama ? ofLlama : ARCHITECTURES[ofModel];
   if (isLlama && moe.sharedExperts > 0)
     throw refused(
       `moe.sharedExperts ${moe.sharedExperts}`,
@@ -162,12 +165,13 @@ function modelFields(
   const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling } = llamaModel(model);
   const { string, uint32, float32 } = ggufValue;
   const isSparse = model.numSparseLayers > 0;
+  const hasOnlyExperts = model.numDenseLayers === 0;
   const fields = {
     vocab_size: uint32(model.vocabSize),
     context_length: uint32(model.seqLen),
     embedding_length: uint32(model.dModel),
     block_count: uint32(model.numDenseLayers + model.numSparseLayers),
-    feed_forward_length: uint32(isSparse ? expertWidthOf(config) : model.dFeedForward),
+    feed_forward_length: uint32(hasOnlyExperts ? expertWidthOf(config) : model.dFeedForward),
     'attention.head_count': uint32(model.numHeads),
     'attention.head_count_kv': uint32(numKeyValueHeads),
     'attention.layer_norm_rms_epsilon': float32(normEpsilon),
@@ -183,6 +187,10 @@ function modelFields(
       expert_count: uint32(heldExperts(moe).count),
       expert_used_count: uint32(moe.expertsPerToken),
       expert_feed_forward_length: uint32(expertWidthOf(config)),
+      ...(architecture === 'ernie4_5-moe' && {
+        leading_dense_block_count: uint32(model.numDenseLayers),
+        interleave_moe_layer_step: uint32(1),
+      }),
       ...(architecture === 'qwen2moe' && {
         expert_shared_feed_forward_length: uint32(sharedWidthOf(config)),
       }),

@@ -67,14 +67,16 @@ None is given here: choose one, and mind those of the training text.
 }
 
 function languages({ data }: RunConfig): string {
-  const names = new Set(data.domains.flatMap((domain) => LANGUAGES[domain] ?? []));
+  const builtIn = data.domains.filter((domain) => !Object.hasOwn(data.sources, domain));
+  const names = new Set(builtIn.flatMap((domain) => LANGUAGES[domain] ?? []));
   return names.size === 0 ? '' : `language:\n${[...names].map((name) => `- ${name}\n`).join('')}`;
 }
 
 /** Writes a table of the domains: the source of their text, its licence, and its size if the dataset still exists. */
 function trainingText({ data }: RunConfig, facts: RunFacts): string {
   const rows = data.domains.map((name) => {
-    const sources = sourcesOf(name, data.corpus).map(({ source }) => source);
+    const builtIn = Object.hasOwn(data.sources, name) ? [] : sourcesOf(name, data.corpus);
+    const sources = builtIn.map(({ source }) => source);
     const packages = sources.map(({ packageName, publishedAs }) => `\`${publishedAs ?? packageName}\``);
     const licences = new Set(sources.map(({ licence }) => licence));
     const size = facts.domains.find((domain) => domain.name === name);

@@ -9,27 +9,29 @@ import { type StoredTensor, writeSafetensors } from 'locmoe/internal/checkpoint/
 import { TrainerError } from 'locmoe/internal/errors';
 import { pairOf } from 'locmoe/internal/parameters/low-rank-pair';
 import type { ExportTarget } from '../target.js';
-import { publishedArchitecture } from './published.js';
+import { architectureOf, publishable } from './published.js';
 import { json } from './tokenizer-files.js';
 
 /** Writes only the low-rank pairs of `train.lora`, for the base model as written by the target huggingface. */
 export const peft: ExportTarget = {
   description: 'the LoRA adapter of a model of family llama (train.lora), without its base, for PEFT',
   takesPairs: true,
-  async write(checkpoint, output) {
-    const { config } = checkpoint.manifest;
+  async write(given, output) {
+    const { config } = given.manifest;
     const { lora } = config.train;
     if (lora === null)
       throw new TrainerError(
         'BAD_INPUT',
-        `--to peft: ${checkpoint.folder} has no adapter (train.lora); --to huggingface writes all weights`,
+        `--to peft: ${given.folder} has no adapter (train.lora); --to huggingface writes all weights`,
       );
     if (config.model.family !== 'llama')
       throw new TrainerError(
         'BAD_INPUT',
         `--to peft: an adapter is for a class of transformers, which model.family ${config.model.family} has not; --to huggingface writes all weights with the adapter merged`,
       );
-    const adapted = counterparts(config, publishedArchitecture(checkpoint)).filter(({ own }) =>
+    const checkpoint = publishable(given);
+    const base = checkpoint.manifest.config;
+    const adapted = counterparts(base, architectureOf(base)).filter(({ own }) =>
       checkpoint.has(pairOf(own).a),
     );
     const fields = {

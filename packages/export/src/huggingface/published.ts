@@ -12,6 +12,7 @@ import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
+import { tablesIn, withLinearGates } from './linear-gates.js';
 import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 
 /** Hidden units, all 0, of the shared expert that Qwen2Moe requires, if the model has none. */
@@ -23,17 +24,16 @@ const ABSENT_WIDTH = 1;
  *
  * @throws TrainerError `BAD_INPUT` naming the field that no class has
  */
-export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
-  const tensors = publishedTensors(checkpoint);
+export function publishedModel(given: Checkpoint): HuggingFaceModel {
+  const checkpoint = publishable(given);
   const { config } = checkpoint.manifest;
-  return { config: fieldsOf(config, architectureOf(config)), tensors };
+  return { config: fieldsOf(config, architectureOf(config)), tensors: publishedTensors(checkpoint) };
 }
 
 /** Returns the error of `publishedModel`; null if a class computes the model. */
 export function publishedRefusal(checkpoint: Checkpoint): TrainerError | null {
   try {
-    const architecture = publishedArchitecture(checkpoint);
-    fieldsOf(checkpoint.manifest.config, architecture);
+    publishedModel(checkpoint);
     return null;
   } catch (error) {
     if (error instanceof TrainerError) return error;
@@ -41,46 +41,53 @@ export function publishedRefusal(checkpoint: Checkpoint): TrainerError | null {
   }
 }
 
-/** Returns the tensors of `publishedModel`, also for a config.json that the class refuses. @throws as it */
+/** Returns the tensors of a class for a checkpoint that is `publishable`, also for a config.json that the class refuses. */
 export function publishedTensors(checkpoint: Checkpoint): LazyTensor[] {
   const { config } = checkpoint.manifest;
-  const architecture = publishedArchitecture(checkpoint);
+  const architecture = architectureOf(config);
   return [
     ...counterparts(config, architecture).map((each) => published(checkpoint, each)),
     ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
   ];
 }
 
-/** Returns the class that computes a model. @throws TrainerError as `publishedModel` */
-export function publishedArchitecture(checkpoint: Checkpoint): Architecture {
-  assertTopK(checkpoint);
-  return architectureOf(checkpoint.manifest.config);
-}
-
 /**
- * Refuses routers other than top-k: the classes choose the experts with the highest softmax probability of a
- * linear gate, and nothing else.
+ * Returns the checkpoint with a router that the classes have: they choose the experts with the highest softmax probability
+ * of a linear gate, and nothing else. That is `switch`; tables of token ids become gates.
+ *
+ * @throws TrainerError as `publishedModel`
  */
-function assertTopK(checkpoint: Checkpoint): void {
-  const { model, moe } = checkpoint.manifest.config;
-  if (model.numSparseLayers === 0) return;
-  if (moe.router !== 'switch')
-    throw refused(`moe.router ${moe.router}`, 'their router is that of switch, top-k of a softmax');
+export function publishable(given: Checkpoint): Checkpoint {
+  const { model, moe } = given.manifest.config;
+  if (model.numSparseLayers === 0) return given;
+  const checkpoint = withExpertTables(given);
+  const hasTables = checkpoint !== given;
+  if (!hasTables && moe.router !== 'switch')
+    throw refused(
+      `moe.router ${moe.router}`,
+      'their router is that of switch, top-k of a softmax, or a table of token ids written as such',
+    );
   if (moe.expertGroups > 1 && moe.subModel === null)
     throw refused(
       `moe.expertGroups ${moe.expertGroups}`,
       'they know no domains; export the part of one with --sub-model first',
     );
-  if (moe.tokenPreference > 0)
+  if (!hasTables && moe.tokenPreference > 0)
     throw refused(
       `moe.tokenPreference ${moe.tokenPreference}`,
       'their router knows no preferences of token ids',
     );
-  if (withExpertTables(checkpoint) !== checkpoint)
+  if (!hasTables) return given;
+  const isFit = (table: Float32Array) =>
+    table.every((expert, key) => expert >= 0 && expert === table[key % model.vocabSize]);
+  if (!tablesIn(checkpoint).flat().every(isFit))
     throw refused(
-      `moe.tableAfter ${moe.tableAfter}`,
-      'the router has become a table of token ids (moe.tableAfter)',
+      moe.router === 'hash' ? `moe.hashShare ${moe.hashShare}` : `moe.tableAfter ${moe.tableAfter}`,
+      'their router has an expert for every token id, which is the same in all domains, and its tables do not',
     );
+  const { headDim } = llamaModel(model);
+  const isQwen2Moe = architectureOf(checkpoint.manifest.config) === 'Qwen2MoeForCausalLM';
+  return withLinearGates(checkpoint, isQwen2Moe && model.numHeads * headDim === model.dModel);
 }
 
 function refused(field: string, why: string): TrainerError {
@@ -159,9 +166,9 @@ export function sharedWidthOf(config: RunConfig): number {
   return config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH;
 }
 
-/** Whether the weights of a token's experts add up to 1; the weight of a single expert is its probability. */
-export function isRenormalized({ expertsPerToken, renormalize }: RunConfig['moe']): boolean {
-  return expertsPerToken > 1 && renormalize;
+/** Whether the weights of a token's experts add up to 1, as with tables; with `switch` that of a single expert is its probability. */
+export function isRenormalized({ router, expertsPerToken, renormalize }: RunConfig['moe']): boolean {
+  return router === 'hash' || (expertsPerToken > 1 && renormalize);
 }
 
 function published(checkpoint: Checkpoint, counterpart: Counterpart): LazyTensor {
