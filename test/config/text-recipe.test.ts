@@ -78,7 +78,7 @@ describe('textRecipe', () => {
       const { moe, data, cluster, train } = resolveRecipe(textRecipe(patterns), {});
       expect(data.domains).toEqual(patterns.map((_, i) => `d_${i}`));
       expect(moe.expertGroups).toBe(count);
-      expect(moe.numExperts / count).toBeGreaterThanOrEqual(2);
+      expect(moe.numExperts / count).toBeGreaterThanOrEqual(4);
       expect(train.globalBatch % cluster.workersPerNode).toBe(0);
     }
   });
@@ -130,7 +130,7 @@ describe('textRecipe', () => {
 
   it('becomes a file that says the same from anywhere, with what was set', () => {
     const recipe = textRecipe([file('saved/a.txt', 3e5), file('saved/b.txt.gz', 1e4)]);
-    const overrides = { sets: ['train.maxTokens=8000', 'model.queryLayer=false'], nodes: 2 };
+    const overrides = { sets: ['train.maxTokens=8000', 'model.qkNorm=true'], nodes: 2 };
     const config = resolveRecipe(recipe, overrides);
     const text = recipeFile(recipe, overrides);
     expect(text).toContain('# Made by --text for 2 files with 330 kB of text.\nname: saved\n');
