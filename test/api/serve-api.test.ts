@@ -31,6 +31,7 @@ describe('the openai client', () => {
     const { data } = await client.models.list();
     expect(data.map(({ id }) => id)).toEqual(['run:a', 'run:b']);
     expect(await client.models.retrieve('run:b')).toEqual(data[1]);
+    expect(data[1]).toMatchObject({ domain: 'b', chat: true, examples: ['der Kater?', 'auf der Matte?'] });
     expect((await client.models.retrieve('run')).id).toBe('run');
     await expect(client.models.retrieve('gpt')).rejects.toMatchObject({
       status: 404,
