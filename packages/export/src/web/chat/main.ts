@@ -244,12 +244,15 @@ function showBusy(): void {
   turns.setAttribute('aria-busy', String(isBusy));
 }
 
-/** Changes the conversation, and keeps its end visible unless the user has scrolled up. */
+/** Changes the conversation, and keeps its end where it is, or at the bottom, unless the user has scrolled up. */
 function follow(change: () => void): void {
-  const page = document.documentElement;
-  const isNearEnd = page.scrollHeight - page.clientHeight - page.scrollTop < NEAR_END_PX;
+  const end = () => turns.parentElement!.getBoundingClientRect().bottom;
+  const before = end();
   change();
-  if (isNearEnd) scrollTo({ top: page.scrollHeight });
+  const bottom = innerHeight - MARGIN_PX;
+  if (before - bottom < NEAR_END_PX) scrollBy({ top: end() - Math.min(before, bottom) });
 }
 
 const NEAR_END_PX = 160;
+/** Space below the composer, as in chat.css. */
+const MARGIN_PX = 12;
