@@ -7,7 +7,7 @@ import { ApiError, invalid, outcomeOf } from './api-error.js';
 import { readChatRequest } from './chat-request.js';
 import { assertRoutesFit, assertTextFits, type CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
-import { embed, readEmbeddingRequest } from './embeddings.js';
+import { embed } from './embeddings.js';
 import type { ServedModels } from './served-models.js';
 import { assertKnown, readTextRequest } from './text-request.js';
 
@@ -40,9 +40,9 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   answers('completions', '/v1/completions', readTextRequest);
   answers('chat', '/v1/chat/completions', readChatRequest);
   routes.post('/v1/embeddings', counted(options.metrics, 'embeddings'), limited, async (c) => {
-    const request = await readEmbeddingRequest(await jsonOf(c), options);
+    const body = await jsonOf(c);
     const { signal, end } = beginCall(c, options.requestTimeoutS);
-    return embed(request, options, signal).finally(end);
+    return embed(body, options, signal).finally(end);
   });
   routes.get('/tokenizer_info', () => Response.json({ eos_token: tokenizer.endOfTextName }));
   routes.post('/tokenize', limited, async (c) => {

@@ -2,22 +2,13 @@ import { endianness } from 'node:os';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { invalid } from './api-error.js';
-import { ignoredFields, type RequestPrompt, refusalOf } from './completion-request.js';
+import { ignoredFields, refusalOf } from './completion-request.js';
 import type { CompletionContext } from './completions.js';
 import type { Job } from './scheduler.js';
 import type { ServedModels } from './served-models.js';
 import { promptSchema, promptsOf } from './text-request.js';
 
 // Shapes: S positions, d hidden size.
-
-export interface EmbeddingRequest {
-  /** Model as the caller named it. */
-  readonly model: string;
-  readonly domain: number;
-  /** At most as long as the window, each with at least one token of its own. */
-  readonly inputs: readonly RequestPrompt[];
-  readonly isBase64: boolean;
-}
 
 const ignored = { user: ignoredFields.user, dimensions: z.null().optional() };
 const bodySchema = z.strictObject({
@@ -29,42 +20,33 @@ const bodySchema = z.strictObject({
 });
 
 /**
- * Checks the body of `POST /v1/embeddings`.
+ * Answers `POST /v1/embeddings`: the mean hidden state of each text after the final norm, divided by its L2 norm.
  *
- * @throws ApiError 400 naming the field, 404 for an unknown model
+ * @param signal as for `complete`
+ * @throws ApiError 400 naming the field, 404 for an unknown model, and as `Scheduler.submit`; TrainerError `NOT_FINITE` if
+ *   the model gives NaN
  */
-export async function readEmbeddingRequest(
+export async function embed(
   body: unknown,
-  { models, tokenizer, seqLen }: CompletionContext & { readonly models: ServedModels },
-): Promise<EmbeddingRequest> {
+  { models, tokenizer, seqLen, scheduler, metrics }: CompletionContext & { readonly models: ServedModels },
+  signal: AbortSignal,
+): Promise<Response> {
   const parsed = bodySchema.safeParse(body);
   if (!parsed.success) throw refusalOf(parsed.error, ignored);
-  const { model, domain, input, encoding_format } = parsed.data;
-  const domainId = models.domainOf(model, domain ?? null);
+  const { model, input, encoding_format } = parsed.data;
+  const domain = models.domainOf(model, parsed.data.domain ?? null);
   const inputs = await promptsOf(input, tokenizer, seqLen, 'input');
-  for (const [i, { tokenIds, numImplicit }] of inputs.entries()) {
-    if (tokenIds.length === numImplicit) throw invalid('input', `text ${i} is empty`);
-    if (tokenIds.length > seqLen)
+  const counts = inputs.map(({ tokenIds, numImplicit }) => tokenIds.length - numImplicit);
+  for (const [i, count] of counts.entries()) {
+    const most = seqLen - inputs[i]!.numImplicit;
+    if (count === 0) throw invalid('input', `text ${i} is empty`);
+    if (count > most)
       throw invalid(
         'input',
-        `text ${i} has ${tokenIds.length - numImplicit} tokens: at most ${seqLen - numImplicit} are read`,
+        `text ${i} has ${count} tokens: at most ${most} are read`,
         'context_length_exceeded',
       );
   }
-  return { model, domain: domainId, inputs, isBase64: encoding_format === 'base64' };
-}
-
-/**
- * Answers a request for embeddings.
- *
- * @param signal as for `complete`
- * @throws ApiError as `Scheduler.submit`; TrainerError `NOT_FINITE` if the model gives NaN
- */
-export async function embed(
-  { model, domain, inputs, isBase64 }: EmbeddingRequest,
-  { scheduler, metrics }: CompletionContext,
-  signal: AbortSignal,
-): Promise<Response> {
   const jobs: Job[] = [];
   const vectors = inputs.map(
     ({ tokenIds, numImplicit }) =>
@@ -80,19 +62,15 @@ export async function embed(
   );
   // Texts of similar lengths are read together, as shorter ones are padded to the longest.
   scheduler.submit(jobs.sort((a, b) => a.tokenIds.length - b.tokenIds.length));
-  const encode = isBase64 ? base64Of : (vector: Float32Array) => [...vector];
+  const encode = encoding_format === 'base64' ? base64Of : (vector: Float32Array) => [...vector];
   const data = (await Promise.all(vectors)).map((vector, index) => ({
     object: 'embedding',
     index,
     embedding: encode(vector),
   }));
-  const numTokens = inputs.reduce((sum, { tokenIds, numImplicit }) => sum + tokenIds.length - numImplicit, 0);
-  return Response.json({
-    object: 'list',
-    data,
-    model,
-    usage: { prompt_tokens: numTokens, total_tokens: numTokens },
-  });
+  const numTokens = counts.reduce((sum, count) => sum + count, 0);
+  const usage = { prompt_tokens: numTokens, total_tokens: numTokens };
+  return Response.json({ object: 'list', data, model, usage });
 }
 
 /** Returns the mean of hidden states, [S, d] -> [d], divided by its L2 norm. */

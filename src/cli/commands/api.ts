@@ -62,26 +62,21 @@ async function serve(options: ApiOptions): Promise<void> {
   if (page !== null) console.log(`page: ${root}/`);
   console.log(`models: ${server.models.join(', ')}`);
   console.log(`context: ${formatNumberOf(inference.config.model.seqLen, 'token')}`);
+  const [content] = examples[0]!;
   const isChat = chatFormOf(inference.checkpoint, 0) !== null;
-  const example = { model: server.models[0]!, prompt: examples[0]![0]!, isChat };
-  console.log(`example: ${exampleCall(root, example, tokenFile)}`);
+  const input = isChat ? { messages: [{ role: 'user', content }] } : { prompt: content };
+  const body = JSON.stringify({ model: server.models[0], ...input, max_tokens: 40 });
+  const key = tokenFile ? `-H "Authorization: Bearer $(cat ${quoted(path.resolve(tokenFile))})" ` : '';
+  const url = `${root}/v1/${isChat ? 'chat/' : ''}completions`;
+  console.log(`example: curl ${quoted(url)} ${key}-d ${quoted(body)}`);
   console.log('serving until Ctrl-C');
   await stopped;
   await server.close(DRAIN_MS);
 }
 
-/** Returns a call for a POSIX shell, which reads the token from its file. */
-function exampleCall(
-  root: string,
-  { model, prompt, isChat }: { readonly model: string; readonly prompt: string; readonly isChat: boolean },
-  tokenFile: string | undefined,
-): string {
-  const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
-  const key = tokenFile && `-H "Authorization: Bearer $(cat ${quoted(path.resolve(tokenFile))})" `;
-  const input = isChat ? { messages: [{ role: 'user', content: prompt }] } : { prompt };
-  const body = JSON.stringify({ model, ...input, max_tokens: 40 });
-  const url = quoted(`${root}/v1/${isChat ? 'chat/' : ''}completions`);
-  return `curl ${url} ${key ?? ''}-d ${quoted(body)}`;
+/** Quotes a text for a POSIX shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Returns null with a warning if the page cannot be loaded, as the API is served without it, too. */

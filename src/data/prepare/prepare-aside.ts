@@ -41,7 +41,12 @@ interface AsideOptions extends PrepareOptions {
  * @throws TrainerError as `prepareDataset`, or `INTERRUPTED`; the reason of `signal`
  */
 export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOptions): Promise<Dataset> {
-  const { options, preparation } = planFor(modelTokenizer, asked);
+  const planned = planPreparation(asked);
+  // A tokenizer that is trained on the user's text may differ from the model's, as the text may have changed since.
+  const isFixed = modelTokenizer !== undefined && asked.tokenizer === 'train' && hasOwnText(asked);
+  const options = isFixed ? { ...asked, tokenizer: modelTokenizer } : asked;
+  const preparation =
+    isFixed && !hasTokenizer(planned.dir, modelTokenizer) ? planPreparation(options) : planned;
   const isNew = !existsSync(preparation.dir);
   if (isNew)
     try {
@@ -54,24 +59,6 @@ export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOp
       if (existsSync(preparation.work)) rmSync(preparation.work, { recursive: true, force: true });
     }
   return openPrepared(preparation, options, isNew);
-}
-
-/**
- * Plans the dataset of a model that is to be trained further or evaluated: a tokenizer that is trained on the user's text
- * may differ from the model's, as the text may have changed since.
- *
- * @throws TrainerError as `planPreparation`
- */
-export function planFor<T extends DataOptions>(
-  modelTokenizer: string | undefined,
-  asked: T,
-): { readonly options: T; readonly preparation: Preparation } {
-  const preparation = planPreparation(asked);
-  if (modelTokenizer === undefined || asked.tokenizer !== 'train' || !hasOwnText(asked))
-    return { options: asked, preparation };
-  const options = { ...asked, tokenizer: modelTokenizer };
-  const isSame = hasTokenizer(preparation.dir, modelTokenizer);
-  return { options, preparation: isSame ? preparation : planPreparation(options) };
 }
 
 /** Tells whether the folder has a dataset with this tokenizer. */

@@ -29,8 +29,6 @@ export class AnswerCard {
   /** Shown below the answer at its end, as they would move it. */
   readonly #warnings: string[] = [];
   #written = '';
-  /** The end of the text, which is not shown yet: a word that grew might move to the next line. */
-  #held = '';
   /** Text of the generated tokens whose experts are known. */
   #readLength = 0;
   #ending = 'stopped';
@@ -68,8 +66,7 @@ export class AnswerCard {
     this.#firstMs ||= performance.now();
     this.#state.textContent = 'writing';
     this.#written += text;
-    this.#held += text;
-    this.#reveal(/(?<!\S)\S{0,20}$/.exec(this.#held)?.index ?? this.#held.length);
+    this.#shown.appendData(text);
     if (finishReason !== null) this.#ending = ENDINGS[finishReason];
     if (numTokens !== null && numTokens > 1) {
       const seconds = (performance.now() - this.#firstMs) / 1000;
@@ -93,14 +90,8 @@ export class AnswerCard {
     this.#show(`failed: ${reason}`);
   }
 
-  #reveal(length: number): void {
-    this.#shown.appendData(this.#held.slice(0, length));
-    this.#held = this.#held.slice(length);
-  }
-
   #show(state: string): void {
     this.#state.textContent = state;
-    this.#reveal(this.#held.length);
     if (this.#text.parentElement === null) this.element.append(this.#text);
     this.element.append(...this.#warnings.map((warning) => h('p', { class: 'hint' }, warning)));
     // Programs that read the page find the complete answer here.

@@ -143,7 +143,8 @@ function showForm(): void {
     : 'This model was not trained on conversations: it continues your text.';
   prompt.placeholder = chat ? 'Ask something' : 'Begin a text, or leave it empty';
   send.textContent = chat ? 'Send' : 'Continue';
-  examples.querySelector('ul')!.replaceChildren(
+  examples.replaceChildren(
+    h('h2', { class: 'hint' }, 'Examples'),
     ...prompts.map((text) => {
       const button = h('button', { type: 'button' }, text);
       button.addEventListener('click', () => {
@@ -151,7 +152,7 @@ function showForm(): void {
         prompt.focus();
         form.requestSubmit();
       });
-      return h('li', {}, button);
+      return button;
     }),
   );
   main.classList.toggle('with-experts', experts.checked);
