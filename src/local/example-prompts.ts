@@ -27,7 +27,7 @@ const TOKENS_DECODED = 128;
 export function examplePrompts({ checkpoint, config, tokenizer }: Inference, dataDir: string): string[][] {
   const dataset = datasetAtHand(checkpoint, dataDir);
   const examples = config.data.domains.map((_, domain) => {
-    const ids = dataset?.domains[domain]!.validation.ids.slice(0, TOKENS_SEARCHED) ?? new Uint16Array();
+    const ids = dataset?.domains[domain]?.validation.ids.slice(0, TOKENS_SEARCHED) ?? new Uint16Array();
     const begins = [0, ...documentEnds(ids, tokenizer.endOfText)];
     const found = begins
       .filter((_, i) => i % Math.ceil(begins.length / NUM_TRIED) === 0)
@@ -60,7 +60,7 @@ function datasetAtHand(checkpoint: Inference['checkpoint'], dataDir: string): Da
 function exampleIn(text: string, template: Template | null): string {
   if (template === null) {
     const line = text.split('\n').find((each) => /\p{L}{2}.{6}/u.test(each)) ?? '';
-    return (/^.{0,39}\S(?!\S)/u.exec(line.trim()) ?? /^.{0,20}/u.exec(line.trim()))![0];
+    return (/^.{0,39}\S(?!\S)/u.exec(line.trim()) ?? /^.{0,20}/u.exec(line.trim()))?.[0] ?? '';
   }
   const { user, assistant } = template;
   const end = text.indexOf(user.suffix + assistant.prefix);
