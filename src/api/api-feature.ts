@@ -7,6 +7,7 @@ import { ApiError, invalid, outcomeOf } from './api-error.js';
 import { readChatRequest } from './chat-request.js';
 import { assertRoutesFit, assertTextFits, type CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
+import { embed } from './embeddings.js';
 import type { ServedModels } from './served-models.js';
 import { assertKnown, readTextRequest } from './text-request.js';
 
@@ -20,8 +21,8 @@ export interface ApiOptions extends CompletionContext {
 const MAX_BODY_BYTES = 4 << 20;
 
 /**
- * Serves OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`; `/health`; and the endpoints by which
- * lm-evaluation-harness uses a server's tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
+ * Serves OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`, `/v1/embeddings`; `/health`; and the
+ * endpoints by which lm-evaluation-harness uses a server's tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
  */
 export function apiFeature(options: ApiOptions): HttpFeature {
   const { models, tokenizer, scheduler } = options;
@@ -38,6 +39,11 @@ export function apiFeature(options: ApiOptions): HttpFeature {
     );
   answers('completions', '/v1/completions', readTextRequest);
   answers('chat', '/v1/chat/completions', readChatRequest);
+  routes.post('/v1/embeddings', counted(options.metrics, 'embeddings'), limited, async (c) => {
+    const body = await jsonOf(c);
+    const { signal, end } = beginCall(c, options.requestTimeoutS);
+    return embed(body, options, signal).finally(end);
+  });
   routes.get('/tokenizer_info', () => Response.json({ eos_token: tokenizer.endOfTextName }));
   routes.post('/tokenize', limited, async (c) => {
     const { prompt } = await readBody(c, z.object({ prompt: z.string() }));
@@ -81,15 +87,34 @@ async function answerCompletion(
 ): Promise<Response> {
   const request = await read(await jsonOf(c), options);
   assertRoutesFit(request, options.seqLen);
+  const { signal, gone, end } = beginCall(c, options.requestTimeoutS);
+  try {
+    if (request.stream)
+      return streamCompletion(request, options, signal, {
+        onGone: gone,
+        onEnd(error) {
+          end();
+          options.metrics.ended(endpoint, outcomeOf(error?.status ?? 200));
+        },
+      });
+    return await complete(request, options, signal).finally(end);
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+/** Begins the time of a request: its signal is aborted when the time is over or the caller disconnects. */
+function beginCall(c: Context, timeoutS: number) {
   const call = new AbortController();
   const gone = () => call.abort(new ApiError(499, 'the caller has gone'));
   const timer = setTimeout(() => {
     call.abort(
-      new ApiError(504, `not finished within ${options.requestTimeoutS} s; ask for fewer tokens, or later`, {
+      new ApiError(504, `not finished within ${timeoutS} s; ask for fewer tokens, or later`, {
         code: 'timeout',
       }),
     );
-  }, options.requestTimeoutS * 1000);
+  }, timeoutS * 1000);
   const { signal } = c.req.raw;
   signal.addEventListener('abort', gone, { once: true });
   if (signal.aborted) gone();
@@ -97,20 +122,7 @@ async function answerCompletion(
     clearTimeout(timer);
     signal.removeEventListener('abort', gone);
   };
-  try {
-    if (request.stream)
-      return streamCompletion(request, options, call.signal, {
-        onGone: gone,
-        onEnd(error) {
-          end();
-          options.metrics.ended(endpoint, outcomeOf(error?.status ?? 200));
-        },
-      });
-    return await complete(request, options, call.signal).finally(end);
-  } catch (error) {
-    end();
-    throw error;
-  }
+  return { signal: call.signal, gone, end };
 }
 
 async function readBody<T>(c: Context, schema: z.ZodType<T>): Promise<T> {

@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { type Message, ROLES } from '../data/template.js';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
-import { TrainerError } from '../errors.js';
-import type { ChatForm, Reading } from '../inference/chat-form.js';
 import { CHAT } from './answer-form.js';
 import { invalid } from './api-error.js';
 import {
@@ -11,6 +9,7 @@ import {
   type CompletionRequest,
   commonFields,
   commonOf,
+  encoded,
   ignoredFields,
   MAX_LOGPROBS,
   refusalOf,
@@ -84,7 +83,7 @@ export function readChatRequest(
   assertTextFits(messages.map(({ content }) => content).join(''), seqLen, 'messages');
   if (messages.at(-1)!.role === 'assistant')
     throw invalid('messages', 'the last one is an answer: end with what is to be answered');
-  const { tokenIds, ends } = readingOf(messages, chatForm, tokenizer);
+  const { tokenIds, ends } = encoded('messages', () => chatForm(messages, tokenizer));
   return {
     ...commonOf(given),
     domain,
@@ -96,14 +95,4 @@ export function readChatRequest(
     prompts: [{ tokenIds, numImplicit: tokenIds[0] === tokenizer.endOfText ? 1 : 0, text: '' }],
     ends,
   };
-}
-
-function readingOf(messages: readonly Message[], form: ChatForm, tokenizer: Tokenizer): Reading {
-  try {
-    return form(messages, tokenizer);
-  } catch (error) {
-    // The tokenizer rejects some texts, and a template some conversations.
-    if (error instanceof TrainerError && error.code === 'BAD_INPUT') throw invalid('messages', error.message);
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { z } from 'zod';
+import { TrainerError } from '../errors.js';
 import type { Sampling } from '../inference/sampling.js';
 import type { AnswerForm } from './answer-form.js';
 import { type ApiError, invalid } from './api-error.js';
@@ -140,6 +141,16 @@ export function assertTextFits({ length }: string, seqLen: number, field: string
       `${length} characters: at most ${most} are taken, the model sees ${seqLen} tokens at once`,
       'context_length_exceeded',
     );
+}
+
+/** Runs `encode`. @throws ApiError 400 naming the field whose text the tokenizer or a template rejects */
+export function encoded<T>(field: string, encode: () => T): T {
+  try {
+    return encode();
+  } catch (error) {
+    if (error instanceof TrainerError && error.code === 'BAD_INPUT') throw invalid(field, error.message);
+    throw error;
+  }
 }
 
 /**

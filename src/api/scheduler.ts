@@ -44,7 +44,8 @@ interface Running {
  * or leaves between any two steps. Between steps the event loop runs.
  */
 export class Scheduler {
-  #waiting: Job[] = [];
+  /** Waiting jobs by request. Requests take turns, so that one with many texts does not delay the others. */
+  #waiting: Job[][] = [];
   #running: Running[] = [];
   #isLooping = false;
   #isClosed = false;
@@ -57,7 +58,8 @@ export class Scheduler {
   ) {}
 
   get state(): { readonly running: number; readonly waiting: number; readonly closing: boolean } {
-    return { running: this.#running.length, waiting: this.#waiting.length, closing: this.#isClosed };
+    const waiting = this.#waiting.reduce((sum, jobs) => sum + jobs.length, 0);
+    return { running: this.#running.length, waiting, closing: this.#isClosed };
   }
 
   /** @throws ApiError 429 if the queue has no room for all of them, 503 while closing */
@@ -66,12 +68,13 @@ export class Scheduler {
     const { maxWaiting } = this.options;
     if (jobs.length > maxWaiting)
       throw new ApiError(400, `${jobs.length} texts in one request: at most ${maxWaiting} may wait`);
-    if (this.#waiting.length + jobs.length > maxWaiting)
-      throw new ApiError(429, `${this.#waiting.length} texts are waiting: try again later`, {
+    const { waiting } = this.state;
+    if (waiting + jobs.length > maxWaiting)
+      throw new ApiError(429, `${waiting} texts are waiting: try again later`, {
         code: 'rate_limit_exceeded',
         retryAfterS: RETRY_AFTER_S,
       });
-    this.#waiting.push(...jobs);
+    this.#waiting.push([...jobs]);
     if (!this.#isLooping) void this.#loop();
   }
 
@@ -98,11 +101,13 @@ export class Scheduler {
   }
 
   #dropAborted(): void {
-    const dropped = [...this.#waiting, ...this.#running.map(({ job }) => job)].filter(
+    const dropped = [...this.#waiting.flat(), ...this.#running.map(({ job }) => job)].filter(
       ({ signal }) => signal.aborted,
     );
     if (dropped.length === 0) return;
-    this.#waiting = this.#waiting.filter((job) => !dropped.includes(job));
+    this.#waiting = this.#waiting
+      .map((jobs) => jobs.filter((job) => !dropped.includes(job)))
+      .filter((jobs) => jobs.length > 0);
     this.#running = this.#running.filter(({ job }) => !dropped.includes(job));
     for (const job of dropped) job.end(job.signal.reason);
   }
@@ -112,11 +117,14 @@ export class Scheduler {
     const jobs: Job[] = [];
     let longest = 0;
     while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.options.maxBatch) {
-      const length = Math.max(longest, this.#waiting[0]!.tokenIds.length);
+      const request = this.#waiting[0]!;
+      const length = Math.max(longest, request[0]!.tokenIds.length);
       // Shorter prompts are padded to the longest.
       if (jobs.length > 0 && length * (jobs.length + 1) > ROWS_AT_ONCE) break;
       longest = length;
-      jobs.push(this.#waiting.shift()!);
+      jobs.push(request.shift()!);
+      this.#waiting.shift();
+      if (request.length > 0) this.#waiting.push(request);
     }
     if (jobs.length === 0) return;
     this.#guarded(jobs, () => {

@@ -14,6 +14,8 @@ export interface ServeApiOptions extends SchedulerOptions {
   readonly port: number;
   /** Token that callers must give; null for none, on loopback only. */
   readonly token: string | null;
+  /** Example prompts by domain id, for the page. */
+  readonly examples: readonly (readonly string[])[];
   /** Page for people, at `/`; null for none. */
   readonly page: HttpFeature | null;
   /** Time for one request, in seconds. */
@@ -35,9 +37,9 @@ export interface ApiServer {
  */
 export async function serveApi(inference: Inference, options: ServeApiOptions): Promise<ApiServer> {
   const { decoder, tokenizer, config, checkpoint } = inference;
-  const { host, port, token, page, requestTimeout: requestTimeoutS } = options;
+  const { host, port, token, examples, page, requestTimeout: requestTimeoutS } = options;
   const scheduler = new Scheduler(decoder, config.model.dModel, options);
-  const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs);
+  const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs, examples);
   const metrics = new ApiMetrics(checkpoint.manifest.runId, () => scheduler.state);
   const { seqLen } = config.model;
   const server = await startHttpServer({

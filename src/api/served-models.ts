@@ -14,10 +14,15 @@ export class ServedModels {
   readonly #domains: readonly string[];
   readonly #chatForms: readonly (ChatForm | null)[];
 
-  /** @param createdMs time of the checkpoint @throws TrainerError `BAD_INPUT` if its chat template is broken */
+  /**
+   * @param createdMs time of the checkpoint
+   * @param examples example prompts by domain id
+   * @throws TrainerError `BAD_INPUT` if its chat template is broken
+   */
   constructor(
     checkpoint: Checkpoint,
     private readonly createdMs: number,
+    private readonly examples: readonly (readonly string[])[],
   ) {
     const { runId, config } = checkpoint.manifest;
     this.#runId = runId;
@@ -79,6 +84,7 @@ export class ServedModels {
         : {
             domain: this.#domains[domain],
             chat: this.chatFormOf(domain) !== null,
+            examples: this.examples[domain],
             experts: [...expertsOfDomain(this.#domains.length, moe)[domain]!],
           };
     return {

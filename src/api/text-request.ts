@@ -9,6 +9,7 @@ import {
   type CompletionRequest,
   commonFields,
   commonOf,
+  encoded,
   ignoredFields,
   MAX_LOGPROBS,
   type RequestPrompt,
@@ -21,20 +22,19 @@ const DEFAULT_MAX_TOKENS = 16;
 
 const ignored = { ...ignoredFields, suffix: z.literal('').nullish() };
 const tokenId = z.number().int().min(0);
+export const promptSchema = z.union(
+  [
+    z.string(),
+    z.array(z.string()).min(1).max(MAX_PROMPTS),
+    z.array(tokenId).min(1),
+    z.array(z.array(tokenId).min(1)).min(1).max(MAX_PROMPTS),
+  ],
+  {
+    error: `give a text, token ids, or a list of up to ${MAX_PROMPTS} of either; lists are not empty`,
+  },
+);
 const bodySchema = z.strictObject({
-  prompt: z
-    .union(
-      [
-        z.string(),
-        z.array(z.string()).min(1).max(MAX_PROMPTS),
-        z.array(tokenId).min(1),
-        z.array(z.array(tokenId).min(1)).min(1).max(MAX_PROMPTS),
-      ],
-      {
-        error: `give a text, token ids, or a list of up to ${MAX_PROMPTS} of either; lists are not empty`,
-      },
-    )
-    .nullish(),
+  prompt: promptSchema.nullish(),
   max_tokens: z.number().int().min(0).nullish(),
   best_of: z.number().int().nullish(),
   logprobs: z
@@ -63,11 +63,10 @@ export async function readTextRequest(
   const domain = models.domainOf(given.model, given.domain ?? null);
   const maxTokens = given.max_tokens ?? DEFAULT_MAX_TOKENS;
   assertAnswerFits(maxTokens, seqLen, 'max_tokens');
-  const prompts = await promptsOf(given.prompt ?? '', tokenizer, seqLen);
+  const prompts = await promptsOf(given.prompt ?? '', tokenizer, seqLen, 'prompt');
   const logprobs = given.logprobs ?? null;
   const echo = given.echo ?? false;
   for (const { tokenIds } of prompts) {
-    assertKnown(tokenIds, tokenizer, 'prompt');
     if (echo && logprobs !== null && tokenIds.length > seqLen + 1)
       throw invalid(
         'prompt',
@@ -90,25 +89,33 @@ export function assertKnown(
     throw invalid(field, `token id ${wrong}: the model knows ids 0 to ${vocabSize - 1}`);
 }
 
-type GivenPrompt = NonNullable<z.infer<typeof bodySchema>['prompt']>;
-
-async function promptsOf(given: GivenPrompt, tokenizer: Tokenizer, seqLen: number): Promise<RequestPrompt[]> {
+/**
+ * Converts texts or token ids to prompts.
+ *
+ * @throws ApiError 400 naming the field, if a text is far too long or the tokenizer rejects it, or an id is unknown
+ */
+export async function promptsOf(
+  given: z.infer<typeof promptSchema>,
+  tokenizer: Tokenizer,
+  seqLen: number,
+  field: string,
+): Promise<RequestPrompt[]> {
   const ofTexts = async (texts: readonly string[]): Promise<RequestPrompt[]> => {
-    for (const text of texts) assertTextFits(text, seqLen, 'prompt');
+    for (const text of texts) assertTextFits(text, seqLen, field);
     const prompts: RequestPrompt[] = [];
     for (const text of texts) {
       // Other requests get their turn between two texts.
       await setImmediate();
       // A text follows an end-of-text token, as every text does in training.
-      prompts.push({ tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)], numImplicit: 1, text });
+      const own = encoded(field, () => tokenizer.encode(text));
+      prompts.push({ tokenIds: [tokenizer.endOfText, ...own], numImplicit: 1, text });
     }
     return prompts;
   };
-  const ofIds = (tokenIds: readonly number[]): RequestPrompt => ({
-    tokenIds,
-    numImplicit: 0,
-    text: tokenizer.decode(tokenIds, true),
-  });
+  const ofIds = (tokenIds: readonly number[]): RequestPrompt => {
+    assertKnown(tokenIds, tokenizer, field);
+    return { tokenIds, numImplicit: 0, text: tokenizer.decode(tokenIds, true) };
+  };
   if (typeof given === 'string') return ofTexts([given]);
   if (given.every((item) => typeof item === 'string')) return ofTexts(given);
   if (given.every((item) => typeof item === 'number')) return [ofIds(given)];

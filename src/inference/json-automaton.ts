@@ -1,5 +1,7 @@
-// Recognizes a JSON object byte by byte (RFC 8259, UTF-8), with limited white space, as a model could otherwise fill
-// its answer with it. States are immutable values, so that a token can be tried without being taken.
+// Recognizes a JSON object byte by byte (RFC 8259, UTF-8). Between tokens it takes the white space of compact and of
+// indented JSON alone, as a model could otherwise fill its answer with white space: one space, or a line feed with
+// indentation; neither before the object, a colon or a comma, and no line feed after a colon. States are immutable values, so that a
+// token can be tried without being taken.
 
 /** Position of the next byte in the grammar; the parts of a number have their own. */
 type Place =
@@ -34,7 +36,7 @@ export interface JsonState {
   readonly rest: string;
   /** Hexadecimal digits that an escape still needs. */
   readonly hex: number;
-  /** Bytes of white space that may still follow; null if the last byte was not white space. */
+  /** Spaces that may still follow; null if the last byte was not white space. */
   readonly indent: number | null;
 }
 
@@ -48,9 +50,11 @@ export const JSON_START: JsonState = {
 };
 
 const LITERALS: Readonly<Record<string, string>> = { t: 'rue', f: 'alse', n: 'ull' };
-const SPACE = /[ \t\n\r]/;
-/** Columns of indentation for each open bracket, after a line break; elsewhere one space is allowed. */
+/** Spaces of indentation for each open bracket, and of a line, after a line feed. */
 const MAX_INDENT = 4;
+const MAX_LINE_INDENT = 32;
+/** Places where white space may stand, besides the end of a value. */
+const SPACED: ReadonlySet<Place> = new Set(['value', 'first value', 'key', 'first key']);
 /** Places where a number may end. */
 const WHOLE_NUMBER: ReadonlySet<Place> = new Set(['zero', 'digits', 'fraction', 'exponent digits']);
 /** Transitions within a number: the bytes that may follow a place, and the places that they lead to. */
@@ -97,8 +101,8 @@ export function nextJson(state: JsonState, byte: number): JsonState | null {
   const to = (place: Place, more: Partial<JsonState> = {}): JsonState =>
     Object.assign({}, state, { place, indent: null }, more);
   const space = (place: Place) => {
-    if (indent === null) return to(place, { indent: character === '\n' ? MAX_INDENT * open.length : 0 });
-    return indent > 0 && ' \t'.includes(character) ? to(place, { indent: indent - 1 }) : null;
+    if (indent !== null) return character === ' ' && indent > 0 ? to(place, { indent: indent - 1 }) : null;
+    return to(place, { indent: character === ' ' ? 0 : Math.min(MAX_LINE_INDENT, MAX_INDENT * open.length) });
   };
   const close = (bracket: string) =>
     open.at(-1) === bracket ? to(open.length === 1 ? 'done' : 'after', { open: open.slice(0, -1) }) : null;
@@ -124,13 +128,13 @@ export function nextJson(state: JsonState, byte: number): JsonState | null {
   const inNumber = NUMBERS[place]?.find(([bytes]) => bytes.test(character));
   if (inNumber) return to(inNumber[1]);
   if (place === 'after' || WHOLE_NUMBER.has(place)) {
-    if (character === ',') return to(open.at(-1) === '{' ? 'key' : 'value');
     if (character === '}') return close('{');
     if (character === ']') return close('[');
-    return SPACE.test(character) ? space('after') : null;
+    if (character === ' ' || character === '\n') return space('after');
+    return character === ',' && indent === null ? to(open.at(-1) === '{' ? 'key' : 'value') : null;
   }
-  if (place === 'done') return null;
-  if (SPACE.test(character)) return NUMBERS[place] ? null : space(place);
+  const isMember = place === 'value' && open.at(-1) === '{';
+  if (SPACED.has(place) && (character === ' ' || (character === '\n' && !isMember))) return space(place);
   if (place === 'start') return character === '{' ? to('first key', { open: '{' }) : null;
   if (place === 'colon') return character === ':' ? to('value') : null;
   if (place === 'key' || place === 'first key') {

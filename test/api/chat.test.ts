@@ -106,7 +106,7 @@ it('tells the log-probabilities of an answer, in a stream too', async () => {
 
 it('answers with a whole JSON object, however few tokens there may be, of a model that knows nothing of JSON', async () => {
   const { client } = await serve();
-  for (const max_completion_tokens of [2, 5, 20]) {
+  for (const max_completion_tokens of [2, 5, 20, 200]) {
     const { choices, usage } = await client.chat.completions.create({
       ...ASKED,
       messages: [{ role: 'user', content: 'a' }],
@@ -116,6 +116,8 @@ it('answers with a whole JSON object, however few tokens there may be, of a mode
     });
     for (const { message, finish_reason } of choices) {
       expect(JSON.parse(message.content!), message.content!).toEqual(expect.any(Object));
+      const between = message.content!.replace(/"(?:[^"\\]|\\.)*"/g, '""');
+      expect(between).not.toMatch(/[\r\t]|\n\s*\n|[^\n ] {2}/);
       expect(finish_reason).toBe('stop');
     }
     expect(usage!.completion_tokens).toBeLessThanOrEqual(4 * max_completion_tokens);

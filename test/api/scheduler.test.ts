@@ -59,6 +59,20 @@ it('gives every job its tokens, beyond the window too, and ends it once', async 
   expect(own.state).toEqual({ running: 0, waiting: 0, closing: false });
 });
 
+it('takes turns among requests, so that one with many texts does not delay the others', async () => {
+  const many = Array.from({ length: 6 }, () => job(1));
+  const few = [job(1), job(1)];
+  const order: string[] = [];
+  many.forEach(({ ended }, i) => void ended.then(() => order.push(`many ${i}`)));
+  few.forEach(({ ended }, i) => void ended.then(() => order.push(`few ${i}`)));
+  const own = scheduler(1);
+  own.submit(many.map((each) => each.job));
+  own.submit(few.map((each) => each.job));
+  await Promise.all([...many, ...few].map(({ ended }) => ended));
+  expect(order.slice(0, 4)).toEqual(['many 0', 'few 0', 'many 1', 'few 1']);
+  expect(order).toHaveLength(8);
+});
+
 it('takes turns where all windows slide', async () => {
   const jobs = Array.from({ length: 100 }, () => job(9));
   const own = new Scheduler(decoder, config.model.dModel, { maxBatch: 100, maxWaiting: 100 });

@@ -31,6 +31,7 @@ describe('the openai client', () => {
     const { data } = await client.models.list();
     expect(data.map(({ id }) => id)).toEqual(['run:a', 'run:b']);
     expect(await client.models.retrieve('run:b')).toEqual(data[1]);
+    expect(data[1]).toMatchObject({ domain: 'b', chat: true, examples: ['der Kater?', 'auf der Matte?'] });
     expect((await client.models.retrieve('run')).id).toBe('run');
     await expect(client.models.retrieve('gpt')).rejects.toMatchObject({
       status: 404,
@@ -321,9 +322,9 @@ describe('many callers', () => {
 
 it('answers in the form of OpenAI to what is no request', async () => {
   const { post } = await serve();
-  const nothing = await post({}, undefined, 'embeddings');
+  const nothing = await post({}, undefined, 'moderations');
   expect(nothing.status).toBe(404);
-  expect(await nothing.json()).toMatchObject({ error: { message: 'there is no POST /v1/embeddings here' } });
+  expect(await nothing.json()).toMatchObject({ error: { message: 'there is no POST /v1/moderations here' } });
   expect(await (await post('{')).json()).toMatchObject({ error: { param: 'body' } });
   expect((await post(`{"prompt":"${'a'.repeat(5 << 20)}"}`)).status).toBe(413);
   // A tokenizer of another model may refuse a long word.
@@ -335,12 +336,17 @@ const COMMON_NAMES = ['model', 'domain', 'temperature', 'top_p', 'top_k', 'n', '
 const MORE_NAMES = ['repetition_penalty', 'stream_options', 'user', 'other'];
 
 it.each([
-  ['completions', { model: 'run:a', prompt: 'the' }, ['prompt', 'logprobs', 'echo', 'best_of']],
+  [
+    'completions',
+    { model: 'run:a', prompt: 'the', max_tokens: 3 },
+    ['prompt', 'logprobs', 'echo', 'best_of'],
+  ],
   [
     'chat/completions',
-    { model: 'run:b', messages: [{ role: 'user', content: 'the' }] },
+    { model: 'run:b', messages: [{ role: 'user', content: 'the' }], max_tokens: 3 },
     ['messages', 'max_completion_tokens', 'response_format', 'tools'],
   ],
+  ['embeddings', { model: 'run:a', input: 'the' }, ['input', 'encoding_format', 'dimensions']],
 ])('answers anything with %s or the field that is wrong', async (place, body, own) => {
   const { post } = await serve();
   const role = fc.constantFrom('user', 'system', 'assistant', 'developer', 'tool', null);
@@ -355,7 +361,7 @@ it.each([
   const fields = fc.dictionary(fc.constantFrom(...names), values, { maxKeys: 4 });
   await fc.assert(
     fc.asyncProperty(fields, async (wild) => {
-      const response = await post({ ...body, max_tokens: 3, ...wild }, undefined, place);
+      const response = await post({ ...body, ...wild }, undefined, place);
       const answer = (await response.json()) as { error?: { message: string; param: string } };
       expect([200, 400, 404], JSON.stringify(wild)).toContain(response.status);
       if (response.status !== 200) {

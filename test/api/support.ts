@@ -14,6 +14,7 @@ export const SERVE_OPTIONS: ServeApiOptions = {
   host: '127.0.0.1',
   port: 0,
   token: null,
+  examples: [['the cat'], ['der Kater?', 'auf der Matte?']],
   page: null,
   maxBatch: 8,
   maxWaiting: 200,

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { readRoutes } from '@locmoe/run-format/routes-file';
 import { freePort } from '@locmoe/test-kit';
 import OpenAI from 'openai';
@@ -169,6 +172,26 @@ it('tells the experts of a prompt that locmoe routes record writes for the same 
   );
 });
 
+it('says where it is, what it serves, and a call that a shell takes as it stands', async () => {
+  const example = async (server: Locmoe) => {
+    const [, call] = await server.until(/^example: (curl .*)$/m);
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${call} --silent --show-error`]);
+    return JSON.parse(stdout) as { object: string; usage: { completion_tokens: number } };
+  };
+  expect(await example(api)).toMatchObject({ object: 'text_completion' });
+  const name = path.basename(run);
+  await api.until(new RegExp(`^models: ${name}:en, ${name}:code\\ncontext: 32 tokens$`, 'm'));
+
+  const file = path.join(folder, "a friend's token");
+  writeFileSync(file, `${TOKEN}\n`);
+  const place = path.join(folder, "it's published");
+  writePublishedChat(place, CHATML);
+  const { api: locked } = await start(place, '--token-file', file);
+  expect(await example(locked)).toMatchObject({ object: 'chat.completion' });
+  locked.interrupt();
+  await locked.finished;
+});
+
 const noBrowser = whyNoBrowser();
 if (noBrowser) console.warn(`SKIPPED: ${noBrowser}`);
 
@@ -191,6 +214,59 @@ describe.skipIf(noBrowser !== null)('its page', () => {
       .nth(card)
       .getByText(/tokens\/s/)
       .waitFor();
+
+  it('begins with examples out of the validation text, and moves nothing that it shows', async () => {
+    const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { examples: string[] }[] };
+    const page = await browser.page('about:blank');
+    await page.addInitScript(`
+      shift = 0;
+      new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) shift += value;
+      }).observe({ type: 'layout-shift', buffered: true });
+    `);
+    // A shift within half a second of a key would not count.
+    await page.route('**/v1/completions', async (route) => {
+      await sleep(700);
+      await route.continue();
+    });
+    const buttons = page.locator('#examples button');
+    const shift = () => page.evaluate('shift');
+    for (const [colorScheme, width] of [
+      ['light', 1440],
+      ['dark', 390],
+    ] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 844 });
+      await page.goto(url);
+      await buttons.first().waitFor();
+      expect(await buttons.allTextContents()).toEqual(data[0]!.examples);
+      for (const button of await buttons.all()) {
+        const [box, composer] = [await button.boundingBox(), await page.locator('#composer').boundingBox()];
+        expect(box!.y + box!.height).toBeLessThanOrEqual(composer!.y);
+      }
+      expect(await seriousViolations(page), colorScheme).toEqual([]);
+      await screenshot(page, `chat-examples-${colorScheme}-${width}`);
+      await page.getByLabel('tokens', { exact: true }).fill('120');
+      await page.getByLabel('Message').focus();
+      await page.keyboard.press('Shift+Tab');
+      await page.keyboard.press('Enter');
+      await finished(page, 0);
+      expect(await page.locator('.given').textContent()).toBe(data[0]!.examples.at(-1));
+      expect(await page.locator('#examples').isVisible()).toBe(false);
+      expect(await page.evaluate('document.activeElement.name')).toBe('prompt');
+      await page.getByLabel('experts').check();
+      await ask(page, 'and', 120);
+      await finished(page, 1);
+      const [text, composer] = ['article:last-child .answer', '#composer'].map((each) => page.locator(each));
+      const end = await text!.boundingBox();
+      expect(end!.y + end!.height).toBeLessThanOrEqual((await composer!.boundingBox())!.y);
+      expect(await shift(), `${width}`).toBeLessThan(0.02);
+      await page.getByRole('button', { name: 'New' }).click();
+      await buttons.first().waitFor();
+    }
+    expect(browser.problems.splice(0)).toEqual([]);
+    await page.close();
+  });
 
   it('continues a text as the API does, shows the experts of each token, and frees its place when it stops or goes', async () => {
     const [, own] = await api.until(/^page: (http:\S+)$/m);

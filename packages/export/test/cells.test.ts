@@ -122,6 +122,7 @@ describe.each(CELLS)('$router $model.family', ({ router, model }) => {
       host: '127.0.0.1',
       port: 0,
       token: null,
+      examples: [],
       page: null,
       maxBatch: 2,
       maxWaiting: 2,

@@ -135,7 +135,7 @@ it('says how much of the model it is', () => {
 
 it('is served for its domain alone', () => {
   const { part } = cuts.get('hash')!;
-  const models = new ServedModels(part.checkpoint, 0);
+  const models = new ServedModels(part.checkpoint, 0, []);
   expect(models.names).toEqual(['export']);
   expect(models.domainOf('export', null)).toBe(0);
   expect(() => models.domainOf('export', 'prose')).toThrow('prose: the model knows code');

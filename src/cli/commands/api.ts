@@ -1,7 +1,11 @@
+import path from 'node:path';
 import type { HttpFeature } from '@locmoe/logs/http';
 import { type Command, Option } from 'commander';
 import type { ServeApiOptions } from '../../api/serve-api.js';
 import { TrainerError } from '../../errors.js';
+import { formatNumberOf } from '../../format.js';
+import { chatFormOf } from '../../inference/chat-form.js';
+import { examplePrompts } from '../../local/example-prompts.js';
 import { loadInference } from '../../local/load-inference.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress, isLoopback } from '../../rpc/address.js';
@@ -10,8 +14,9 @@ import { openCheckpoint } from '../open-checkpoint.js';
 import { loadExport } from '../packages.js';
 import { wholeNumber } from './options.js';
 
-interface ApiOptions extends Omit<ServeApiOptions, 'token' | 'page'> {
+interface ApiOptions extends Omit<ServeApiOptions, 'token' | 'page' | 'examples'> {
   readonly checkpoint: string;
+  readonly dataDir: string;
   readonly tokenFile?: string;
 }
 
@@ -29,6 +34,7 @@ export function apiCommand(command: Command): void {
         'file with the token that callers must give as their API key; required beyond loopback (locmoe certs)',
       ).env('LOCMOE_TOKEN_FILE'),
     )
+    .option('--data-dir <dir>', 'folder for prepared datasets, of which the examples are', 'data')
     .option('--max-batch <n>', 'texts that are continued together', wholeNumber(1), 16)
     .option('--max-waiting <n>', 'texts that may wait; more get status 429', wholeNumber(1), 256)
     .option('--request-timeout <s>', 'time for one request', wholeNumber(1, 86_400), 300)
@@ -46,16 +52,31 @@ async function serve(options: ApiOptions): Promise<void> {
   const checkpoint = openCheckpoint(options.checkpoint);
   const inference = await loadInference(checkpoint);
   const page = await pageOrWarning();
+  const examples = examplePrompts(inference, options.dataDir);
   const { serveApi } = await import('../../api/serve-api.js');
-  const server = await serveApi(inference, { ...options, token, page });
+  const server = await serveApi(inference, { ...options, token, examples, page });
   // The handler is registered before the address is printed, as a signal may follow at once.
   const stopped = nextSignal();
-  console.log(`api: http://${formatAddress(server.address)}/v1`);
-  if (page !== null) console.log(`page: http://${formatAddress(server.address)}/`);
+  const root = `http://${formatAddress(server.address)}`;
+  console.log(`api: ${root}/v1`);
+  if (page !== null) console.log(`page: ${root}/`);
   console.log(`models: ${server.models.join(', ')}`);
+  console.log(`context: ${formatNumberOf(inference.config.model.seqLen, 'token')}`);
+  const [content] = examples[0]!;
+  const isChat = chatFormOf(inference.checkpoint, 0) !== null;
+  const input = isChat ? { messages: [{ role: 'user', content }] } : { prompt: content };
+  const body = JSON.stringify({ model: server.models[0], ...input, max_tokens: 40 });
+  const key = tokenFile ? `-H "Authorization: Bearer $(cat ${quoted(path.resolve(tokenFile))})" ` : '';
+  const url = `${root}/v1/${isChat ? 'chat/' : ''}completions`;
+  console.log(`example: curl ${quoted(url)} ${key}-d ${quoted(body)}`);
   console.log('serving until Ctrl-C');
   await stopped;
   await server.close(DRAIN_MS);
+}
+
+/** Quotes a text for a POSIX shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Returns null with a warning if the page cannot be loaded, as the API is served without it, too. */

@@ -8,7 +8,7 @@ const FIRST_TOKEN_BUCKETS_S = exponentialBuckets(0.01, 2, 12);
 /** 1 to 2,048 tokens/s. */
 const SPEED_BUCKETS = exponentialBuckets(1, 2, 12);
 
-const ENDPOINTS = ['completions', 'chat'] as const;
+const ENDPOINTS = ['completions', 'chat', 'embeddings'] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
 /** How a request ended. `gone`: the caller disconnected; `busy` and `closing`: the caller may try again later. */

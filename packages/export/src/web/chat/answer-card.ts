@@ -15,13 +15,19 @@ export interface AnswerCardOptions extends Pick<TokenListOptions<ReadToken>, 'st
 
 const ENDINGS = { stop: 'the model ended it', length: 'as long as asked' } as const;
 
-/** An answer as it arrives: its text, and below it each token above the experts that took it. */
+/**
+ * An answer as it arrives: its text or, with experts, each token above the experts that took it and at the end the text
+ * below. What is shown does not move while the rest arrives.
+ */
 export class AnswerCard {
   readonly element: HTMLElement;
   readonly #text = h('p', { class: 'answer' });
+  readonly #shown = new Text();
   readonly #state = h('span', { class: 'state' }, 'waiting');
   readonly #reader: TokenReader | null;
   readonly #list: TokenList<ReadToken>;
+  /** Shown below the answer at its end, as they would move it. */
+  readonly #warnings: string[] = [];
   #written = '';
   /** Text of the generated tokens whose experts are known. */
   #readLength = 0;
@@ -37,13 +43,13 @@ export class AnswerCard {
       onToken,
     });
     if (given !== '') this.#text.append(h('span', { class: 'given' }, given.replace(/^\n/, '')));
+    this.#text.append(this.#shown);
     this.element = h(
       'article',
       { class: 'card text', style: styleOf(model.experts[0] ?? 0), 'data-text': '' },
       h('header', {}, h('h2', {}, model.domain), this.#state),
-      this.#text,
+      known ? this.#list.element : this.#text,
     );
-    if (known) this.element.append(this.#list.element);
   }
 
   /** Text that the model has written. */
@@ -60,13 +66,13 @@ export class AnswerCard {
     this.#firstMs ||= performance.now();
     this.#state.textContent = 'writing';
     this.#written += text;
-    this.#text.append(text);
+    this.#shown.appendData(text);
     if (finishReason !== null) this.#ending = ENDINGS[finishReason];
     if (numTokens !== null && numTokens > 1) {
       const seconds = (performance.now() - this.#firstMs) / 1000;
       this.#ending = `${((numTokens - 1) / seconds).toFixed(1)} tokens/s, ${this.#ending}`;
     }
-    for (const warning of warnings) this.element.append(h('p', { class: 'hint' }, warning));
+    this.#warnings.push(...warnings);
     const tokens = this.#reader?.add(routes) ?? [];
     for (const token of tokens) if (token.kind === 'generated') this.#readLength += token.text.length;
     this.#list.add(tokens);
@@ -86,6 +92,8 @@ export class AnswerCard {
 
   #show(state: string): void {
     this.#state.textContent = state;
+    if (this.#text.parentElement === null) this.element.append(this.#text);
+    this.element.append(...this.#warnings.map((warning) => h('p', { class: 'hint' }, warning)));
     // Programs that read the page find the complete answer here.
     this.element.dataset.text = this.#written;
   }

@@ -6,6 +6,8 @@ export interface Model {
   readonly domain: string;
   /** Whether the model takes a conversation; otherwise it continues a text. */
   readonly chat: boolean;
+  /** Prompts with which one may begin. */
+  readonly examples: readonly string[];
   /** Experts that the domain may use. */
   readonly experts: readonly number[];
   /** Indices of the layers with experts. */

@@ -17,6 +17,7 @@ import { readDetail } from './read-detail.js';
 const gate = byId('gate', HTMLFormElement);
 const form = byId('composer', HTMLFormElement);
 const turns = byId('turns', HTMLElement);
+const examples = byId('examples', HTMLElement);
 const detail = byId('token', HTMLElement);
 const prompt = form.elements.namedItem('prompt') as HTMLTextAreaElement;
 const domain = form.elements.namedItem('domain') as HTMLSelectElement;
@@ -68,7 +69,7 @@ startAnew.addEventListener('click', () => {
   // The card of the token is moved back before the answer that contains it is removed.
   aside.prepend(detail);
   turns.replaceChildren();
-  startAnew.disabled = true;
+  showBusy();
   prompt.focus();
 });
 for (const input of [domain, experts]) input.addEventListener('change', showForm);
@@ -136,12 +137,24 @@ function chosen(): Model {
 }
 
 function showForm(): void {
-  const { chat } = chosen();
+  const { chat, examples: prompts } = chosen();
   byId('note', HTMLElement).textContent = chat
     ? 'The model answers, and reads the whole conversation each time.'
     : 'This model was not trained on conversations: it continues your text.';
   prompt.placeholder = chat ? 'Ask something' : 'Begin a text, or leave it empty';
   send.textContent = chat ? 'Send' : 'Continue';
+  examples.replaceChildren(
+    h('h2', { class: 'hint' }, 'Examples'),
+    ...prompts.map((text) => {
+      const button = h('button', { type: 'button' }, text);
+      button.addEventListener('click', () => {
+        prompt.value = text;
+        prompt.focus();
+        form.requestSubmit();
+      });
+      return button;
+    }),
+  );
   main.classList.toggle('with-experts', experts.checked);
 }
 
@@ -182,29 +195,28 @@ async function ask(): Promise<void> {
   });
   const question = h('p', { class: 'turn' }, text);
   const added = model.chat ? [question, card.element] : [card.element];
-  turns.append(...added);
-  prompt.value = '';
   const call = new AbortController();
   running = call;
-  showBusy();
-  follow();
+  prompt.value = '';
+  follow(() => {
+    turns.append(...added);
+    showBusy();
+  });
   try {
     const limits = { maxTokens: Number(maxTokens.value), temperature: Number(temperature.value) };
     for await (const part of answer(
       { model, context: asked, routes: experts.checked, ...limits },
       call.signal,
     )) {
-      card.add(part);
-      follow();
+      follow(() => card.add(part));
     }
-    finish();
+    follow(finish);
   } catch (error) {
-    if (call.signal.aborted) finish();
-    else fail(error);
+    if (call.signal.aborted) follow(finish);
+    else follow(() => fail(error));
   }
   if (running === call) running = null;
   showBusy();
-  follow();
 
   function finish(): void {
     card.end();
@@ -227,15 +239,21 @@ function showBusy(): void {
   const isBusy = running !== null;
   send.disabled = isBusy;
   stop.disabled = !isBusy;
-  startAnew.disabled = turns.childElementCount === 0;
+  examples.hidden = turns.childElementCount > 0;
+  startAnew.disabled = !examples.hidden;
   // Screen readers announce an answer once it is complete.
   turns.setAttribute('aria-busy', String(isBusy));
 }
 
-/** Keeps the end of the conversation visible, unless the user has scrolled up. */
-function follow(): void {
-  const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
-  if (scrollHeight - clientHeight - scrollTop < NEAR_END_PX) scrollTo({ top: scrollHeight });
+/** Changes the conversation, and keeps its end where it is, or at the bottom, unless the user has scrolled up. */
+function follow(change: () => void): void {
+  const end = () => turns.parentElement!.getBoundingClientRect().bottom;
+  const before = end();
+  change();
+  const bottom = innerHeight - MARGIN_PX;
+  if (before - bottom < NEAR_END_PX) scrollBy({ top: end() - Math.min(before, bottom) });
 }
 
 const NEAR_END_PX = 160;
+/** Space below the composer, as in chat.css. */
+const MARGIN_PX = 12;
