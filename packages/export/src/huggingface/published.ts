@@ -78,6 +78,8 @@ export function publishable(given: Checkpoint): Checkpoint {
       'their router knows no preferences of token ids',
     );
   if (!hasTables) return given;
+  if (checkpoint.manifest.config.moe.ngram > 1)
+    throw refused(`moe.ngram ${moe.ngram}`, 'their router does not see the ids of earlier tokens');
   const isFit = (table: Float32Array) =>
     table.every((expert, key) => expert >= 0 && expert === table[key % model.vocabSize]);
   if (!tablesIn(checkpoint).flat().every(isFit))
