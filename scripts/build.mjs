@@ -2,7 +2,16 @@
 // pictures are copied.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inPhase, withProgress } from './progress.mjs';
@@ -81,8 +90,11 @@ export async function build(log) {
   for (const [name, source] of Object.entries(VENDORED))
     cpSync(path.join(ROOT, 'node_modules', source), path.join(VENDOR, name));
   writeFileSync(path.join(VENDOR, 'NOTICE.txt'), notice());
-  // npm sets the executable bit when it links the command, not on a rebuild; `npx locmoe` would be refused.
+  // npm links and marks a command only if it is there, and this one is built after npm has run.
   chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
+  const command = path.join(ROOT, 'node_modules/.bin/locmoe');
+  rmSync(command, { force: true });
+  symlinkSync('../../dist/cli/cli.js', command);
 }
 
 /** Lists the origins and licences of the vendored files. */

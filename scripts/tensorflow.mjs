@@ -261,11 +261,13 @@ const WORK_FOLDER = /^\.set-up-(\d+)-/;
 async function inWorkFolder(parent, action) {
   for (const name of readdirSync(parent)) {
     const pid = Number(WORK_FOLDER.exec(name)?.[1] ?? process.pid);
+    // npm may outlive a set-up that was killed, and still write; what is left then is for the next set-up.
     if (pid !== process.pid && !existsSync(`/proc/${pid}`))
-      await rm(path.join(parent, name), { recursive: true, force: true });
+      await rm(path.join(parent, name), { recursive: true, force: true }).catch(() => undefined);
   }
   const work = await mkdtemp(path.join(parent, `.set-up-${process.pid}-`));
-  const remove = () => rmSync(work, { recursive: true, force: true });
+  // npm may still write while it ends.
+  const remove = () => rmSync(work, { recursive: true, force: true, maxRetries: 5 });
   const interruption = new AbortController();
   const interrupted = () => {
     interruption.abort();
