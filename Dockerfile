@@ -2,7 +2,7 @@
 # with scripts/base-image.mjs and name it in BASE_IMAGE: any Debian with Node 20 or later and npm will do.
 ARG BASE_IMAGE=node:26-trixie-slim
 
-# Installs as `npm run setup` does. A private CA for the npm registry comes as the optional build secret `ca`.
+# Installs as `npm run quickstart` does. A private CA for the npm registry comes as the optional build secret `ca`.
 FROM ${BASE_IMAGE} AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
@@ -16,10 +16,10 @@ COPY studies/package.json studies/
 COPY docs/package.json docs/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
-COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/removed-util.mjs scripts/run-npm.mjs scripts/set-up-folder.mjs scripts/tensorflow.mjs scripts/
+COPY scripts/package.json scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/progress.mjs scripts/removed-util.mjs scripts/run-npm.mjs scripts/set-up-folder.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
-    mkdir onednn && node scripts/setup.mjs
+    mkdir onednn && node scripts/setup.mjs --omit=dev
 
 FROM packages AS build
 COPY tsconfig.json tsconfig.build.json ./
@@ -28,11 +28,11 @@ COPY src src
 COPY packages packages
 RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*/tsconfig*.json
 
-# Only what runs: no development packages.
+# Only what runs: what the build takes is the workspace scripts.
 FROM packages AS production
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
-    npm prune --omit=dev --ignore-scripts && \
+    rm scripts/package.json && npm prune --omit=dev --ignore-scripts && \
     node scripts/tensorflow.mjs
 
 FROM ${BASE_IMAGE}

@@ -1,9 +1,20 @@
 // Compiles the packages to their dist/ in order of dependency, then the browser code, whose HTML, CSS and
 // pictures are copied.
-import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inPhase, withProgress } from './progress.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -53,17 +64,25 @@ function browserProject(name) {
 const COMPILER = 'node_modules/typescript/bin/tsc';
 
 /** @throws {Error} if the packages are not installed, or if the compiler reports errors, which it has printed */
-export function build() {
+export async function build(log) {
   if (!existsSync(path.join(ROOT, COMPILER)))
     throw new Error('build: the packages that it takes are not installed; run `npm run setup` first');
   // Modules that have moved would otherwise still be found, and packed, at their old place.
   for (const [project] of PROJECTS)
     rmSync(path.join(ROOT, path.dirname(project), 'dist'), { recursive: true, force: true });
-  for (const [project, ...options] of PROJECTS) {
-    const compiler = [COMPILER, '-p', project, ...options];
-    const { status } = spawnSync(process.execPath, compiler, { cwd: ROOT, stdio: 'inherit' });
-    if (status !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);
-  }
+  let done = 0;
+  await withProgress(
+    log,
+    () => `${done} of ${PROJECTS.length} projects compiled`,
+    async () => {
+      for (const [project, ...options] of PROJECTS) {
+        const args = [COMPILER, '-p', project, ...options];
+        const [code] = await once(spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' }), 'exit');
+        if (code !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);
+        done += 1;
+      }
+    },
+  );
   for (const folder of BROWSER)
     for (const name of readdirSync(path.join(ROOT, folder), { recursive: true }))
       if (/\.(?:html|css|svg)$/.test(name))
@@ -71,8 +90,11 @@ export function build() {
   for (const [name, source] of Object.entries(VENDORED))
     cpSync(path.join(ROOT, 'node_modules', source), path.join(VENDOR, name));
   writeFileSync(path.join(VENDOR, 'NOTICE.txt'), notice());
-  // npm sets the executable bit when it links the command, not on a rebuild; `npx locmoe` would be refused.
+  // npm links and marks a command only if it is there, and this one is built after npm has run.
   chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
+  const command = path.join(ROOT, 'node_modules/.bin/locmoe');
+  rmSync(command, { force: true });
+  symlinkSync('../../dist/cli/cli.js', command);
 }
 
 /** Lists the origins and licences of the vendored files. */
@@ -87,7 +109,7 @@ function notice() {
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
   try {
-    build();
+    await inPhase('build', build);
   } catch (error) {
     console.error(error.message);
     process.exitCode = 2;

@@ -20,25 +20,32 @@ const UNREAD = [
  * if it is up to date.
  * @param {string} folder
  * @param {string} name what is installed, for messages
- * @param {(line: string) => void} log
- * @param {AbortSignal} [signal] ends npm
+ * @param {(line: string, isReplaced?: boolean) => void} log
+ * @param {{ omitDev?: boolean, signal?: AbortSignal }} [options] `omitDev` leaves out development dependencies that are
+ *   not there yet; `signal` ends npm
  * @throws {Error} if npm fails; the message says what to do
  */
-export async function installLocked(folder, name, log, signal) {
+export async function installLocked(folder, name, log, { omitDev = false, signal } = {}) {
   const stamp = path.join(folder, 'node_modules/.locmoe-lock-sha256');
   const lock = createHash('sha256')
     .update(readFileSync(path.join(folder, 'package-lock.json')))
     .digest('hex');
-  if (readStamp(stamp) === lock) return log('already installed');
+  const [withoutDev, present] = [`${lock} without dev`, readStamp(stamp)];
+  if (present === lock || (omitDev && present === withoutDev)) return log('already installed');
   log(`installing ${name} from the npm registry`);
-  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  // `npm ci` would first remove packages that a training in this checkout may be using.
+  const command = present === withoutDev ? ['install', '--no-save'] : ['ci'];
+  if (omitDev) command.push('--omit=dev');
+  // npm takes a half-installed package for a whole one; only `npm ci` installs it again.
+  rmSync(stamp, { force: true });
+  const args = [command, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'].flat();
   const why = await runNpm(args, { cwd: folder, timeoutMs: TIMEOUT_MS, signal }, log);
   if (why !== null)
     throw new Error(
-      `npm ci in ${folder} failed (${why}); check the npm registry and run the set-up again, which goes on from there`,
+      `npm ${command[0]} in ${folder} failed (${why}); check the npm registry and run the set-up again, which goes on from there`,
     );
   removeUnread(path.join(folder, 'node_modules'));
-  writeFileSync(stamp, lock);
+  writeFileSync(stamp, omitDev ? withoutDev : lock);
   log('installed');
 }
 

@@ -1,11 +1,12 @@
 // oneDNN, which computes the heavy operations of a training faster than TensorFlow alone (`bench kernels`).
 // The system's library is used if there is one; on Debian and Ubuntu its package is otherwise fetched and
 // unpacked into onednn/ of this package, or of the user's cache, without root. oneDNN is optional.
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { withProgress } from './progress.mjs';
 import { makeSetUpFolder, setUpFolder } from './set-up-folder.mjs';
 
 const MULTIARCH = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch] ?? '';
@@ -43,11 +44,11 @@ export function findThreads() {
  * Fetches the library if there is none. Logs the reason if it cannot; never throws.
  * @param {(line: string) => void} log
  */
-export function setupOneDnn(log) {
+export async function setupOneDnn(log) {
   const found = findOneDnn();
   if (found !== null) return log(`found: ${found}`);
   try {
-    fetchOneDnn(log);
+    await fetchOneDnn(log);
     log(`installed: ${findOneDnn()}`);
   } catch (error) {
     log(`not installed: ${error.message}; TensorFlow computes instead, which is slower`);
@@ -59,22 +60,22 @@ export function setupOneDnn(log) {
  * @param {(line: string) => void} log
  * @throws {Error} if the library cannot be fetched
  */
-export function fetchOneDnn(log) {
+export async function fetchOneDnn(log) {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-onednn-'));
   try {
-    fetchInto(folder, log);
+    await fetchInto(folder, log);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function fetchInto(folder, log) {
-  const name = packageName();
+async function fetchInto(folder, log) {
+  const name = await packageName(log);
   log(`fetching ${name} with apt-get download (7 MB)`);
-  run('apt-get', ['download', '-q', name, 'libgomp1'], folder);
+  await run('apt-get', ['download', '-q', name, 'libgomp1'], folder, log);
   const unpacked = path.join(folder, 'unpacked');
   for (const file of readdirSync(folder).filter((each) => each.endsWith('.deb')))
-    run('dpkg-deb', ['-x', file, unpacked], folder);
+    await run('dpkg-deb', ['-x', file, unpacked], folder, log);
   const libraries = path.join(unpacked, 'usr/lib', MULTIARCH);
   makeSetUpFolder('onednn', OWN_FOLDER);
   const files = readdirSync(libraries, { withFileTypes: true });
@@ -87,31 +88,31 @@ function fetchInto(folder, log) {
 }
 
 /** Returns the name of the newest package of version 3. @throws {Error} if this system's package sources have none */
-function packageName() {
-  if (spawnSync('apt-get', ['--version']).error)
-    throw new Error('no apt-get here: install oneDNN 3 (libdnnl) yourself');
-  const find = () =>
-    run('apt-cache', ['pkgnames', 'libdnnl'], '/')
+async function packageName(log) {
+  const find = async () =>
+    (await run('apt-cache', ['pkgnames', 'libdnnl'], '/', log))
       .split('\n')
       .filter((line) => /^libdnnl3[\d.]*$/.test(line))
       .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
       .at(-1);
-  let name = find();
+  let name = await find();
   if (name === undefined) {
-    run('apt-get', ['update', '-q'], '/');
-    name = find();
+    await run('apt-get', ['update', '-q'], '/', log);
+    name = await find();
   }
   if (name === undefined) throw new Error('no package libdnnl3 in the sources of apt');
   return name;
 }
 
-function run(command, args, cwd) {
-  const options = { cwd, encoding: 'utf8', timeout: TIMEOUT_MS, env: { ...process.env, LC_ALL: 'C' } };
-  const { status, stdout, stderr, error } = spawnSync(command, args, options);
-  if (status === 0) return stdout;
-  const why = /^E: .*/m.exec(stderr ?? '')?.[0] ?? error?.message ?? `code ${status}`;
-  throw new Error(`${command} ${args[0]} failed: ${why}`);
+async function run(command, args, cwd, log) {
+  const options = { cwd, timeout: TIMEOUT_MS, env: { ...process.env, LC_ALL: 'C' } };
+  try {
+    const end = () => promisify(execFile)(command, args, options);
+    return (await withProgress(log, () => `${command} ${args[0]}`, end)).stdout;
+  } catch (error) {
+    if (error.code === 'ENOENT') throw new Error('no apt-get here: install oneDNN 3 (libdnnl) yourself');
+    const why =
+      /^E: .*/m.exec(error.stderr)?.[0] ?? (error.killed ? 'it took too long' : `code ${error.code}`);
+    throw new Error(`${command} ${args[0]} failed: ${why}`);
+  }
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url))
-  setupOneDnn((line) => console.log(`[onednn] ${line}`));

@@ -5,13 +5,14 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
-import { phase, runAsScript, setupPackages } from './setup.mjs';
+import { inPhase } from './progress.mjs';
+import { runAsScript, setupPackages } from './setup.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
 await runAsScript(async () => {
   await setupPackages();
-  await phase('build', build);
+  await inPhase('build', build);
   const { status, stdout, stderr, error } = spawnSync('npm', ['pack', '--silent'], {
     cwd: ROOT,
     encoding: 'utf8',

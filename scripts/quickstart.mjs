@@ -5,7 +5,8 @@ import { constants } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
-import { phase, runAsScript, setup } from './setup.mjs';
+import { inPhase } from './progress.mjs';
+import { runAsScript, setup } from './setup.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -21,7 +22,7 @@ async function train() {
 }
 
 await runAsScript(async () => {
-  await setup();
-  await phase('build', build);
+  await setup({ omitDev: true });
+  await inPhase('build', build);
   await train();
 });

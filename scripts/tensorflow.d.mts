@@ -1,3 +1,5 @@
+import type { Log } from './progress.d.mts';
+
 /** The folder in whose node_modules TensorFlow is or will be installed. */
 export function tensorFlowFolder(): string;
 export function hasTensorFlow(): boolean;
@@ -7,4 +9,4 @@ export function probeTensorFlow(): {
   readonly why: string;
   readonly file: string;
 };
-export function setupTensorFlow(log: (line: string) => void): Promise<void>;
+export function setupTensorFlow(log: Log): Promise<void>;

@@ -19,7 +19,8 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
 import { installLocked } from './install-locked.mjs';
-import { runNpm, withProgress } from './run-npm.mjs';
+import { inPhase, withProgress } from './progress.mjs';
+import { runNpm } from './run-npm.mjs';
 import { CACHE_FOLDER, makeSetUpFolder, setUpFolder } from './set-up-folder.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -121,7 +122,7 @@ async function replaceModules(folder, fill, log) {
   await inWorkFolder(folder, async (work, interruption) => {
     for (const file of ['package.json', 'package-lock.json'])
       await copyFile(path.join(folder, file), path.join(work, file));
-    await installLocked(work, "TensorFlow's packages", log, interruption);
+    await installLocked(work, "TensorFlow's packages", log, { signal: interruption });
     await fill(path.join(work, PACKAGE), log);
     const target = path.join(folder, 'node_modules');
     await rm(target, { recursive: true, force: true });
@@ -260,11 +261,13 @@ const WORK_FOLDER = /^\.set-up-(\d+)-/;
 async function inWorkFolder(parent, action) {
   for (const name of readdirSync(parent)) {
     const pid = Number(WORK_FOLDER.exec(name)?.[1] ?? process.pid);
+    // npm may outlive a set-up that was killed, and still write; what is left then is for the next set-up.
     if (pid !== process.pid && !existsSync(`/proc/${pid}`))
-      await rm(path.join(parent, name), { recursive: true, force: true });
+      await rm(path.join(parent, name), { recursive: true, force: true }).catch(() => undefined);
   }
   const work = await mkdtemp(path.join(parent, `.set-up-${process.pid}-`));
-  const remove = () => rmSync(work, { recursive: true, force: true });
+  // npm may still write while it ends.
+  const remove = () => rmSync(work, { recursive: true, force: true, maxRetries: 5 });
   const interruption = new AbortController();
   const interrupted = () => {
     interruption.abort();
@@ -282,7 +285,7 @@ async function inWorkFolder(parent, action) {
 
 // No top-level `await`: routers loaded by `require` may load `locmoe/routing`, and with it this module.
 if (process.argv[1] === fileURLToPath(import.meta.url))
-  setupTensorFlow((line) => console.log(`[tensorflow] ${line}`)).catch((error) => {
+  inPhase('tensorflow', setupTensorFlow).catch((error) => {
     console.error(`set-up failed: ${error.message}`);
     process.exitCode = 2;
   });

@@ -1,6 +1,5 @@
-import { type RunGeneration, restartCostsOf } from '@locmoe/run-format';
+import { type RecoveryAccount, type RunGeneration, restartCostsOf } from '@locmoe/run-format';
 import { formatDuration, formatNumberOf, printable, wrapped } from '../format.js';
-import { accountLine } from './run-lines.js';
 
 /**
  * Describes the generations of a run; returns no line if it had only one, which did not fail.
@@ -36,4 +35,14 @@ function linesOf(
     ),
     ...(recovery === null ? [] : [`     ${accountLine(recovery)}`]),
   ];
+}
+
+export function accountLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
+  const again =
+    lostSteps === 0 ? 'no step' : `${formatNumberOf(lostSteps, 'step')} (${formatSeconds(lostS)})`;
+  return `detected in ${formatSeconds(detectedS)}, restarted in ${formatSeconds(restartedS)}, ${again} done again`;
+}
+
+function formatSeconds(seconds: number): string {
+  return `${seconds.toFixed(1)} s`;
 }

@@ -2,14 +2,8 @@ import type { FailureReport } from '@locmoe/run-format';
 import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import { stopOf } from '../run/run-end.js';
 import { failureLines } from './failure-lines.js';
-import {
-  accountLine,
-  lineView,
-  progressLine,
-  restartLine,
-  type ViewOptions,
-  validationLine,
-} from './run-lines.js';
+import { accountLine } from './generation-lines.js';
+import { lineView, progressLine, restartLine, type ViewOptions, validationLine } from './run-lines.js';
 import { summarize } from './run-summary.js';
 
 const INTERVAL_MS = 2_000;

@@ -9,12 +9,18 @@ import {
   readJournal,
   restartCostsOf,
 } from '@locmoe/run-format';
+import { z } from 'zod';
 import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
-import { runSchema } from '../config/schema.js';
 import { printable } from '../format.js';
 import { fromHere, locmoeCommand, recordedCommand } from '../os/command-line.js';
 import { failureLines } from './failure-lines.js';
 import { generationLines } from './generation-lines.js';
+
+/** The fields that the length of a run depends on. The schema of all fields loads the routers and kernels too. */
+const lengthSchema = z.object({
+  model: z.object({ seqLen: z.number() }),
+  train: z.object({ steps: z.number(), globalBatch: z.number(), maxTokens: z.number().nullable() }),
+});
 
 /** State of a run that is over. */
 export interface PastRun {
@@ -35,7 +41,7 @@ export interface PastRun {
 
 export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>): PastRun {
   const last = lastRecords(folder.metrics).findLast((each) => each.type === 'step');
-  const config = folder.readConfig(runSchema);
+  const config = folder.readConfig(lengthSchema);
   const state = stateOf(record);
   return {
     folder,

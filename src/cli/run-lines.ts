@@ -6,7 +6,6 @@ import {
   type GlobalStep,
   locality,
   meanLoss,
-  type RecoveryAccount,
   type RunRecord,
   type Validation,
 } from '@locmoe/run-format';
@@ -112,16 +111,6 @@ export function validationLine({ step, domains }: Validation, dataset: Dataset):
 
 export function restartLine({ generation, message }: FailureReport, restartsLeft: number): string {
   return `generation ${generation} failed: ${printable(message)}; restarting (${formatNumberOf(restartsLeft, 'restart')} left)`;
-}
-
-export function accountLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
-  const again =
-    lostSteps === 0 ? 'no step' : `${formatNumberOf(lostSteps, 'step')} (${formatSeconds(lostS)})`;
-  return `detected in ${formatSeconds(detectedS)}, restarted in ${formatSeconds(restartedS)}, ${again} done again`;
-}
-
-function formatSeconds(seconds: number): string {
-  return `${seconds.toFixed(1)} s`;
 }
 
 /** Separator between the fields of the progress line. */

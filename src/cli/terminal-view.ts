@@ -4,9 +4,10 @@ import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable, wrapped } from '../format.js';
 import { fromHere, locmoeCommand } from '../os/command-line.js';
 import { failureLines } from './failure-lines.js';
+import { accountLine } from './generation-lines.js';
 import { screenOf } from './progress-line.js';
 import { ProgressView } from './progress-view.js';
-import { accountLine, lineView, restartLine, type ViewOptions, validationLine } from './run-lines.js';
+import { lineView, restartLine, type ViewOptions, validationLine } from './run-lines.js';
 import { summarize } from './run-summary.js';
 import { TimeEstimate } from './time-estimate.js';
 

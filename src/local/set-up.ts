@@ -1,3 +1,4 @@
+import { inPhase, type Log } from '../../scripts/progress.mjs';
 import { hasTensorFlow, setupTensorFlow } from '../../scripts/tensorflow.mjs';
 import { TrainerError } from '../errors.js';
 
@@ -21,7 +22,7 @@ export async function ensureTensorFlow(): Promise<void> {
 
 /** @throws TrainerError `NO_RESOURCE` with advice if it cannot be fetched, or does not load */
 export function setUpTensorFlow(): Promise<void> {
-  return inPhase('tensorflow', setupTensorFlow);
+  return setUp('tensorflow', setupTensorFlow);
 }
 
 /**
@@ -29,16 +30,10 @@ export function setUpTensorFlow(): Promise<void> {
  *
  * @throws TrainerError `NO_RESOURCE` if it fails
  */
-export async function inPhase(
-  name: string,
-  run: (log: (line: string) => void) => void | Promise<void>,
-): Promise<void> {
-  const log = (line: string) => console.error(`[${name}] ${line}`);
-  const started = performance.now();
+export async function setUp(name: string, run: (log: Log) => void | Promise<void>): Promise<void> {
   try {
-    await run(log);
+    await inPhase(name, run);
   } catch (error) {
     throw new TrainerError('NO_RESOURCE', `set-up: ${(error as Error).message}`, {}, { cause: error });
   }
-  log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -79,6 +79,27 @@ describe('the packed package', () => {
     expect(names).toEqual(expect.arrayContaining(['locmoe.train.html', 'locmoe.loadModel.html']));
   });
 
+  it('trains after first starts that were killed at any moment', async () => {
+    const parent = temporaryFolder();
+    const folder = installed(parent);
+    cpSync(path.join(ROOT, 'docs/cluster.md'), path.join(folder, 'notes.md'));
+    const env = { XDG_CACHE_HOME: path.join(parent, 'cache') };
+    const short = ['--set', 'train.steps=2', '--nodes', '1', '--workers-per-node', '1', '--no-samples'];
+    const start = () =>
+      new Locmoe(['train', '--text', 'notes.md', ...short], env, ['env', '-C', folder, 'npx', 'locmoe']);
+    const moments = Array.from({ length: 5 }, () => Math.random() * 30_000);
+    for (const [index, moment] of moments.entries()) {
+      const { child, finished } = start();
+      // Of npx alone, or with all that it has started: npm is not told of the death of a set-up.
+      const killed = index % 2 === 0 ? child.pid! : -child.pid!;
+      const timer = setTimeout(() => process.kill(killed, 'SIGKILL'), moment);
+      await finished;
+      clearTimeout(timer);
+    }
+    const { code, stderr } = await start().finished;
+    expect(code, `killed after ${moments.map(Math.round)} ms\n${stderr}`).toBe(0);
+  });
+
   it('sets itself up, plans, trains and shows runs, and trains without the page', async () => {
     const parent = temporaryFolder();
     const folder = installed(parent);

@@ -4,7 +4,7 @@ import { setupOneDnn } from '../../../scripts/onednn.mjs';
 import { makeSetUpFolder } from '../../../scripts/set-up-folder.mjs';
 import { CORPUS_DIR, corpusFolder } from '../../data/built-in/corpora.js';
 import { CORPORA, type Corpus } from '../../data/built-in/sources.js';
-import { inPhase, setUpTensorFlow } from '../../local/set-up.js';
+import { setUp, setUpTensorFlow } from '../../local/set-up.js';
 
 interface SetupOptions {
   readonly corpus?: Corpus;
@@ -26,10 +26,10 @@ export function setupCommand(command: Command): void {
     )
     .action(async ({ corpus }: SetupOptions) => {
       await setUpTensorFlow();
-      await inPhase('onednn', setupOneDnn);
+      await setUp('onednn', setupOneDnn);
       if (corpus === undefined) return;
       for (const each of corpus === 'large' ? CORPORA : [corpus])
-        await inPhase('corpus', (log) => {
+        await setUp('corpus', (log) => {
           const folder = corpusFolder(CORPUS_DIR, each);
           makeSetUpFolder(corpusFolder('corpus', each), folder);
           return installLocked(folder, `the text sources (${SIZES[each]})`, log);
