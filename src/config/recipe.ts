@@ -69,7 +69,7 @@ export function recipeFile(recipe: Recipe, overrides: ConfigOverrides): string {
 
 /** Returns the fields of `train:` that follow from the number of steps. */
 export function paceOf(steps: number, globalBatch: number, leastValidation = 0) {
-  const validateEvery = Math.min(500, Math.ceil(steps / 16));
+  const validateEvery = Math.min(500, Math.ceil(steps / 8));
   // Maximum number of sequences that keeps validations within their share of the time. It nearly always exceeds the
   // held-out text, which is then read completely, so that two validations differ by the model alone.
   const batches = Math.floor((VALIDATION_SHARE_OF_TIME * validateEvery) / FORWARD_SHARE_OF_STEP);
