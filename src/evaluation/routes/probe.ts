@@ -9,7 +9,17 @@ interface ProbeOptions extends Pick<ProbeData, 'name' | 'numExperts' | 'expertsO
   readonly textsOf: (ids: readonly number[]) => readonly string[] | null;
 }
 
-const COLUMNS = ['step', 'layer', 'sequence', 'domain', 'document', 'position', 'token', 'expert', 'outcome'] as const;
+const COLUMNS = [
+  'step',
+  'layer',
+  'sequence',
+  'domain',
+  'document',
+  'position',
+  'token',
+  'expert',
+  'outcome',
+] as const;
 
 /** A token of the probe, with its experts by step and layer. */
 interface ProbeToken {
@@ -53,7 +63,9 @@ export async function readProbe({ files, textsOf, ...about }: ProbeOptions): Pro
     const ids = own.map(({ id }) => id);
     return { domain: own[0].domain, ids, text: textsOf(ids) };
   });
-  const steps = [...sequencesOf.keys()].filter((step) => sequencesOf.get(step)!.size === texts.length).sort(rising);
+  const steps = [...sequencesOf.keys()]
+    .filter((step) => sequencesOf.get(step)!.size === texts.length)
+    .sort(rising);
   const sparse = [...layers].sort(rising);
   return {
     ...about,
