@@ -130,6 +130,6 @@ export const trainSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "route the same validation text of at most some 512 tokens at up to 45 steps, and write its choices to the run's folder probe/",
+      "route the same validation text of at most some 512 tokens at up to 40 steps, and write its choices to the run's folder probe/",
     ),
 });

@@ -16,7 +16,7 @@ const SEQUENCES = 4;
 /** Tokens of each sequence, which fill a screen. */
 const TOKENS = 128;
 /** Number of steps at equal distances. The powers of two are added, as routing changes most in the first steps. */
-const EVEN_STEPS = 24;
+const EVEN_STEPS = 16;
 
 /** Records how the same validation text is routed at some steps (train.probeRoutes). */
 export class RouteProbe {

@@ -42,7 +42,12 @@ export class RouteWatch {
     h.div(
       { class: 'watch-steps' },
       this.#play,
-      h.div({ class: 'watch-track' }, this.#slider, this.#graph),
+      h.div(
+        { class: 'watch-track' },
+        this.#slider,
+        this.#graph,
+        h.div({ class: 'watch-scale', 'aria-hidden': 'true' }, h.span('100 %'), h.span('0 %')),
+      ),
       this.#step,
     ),
     this.#key,
