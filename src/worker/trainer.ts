@@ -265,7 +265,7 @@ export class Trainer {
   #recordProbe(): void {
     const { transport } = this.options;
     transport.setProgress(this.#step, 'validate');
-    transport.spans.begin('validation');
+    transport.spans.begin('probe');
     this.#probe?.record(this.#step);
     transport.spans.end();
   }
