@@ -494,17 +494,17 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         const watch = page.locator('.watch');
         const slider = watch.getByRole('slider');
         await slider.press('Home');
-        expect(await watch.locator('output').textContent()).toBe('step 0');
+        expect(await watch.locator('.watch-step').textContent()).toBe('step 0');
         expect(await watch.locator('.is-changed').count()).toBe(0);
         const shown = () => watch.locator('.token').allTextContents();
         const first = await shown();
         await slider.press('End');
-        expect(await watch.locator('output').textContent()).toMatch(/^step [1-9]/);
+        expect(await watch.locator('.watch-step').textContent()).toMatch(/^step [1-9]/);
         const last = await shown();
         expect(last).toHaveLength(SEQ_LEN);
         expect(last).not.toEqual(first);
         await watch.locator('.token').first().click();
-        expect(await watch.getByRole('status').textContent()).toMatch(/layer 1: expert \d.* from step 0/);
+        expect(await watch.locator('.watch-history').textContent()).toMatch(/layer 1: expert \d.* from step 0/);
       });
 
       it('says what is not recorded, and of a run without routes how to record', async () => {

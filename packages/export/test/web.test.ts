@@ -218,7 +218,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
   });
 
   it('shows a text at steps of the training, with a slider, and a file of routes in its place', async () => {
-    const place = path.join(folder, 'run/checkpoints/step');
+    const place = path.join(folder, 'run');
     mkdirSync(place, { recursive: true });
     const checkpoint = trainedCheckpoint(place, 'switch');
     const write = () =>
@@ -227,7 +227,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
       /^--with-routes: .*run\/probe has no routes up to step \d+; train with /,
     );
     const { step } = checkpoint.manifest;
-    const ids = inference.tokenizer.encode('The experts of a rank');
+    const ids = [...inference.tokenizer.encode('The experts of a rank')];
     for (const [at, expert] of [0, 1, step, step + 1].entries())
       writeRoutes(
         path.join(folder, 'run'),
@@ -245,21 +245,21 @@ describe.skipIf(reason !== null)('the exported page', () => {
     await slider.press('Home');
     expect([await chips(), await changed()]).toEqual([experts(0), []]);
     await slider.press('ArrowRight');
-    expect([await chips(), await changed()]).toEqual([experts(1), ['The']]);
-    expect(await watch.locator('output').textContent()).toBe('step 1');
+    expect([await chips(), await changed()]).toEqual([experts(1), ['T']]);
+    expect(await watch.locator('.watch-step').textContent()).toBe('step 1');
     // The last step is that of the checkpoint. A drag goes there too.
     const { x, y, width, height } = (await slider.boundingBox())!;
     await own.mouse.move(x + 8 + (width - 16) / 2, y + height / 2);
     await own.mouse.down();
     await own.mouse.move(x + width - 1, y + height / 2, { steps: 3 });
     await own.mouse.up();
-    expect([await chips(), await watch.locator('output').textContent()]).toEqual([
+    expect([await chips(), await watch.locator('.watch-step').textContent()]).toEqual([
       experts(2),
       `step ${step}`,
     ]);
     await slider.press('Home');
     await watch.getByRole('button', { name: 'play' }).click();
-    await expect.poll(() => watch.locator('output').textContent()).toBe(`step ${step}`);
+    await expect.poll(() => watch.locator('.watch-step').textContent()).toBe(`step ${step}`);
     await watch.getByRole('button', { name: 'play' }).waitFor();
     expect(await seriousViolations(own)).toEqual([]);
 

@@ -33,7 +33,7 @@ export class RouteWatch {
     on: { input: () => this.#showStep() },
   });
   readonly #graph = h.div({ role: 'img' });
-  readonly #step = h.output();
+  readonly #step = h.b({ class: 'watch-step' });
   readonly #key = h.p({ class: 'watch-key' });
   readonly #texts = h.div();
   readonly #history = h.p({ class: 'watch-history', role: 'status' });
@@ -162,7 +162,7 @@ export class RouteWatch {
     const at = Number(this.#slider.value);
     const { data } = this.#first!;
     const step = data.steps[at]!;
-    this.#step.value = `step ${step}`;
+    this.#step.textContent = `step ${step}`;
     this.#slider.setAttribute('aria-valuetext', `step ${step}`);
     const x = data.steps.length === 1 ? 0 : at / (data.steps.length - 1);
     this.#graph.querySelector('path.now')?.setAttribute('d', `M${100 * x} 0V${HEIGHT}`);
