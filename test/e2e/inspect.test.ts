@@ -504,7 +504,9 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         expect(last).toHaveLength(SEQ_LEN);
         expect(last).not.toEqual(first);
         await watch.locator('.token').first().click();
-        expect(await watch.locator('.watch-history').textContent()).toMatch(/layer 1: expert \d.* from step 0/);
+        expect(await watch.locator('.watch-history').textContent()).toMatch(
+          /layer 1: expert \d.* from step 0/,
+        );
       });
 
       it('says what is not recorded, and of a run without routes how to record', async () => {
