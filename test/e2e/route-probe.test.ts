@@ -9,8 +9,8 @@ import { filesIn, lossCurve, trainToTheEnd } from './support.js';
 
 const STEPS = 20;
 const SETS = [`train.steps=${STEPS}`, 'train.precision=float32', 'train.checkpointEvery=10'];
-/** A router with a state that a training pass changes, and that drops tokens, so that losses depend on the layout. */
-const WITH_STATE = ['moe.router=locmoe-plus', 'moe.capacityFactor=0.6'];
+/** A router whose table counts the choices of training passes, so that one pass more would change the losses. */
+const WITH_STATE = ['moe.router=switch', 'moe.tableAfter=9'];
 /** The powers of two, each second step, which is the 16th part of the run rounded up, and the untrained model. */
 const RECORDED = [0, 1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20];
 
