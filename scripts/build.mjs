@@ -48,6 +48,17 @@ const VENDORED = {
   'kitoken.wasm': 'kitoken/dist/web_bg.wasm',
 };
 
+/** Files of the page of runs that exported pages show too; modules come with all that they import. */
+const SHARED = [
+  'watch/embed.js',
+  'watch/index.html',
+  'watch/watch.css',
+  'routing/tokens.css',
+  'theme.css',
+  'page.css',
+  'icon.svg',
+];
+
 /** Makes the project of browser code use the built declarations; the type check reads the sources. */
 function browserProject(name) {
   return [
@@ -87,6 +98,7 @@ export async function build(log) {
     for (const name of readdirSync(path.join(ROOT, folder), { recursive: true }))
       if (/\.(?:html|css|svg)$/.test(name))
         cpSync(path.join(ROOT, folder, name), path.join(ROOT, folder.replace('/src/', '/dist/'), name));
+  copyShared(SHARED);
   for (const [name, source] of Object.entries(VENDORED))
     cpSync(path.join(ROOT, 'node_modules', source), path.join(VENDOR, name));
   writeFileSync(path.join(VENDOR, 'NOTICE.txt'), notice());
@@ -95,6 +107,19 @@ export async function build(log) {
   const command = path.join(ROOT, 'node_modules/.bin/locmoe');
   rmSync(command, { force: true });
   symlinkSync('../../dist/cli/cli.js', command);
+}
+
+function copyShared(names, done = new Set()) {
+  for (const name of names.filter((each) => !done.has(each))) {
+    done.add(name);
+    const from = path.join(ROOT, 'packages/page/dist/browser', name);
+    cpSync(from, path.join(ROOT, 'packages/export/dist/web/browser/inspect', name));
+    const imports = name.endsWith('.js') ? readFileSync(from, 'utf8').matchAll(/ from '(\..+?)';/g) : [];
+    copyShared(
+      [...imports].map(([, other]) => path.join(path.dirname(name), other)),
+      done,
+    );
+  }
 }
 
 /** Lists the origins and licences of the vendored files. */

@@ -126,4 +126,10 @@ export const trainSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("every choice of every token, as Parquet files in the run's folder routes/"),
+  probeRoutes: z
+    .boolean()
+    .default(true)
+    .describe(
+      "route the same validation text of at most some 512 tokens at up to 40 steps, and write its choices to the run's folder probe/",
+    ),
 });

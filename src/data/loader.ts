@@ -40,9 +40,11 @@ export interface Loader {
   placesForStep(step: number): SequencePlace[];
   /**
    * Returns the same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its
-   * validation text. Batches have the size of training batches; the last one is padded (see ValidationBatch).
+   * validation text. The last batch is padded (see ValidationBatch).
+   *
+   * @param size sequences of a batch over all ranks, by default those of a training batch
    */
-  validationBatches(numSequences: number): ValidationBatch[];
+  validationBatches(numSequences: number, size?: number): ValidationBatch[];
 }
 
 export interface DomainPacking {
@@ -113,13 +115,13 @@ export function createLoader(options: LoaderOptions): Loader {
         return ranges.map(({ begin, end }) => ({ ...about, begin, end }));
       });
     },
-    validationBatches(numSequences) {
+    validationBatches(numSequences, size = globalBatch) {
       const windows = validationWindows(sequences.validation, numSequences);
-      const numBatches = Math.ceil(windows.length / globalBatch);
+      const numBatches = Math.ceil(windows.length / size);
       return Array.from({ length: numBatches }, (_, k) => {
-        const first = k * globalBatch;
+        const first = k * size;
         const global = Array.from(
-          { length: globalBatch },
+          { length: size },
           (_, i) => windows[Math.min(first + i, windows.length - 1)]!,
         );
         const places = placesOf(global, options);

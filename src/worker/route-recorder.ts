@@ -1,14 +1,6 @@
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { isDiskFull } from '@locmoe/logs/append-file';
 import { RunFolder } from '@locmoe/run-format';
-import {
-  emptyRouteTable,
-  parseRoutesFileName,
-  RoutesWriter,
-  type RouteTable,
-  routesFileName,
-} from '@locmoe/run-format/routes-file';
+import { emptyRouteTable, type RouteTable } from '@locmoe/run-format/routes-file';
 import type { SentRows } from '@locmoe/run-format/row-traffic';
 import type { Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
@@ -23,6 +15,7 @@ import { CounterRandom } from '../parameters/counter-random.js';
 import { addRoutes, type RouteSequence } from '../routing/choices/route-rows.js';
 import { expertsOfDomain } from '../routing/index.js';
 import type { WorkerAssignment } from './messages.js';
+import { RouteFiles } from './route-files.js';
 
 interface RouteRecorderOptions {
   readonly recording: NonNullable<RunConfig['train']['recordRoutes']>;
@@ -44,7 +37,7 @@ class RouteRecorder {
   /** Offsets at which the documents of each domain end. */
   readonly #endsOfDomain: ReadonlyMap<string, Float64Array>;
   readonly #expertsOfDomain: readonly Int32Array[];
-  #bytes: number;
+  readonly #files: RouteFiles;
   /** The step that is being recorded; null for none. */
   #step: number | null = null;
   #table: RouteTable = emptyRouteTable();
@@ -53,23 +46,14 @@ class RouteRecorder {
 
   /** @param step last completed step: files of later steps are removed */
   constructor(options: RouteRecorderOptions, step: number) {
-    const { recording, config, topology, dataset, folder } = options;
+    const { recording, config, topology, dataset, folder, logger } = options;
     this.#options = options;
     this.#mostBytes = (1e6 * recording.maxMB) / topology.worldSize;
     this.#endsOfDomain = new Map(
       dataset.domains.map(({ name, train }) => [name, documentEnds(train.ids, dataset.endOfText)]),
     );
     this.#expertsOfDomain = expertsOfDomain(config.data.domains.length, config.moe);
-    mkdirSync(folder, { recursive: true });
-    const files = readdirSync(folder).map((name) => ({ name, of: parseRoutesFileName(name) }));
-    // A killed process leaves behind a temporary file.
-    if (topology.rank === 0)
-      for (const { name, of } of files)
-        if (name.endsWith('.tmp') || (of !== null && of.step > step))
-          rmSync(path.join(folder, name), { force: true });
-    this.#bytes = files
-      .filter(({ of }) => of !== null && of.step <= step && of.rank === topology.rank)
-      .reduce((sum, { name }) => sum + statSync(path.join(folder, name)).size, 0);
+    this.#files = new RouteFiles(folder, { config, topology, logger }, step);
   }
 
   /**
@@ -85,7 +69,7 @@ class RouteRecorder {
   ): ((microBatch: number) => RoutingInspector) | undefined {
     const { every, from, to } = this.#options.recording;
     const isDue = step % every === 0 && step >= from && step <= (to ?? Number.POSITIVE_INFINITY);
-    this.#step = isDue && this.#bytes < this.#mostBytes ? step : null;
+    this.#step = isDue && this.#files.bytes < this.#mostBytes ? step : null;
     if (this.#step === null) return undefined;
     const { config, topology } = this.#options;
     const rowBytes = rowBytesOf(config);
@@ -141,23 +125,11 @@ class RouteRecorder {
    */
   end(sent: SentRows['sent']): void {
     if (this.#step === null) return;
-    const { config, folder, topology, recording, logger } = this.#options;
+    const { recording, logger } = this.#options;
     const table = this.#table;
     this.#table = emptyRouteTable();
-    let writer: RoutesWriter | undefined;
-    try {
-      const file = path.join(folder, routesFileName(this.#step, topology.rank));
-      writer = new RoutesWriter(file, config.moe.numExperts, this.#withExchange(sent));
-      writer.write(table);
-      this.#bytes += writer.close();
-    } catch (error) {
-      writer?.abandon();
-      if (!isDiskFull(error)) throw error;
-      this.#bytes = Number.POSITIVE_INFINITY;
-      logger.warn(`the recording of routes ends: no space is left for ${folder}`);
-      return;
-    }
-    if (this.#bytes >= this.#mostBytes)
+    const isWritten = this.#files.write(this.#step, table, this.#withExchange(sent));
+    if (isWritten && this.#files.bytes >= this.#mostBytes)
       logger.warn(
         `the recording of routes ends: train.recordRoutes.maxMB, ${recording.maxMB} MB, is reached`,
       );

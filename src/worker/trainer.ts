@@ -24,6 +24,7 @@ import { ExpertForesight } from './expert-foresight.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
+import type { RouteProbe } from './route-probe.js';
 import { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { Snapshots } from './snapshots.js';
@@ -73,6 +74,7 @@ export class Trainer {
   /** Step of the last checkpoint that this generation began to save. */
   #lastSaved = 0;
   #validationOptions: ValidationOptions = {};
+  #probe: RouteProbe | null = null;
 
   private constructor(
     private readonly options: TrainerOptions,
@@ -142,6 +144,11 @@ export class Trainer {
     const recorder =
       train.recordRoutes &&
       (await import('./route-recorder.js')).openRecorder(assignment, this.dataset, this.#step, logger);
+    if (train.probeRoutes && this.state.model.sparseLayers.length > 0) {
+      const { RouteProbe } = await import('./route-probe.js');
+      const { dataset, state } = this;
+      this.#probe = new RouteProbe(state.model, { ...assignment, dataset, loader, step: this.#step, logger });
+    }
     const [choices, numSteps] = [new ChoiceMeter(config), numStepsOf(config)];
     const { description } = kernels();
     logger.info(
@@ -153,6 +160,7 @@ export class Trainer {
       if (config.cluster.exchange === 'auto') useFasterForm(this.state.model, this.options);
       // This validation measures the inherited weights on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
+      if (this.#step === 0) this.#recordProbe();
       let trial = OverlapTrial.of(this.state.model, this.options);
       while (this.#step < numSteps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
@@ -244,6 +252,7 @@ export class Trainer {
       if (earlyStop !== null) this.#best = bestAfter(bestBefore, validated, earlyStop.minDelta);
     }
     const isDone = isLast || (earlyStop !== null && (this.#best?.since ?? 0) >= earlyStop.patience);
+    if (isDone || (!stopAsked && this.#probe?.isDue(this.#step))) this.#recordProbe();
     const isBest = this.#best?.step === this.#step;
     if (isDone || stopAsked || isBest || this.#skipped.isCheckpointDue(this.#step, checkpointEvery)) {
       const isSaved = await this.#save(loss, { isLast: isDone || stopAsked, isBest });
@@ -251,6 +260,14 @@ export class Trainer {
       if (isBest && !isSaved) this.#best = bestBefore;
     }
     return isDone;
+  }
+
+  #recordProbe(): void {
+    const { transport } = this.options;
+    transport.setProgress(this.#step, 'validate');
+    transport.spans.begin('probe');
+    this.#probe?.record(this.#step);
+    transport.spans.end();
   }
 
   #validate(batches: readonly ValidationBatch[]): ValidationReport {

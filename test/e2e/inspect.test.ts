@@ -341,9 +341,9 @@ describe.skipIf(reason !== null)('the page of a run', () => {
       const open = async (hash: string) => {
         const { origin } = new URL(address);
         await openAnew(page, `${origin}/#run=${runId(address)}&view=routing&recorded=${RECORDED}${hash}`);
-        await page.waitForSelector('.token');
+        await page.waitForSelector('.routing-body .token');
       };
-      const tokens = () => page.locator('.token');
+      const tokens = () => page.locator('.routing-body .token');
       const state = () => Object.fromEntries(new URLSearchParams(page.url().split('#')[1]));
       const focused = () => page.evaluate<string>(FOCUSED);
       /** The recorded choices of a token of the first sequence. */
@@ -364,7 +364,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         const checkpoint = latestCheckpoint(path.join(folder, 'runs', runId(address)));
         const tokenizer = loadTokenizer(path.join(checkpoint, 'tokenizer.json'));
         const ids = Array.from({ length: SEQ_LEN }, (_, position) => choicesOf(position)[0]!.token);
-        const shown = await page.locator('.characters').allTextContents();
+        const shown = await page.locator('.routing-body .characters').allTextContents();
         // White space is shown as visible characters, and a character continued in the next token as an ellipsis.
         const plain = (text: string) => text.replaceAll(/[\s\d␣↵⇥…]/g, '');
         expect(plain(shown.join(''))).toBe(plain(tokenizer.decode(ids)));
@@ -457,7 +457,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         const taken = page.locator('.taken').first().locator('li .number:not(.hint)').first();
         expect(await taken.textContent()).toBe(String(Math.max(...counts.values())));
         await eventually(() => page.locator('.expert-load .curve').count()).toBe(1);
-        expect(await page.locator('.token.hit').count()).toBe(
+        expect(await page.locator('.routing-body .token.hit').count()).toBe(
           new Set(own.filter(({ sequence }) => sequence === 0).map(({ position }) => position)).size,
         );
         const bytes = rows
@@ -491,6 +491,26 @@ describe.skipIf(reason !== null)('the page of a run', () => {
           await screenshot(page, `routing-390-${colorScheme}`);
         }
         await page.emulateMedia({ colorScheme: 'light' });
+      });
+
+      it('shows a text at each step of the training, by a slider that the keyboard moves', async () => {
+        await open('');
+        const watch = page.locator('.watch');
+        const slider = watch.getByRole('slider');
+        await slider.press('Home');
+        expect(await watch.locator('.watch-step').textContent()).toBe('step 0');
+        expect(await watch.locator('.is-changed').count()).toBe(0);
+        const shown = () => watch.locator('.token').allTextContents();
+        const first = await shown();
+        await slider.press('End');
+        expect(await watch.locator('.watch-step').textContent()).toMatch(/^step [1-9]/);
+        const last = await shown();
+        expect(last).toHaveLength(SEQ_LEN);
+        expect(last).not.toEqual(first);
+        await watch.locator('.token').first().click();
+        expect(await watch.locator('.watch-history').textContent()).toMatch(
+          /layer 1: expert \d.* from step 0/,
+        );
       });
 
       it('says what is not recorded, and of a run without routes how to record', async () => {

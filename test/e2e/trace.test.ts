@@ -131,7 +131,7 @@ describe('locmoe trace', () => {
     await refuses(
       folder,
       ['--steps', '31'],
-      /step 31 is not kept: there are steps 1\.\.12 of generation 1/,
+      /step 31 is not kept: there are steps 0\.\.12 of generation 1/,
       2,
     );
     await refuses(

@@ -27,6 +27,7 @@ interface ExportOptions {
   readonly domain?: string;
   readonly output: string;
   readonly dtype: WeightType;
+  readonly withRoutes?: boolean;
 }
 
 /** Adds `locmoe export`, which writes the model of a checkpoint in the format of another program. */
@@ -41,6 +42,7 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
     .addOption(new Option('--to <format>', targets.join('; ')).choices(Object.keys(TARGETS)))
     .option('--sub-model', subModel)
     .option('--domain <name>', 'the domain of --sub-model')
+    .option('--with-routes', 'of web: with the text that the run routed at many steps (train.probeRoutes)')
     .requiredOption('--output <dir>', output)
     .addOption(new Option('--dtype <type>', dtype).choices(WEIGHT_TYPES).default('float32'))
     .action(exportCheckpoint);
@@ -72,7 +74,7 @@ interface Writer {
  * @throws TrainerError `BAD_INPUT` for incompatible options, `BAD_CONFIG` for a type that a format does not
  *   support
  */
-function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
+function writerOf({ to, subModel, domain, dtype, withRoutes = false }: ExportOptions): Writer {
   if ((to === undefined) !== (subModel === true))
     throw new TrainerError(
       'BAD_INPUT',
@@ -83,6 +85,8 @@ function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
       'BAD_INPUT',
       subModel ? '--sub-model: say of which domain with --domain NAME' : '--domain is for --sub-model alone',
     );
+  if (withRoutes && to !== 'web')
+    throw new TrainerError('BAD_INPUT', '--with-routes is for --to web alone; leave it out');
   const target = to === undefined ? null : TARGETS[to]!;
   const given = to === undefined ? '--sub-model' : `--to ${to}`;
   const types = target?.types ?? ['float32'];
@@ -95,7 +99,7 @@ function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
     return {
       to,
       lines: (checkpoint) => target.lines?.(checkpoint, dtype) ?? [],
-      write: (checkpoint, output) => target.write(checkpoint, output, dtype),
+      write: (checkpoint, output) => target.write(checkpoint, output, dtype, withRoutes),
     };
   return {
     to: 'sub-model',

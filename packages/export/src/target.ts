@@ -14,9 +14,10 @@ export interface ExportTarget {
   /**
    * Writes the model of a checkpoint into an empty folder.
    *
+   * @param withRoutes whether a page shows the probe of the checkpoint's run (train.probeRoutes)
    * @throws TrainerError `BAD_INPUT` if the format cannot hold this model, or as `OutputFolder.write`
    */
-  write(checkpoint: Checkpoint, output: OutputFolder, dtype: WeightType): Promise<void>;
+  write(checkpoint: Checkpoint, output: OutputFolder, dtype: WeightType, withRoutes?: boolean): Promise<void>;
   /** Lines to print about what was written. */
   lines?(checkpoint: Checkpoint, dtype: WeightType): readonly string[];
 }

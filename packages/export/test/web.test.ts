@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,9 @@ import { generateText } from 'locmoe/internal/inference/generate';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seriousViolations } from '../../page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
+import { writeRoutes } from '../../page/test/routes-fixture.js';
 import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
 import { web } from '../src/web/web.js';
@@ -213,6 +215,76 @@ describe.skipIf(reason !== null)('the exported page', () => {
     expect(await card.locator('.answer').textContent()).toBe(ANSWER);
     await screenshot(asking, 'export-web-question');
     await asking.close();
+  });
+
+  it('shows a text at steps of the training, with a slider, and a file of routes in its place', async () => {
+    const place = path.join(folder, 'run');
+    mkdirSync(place, { recursive: true });
+    const checkpoint = trainedCheckpoint(place, 'switch');
+    const write = () =>
+      writeFolder(path.join(folder, 'watched'), (files) => web.write(checkpoint, files, 'float32', true));
+    await expect(write()).rejects.toThrow(
+      /^--with-routes: .*run\/probe has no routes up to step \d+; train with /,
+    );
+    const { step } = checkpoint.manifest;
+    const ids = [...inference.tokenizer.encode('The experts of a rank')];
+    for (const [at, expert] of [0, 1, step, step + 1].entries())
+      writeRoutes(
+        path.join(folder, 'run'),
+        { step: expert, rank: 0 },
+        ids.map((token, position) => ({ token, position, layer: 1, expert: position < at ? 1 : 0 })),
+        'probe',
+      );
+    await write();
+    const own = await browser.page(`${origin}/watched/`);
+    const watch = own.locator('.watch');
+    const slider = watch.getByRole('slider');
+    const chips = () => watch.locator('.expert-chip').allTextContents();
+    const changed = () => watch.locator('.is-changed .characters').allTextContents();
+    const experts = (numMoved: number) => ids.map((_, position) => (position < numMoved ? '1' : '0'));
+    await slider.press('Home');
+    expect([await chips(), await changed()]).toEqual([experts(0), []]);
+    await slider.press('ArrowRight');
+    expect([await chips(), await changed()]).toEqual([experts(1), ['T']]);
+    expect(await watch.locator('.watch-step').textContent()).toBe('step 1');
+    // The last step is that of the checkpoint. A drag goes there too.
+    const { x, y, width, height } = (await slider.boundingBox())!;
+    await own.mouse.move(x + 8 + (width - 16) / 2, y + height / 2);
+    await own.mouse.down();
+    await own.mouse.move(x + width - 1, y + height / 2, { steps: 3 });
+    await own.mouse.up();
+    expect([await chips(), await watch.locator('.watch-step').textContent()]).toEqual([
+      experts(2),
+      `step ${step}`,
+    ]);
+    await slider.press('Home');
+    await watch.getByRole('button', { name: 'play' }).click();
+    await expect.poll(() => watch.locator('.watch-step').textContent()).toBe(`step ${step}`);
+    await watch.getByRole('button', { name: 'play' }).waitFor();
+    expect(await seriousViolations(own)).toEqual([]);
+
+    const open = (name: string, text: string) =>
+      watch
+        .locator('input[type=file]')
+        .setInputFiles({ name, mimeType: 'text/csv', buffer: Buffer.from(text) });
+    await open('bad.csv', 'step,token,layer,expert\n1,0,1,1\n2,0,1,one\n');
+    const problem = watch.getByRole('alert');
+    await expect
+      .poll(() => problem.textContent())
+      .toBe('bad.csv, line 3: expert is "one"; give a whole number from 0');
+    expect(await chips()).toEqual(experts(2));
+    await open('good.csv', 'step,token,layer,expert,text\n1,0,1,1,ab\n2,0,1,3,ab\n');
+    await expect.poll(chips).toEqual(['3']);
+    expect([await problem.textContent(), await watch.locator('.characters').textContent()]).toEqual([
+      '',
+      'ab',
+    ]);
+    await own.close();
+    // The slider alone, for a frame in another page.
+    const alone = await browser.page(`${origin}/watched/inspect/watch/`);
+    await alone.locator('.watch .token').first().waitFor();
+    expect(await seriousViolations(alone)).toEqual([]);
+    await alone.close();
   });
 
   it('stops, and has no problem to tell of', async () => {

@@ -71,6 +71,7 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir, shown) => {
   });
   const recorded = new RoutesApi();
   ofRun('/routes', (runId) => recorded.steps(catalog.run(runId)));
+  ofRun('/probe', (runId) => recorded.probe(catalog.run(runId)));
   ofRun('/routes/:step', (runId, c) => recorded.step(catalog.run(runId), c.req.param('step') ?? ''));
   ofRun('/routes/:step/sequences/:sequence', (runId, c) =>
     recorded.sequence(catalog.run(runId), {

@@ -50,9 +50,10 @@ export function writeRoutes(
   folder: string,
   { step, rank }: Pick<RouteRow, 'step' | 'rank'>,
   rows: readonly Partial<RouteRow>[],
+  kind: 'routes' | 'probe' = 'routes',
 ): string {
-  mkdirSync(path.join(folder, 'routes'), { recursive: true });
-  const file = path.join(folder, 'routes', routesFileName(step, rank));
+  mkdirSync(path.join(folder, kind), { recursive: true });
+  const file = path.join(folder, kind, routesFileName(step, rank));
   const writer = new RoutesWriter(file, 4);
   writer.write(tableOf(rows.map((row) => ({ step, rank, ...row }))));
   writer.close();

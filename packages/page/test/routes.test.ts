@@ -4,6 +4,7 @@ import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tokenizerJson, trainBpe } from '../../../src/data/tokenizer/bpe-trainer.js';
 import { loadTokenizer } from '../../../src/data/tokenizer/tokenizer.js';
+import type { ProbeData } from '../../../src/evaluation/routes/probe-data.js';
 import type { ExpertRoutes, RecordedSteps, SequenceRoutes, StepRoutes } from '../src/api-types.js';
 import { tokensOf, visible } from '../src/browser/routing/choices.js';
 import { groupsOf } from '../src/browser/routing/expert-groups.js';
@@ -179,6 +180,24 @@ describe('recorded routes over HTTP', () => {
     writeRoutes(folder, { step: 4, rank: 0 }, rows);
     truncateSync(writeRoutes(folder, { step: 4, rank: 1 }, rows), 1_000);
     writeFileSync(path.join(folder, 'routes/step-000006-rank-000.parquet.tmp'), 'half');
+    for (const step of [0, 1, 2])
+      for (const rank of [0, 1])
+        if (step < 2 || rank === 0)
+          writeRoutes(
+            folder,
+            { step, rank },
+            rows.flatMap((row) => [
+              { ...row, sequence: rank, domain: ['en', 'zh'][rank]!, expert: 2 * rank + step },
+              {
+                ...row,
+                sequence: rank,
+                domain: ['en', 'zh'][rank]!,
+                expert: 3,
+                outcome: 'not chosen' as const,
+              },
+            ]),
+            'probe',
+          );
     writeRun(runs, 'empty');
     page = pageFeature(runs);
   });
@@ -201,6 +220,27 @@ describe('recorded routes over HTTP', () => {
     expect(body.command).toMatch(
       /^\S+\/cli\.ts train --config \S*run\/config\.json --set train\.recordRoutes\.every=50$/,
     );
+  });
+
+  it('has the same text of each step of a probe, without steps of which a rank has written nothing yet', async () => {
+    const probeOf = async (run: string) =>
+      (await page.routes.request(`http://localhost/api/runs/${run}/probe`)).json() as Promise<ProbeData>;
+    const { texts, ...probe } = await probeOf('run');
+    expect(texts.map(({ domain }) => domain)).toEqual(['en', 'zh']);
+    for (const text of texts) {
+      expect(text.ids).toEqual(ids);
+      expect(text.text!.join('')).toBe(TEXT);
+    }
+    const repeated = (...experts: number[]) => experts.flatMap((expert) => ids.map(() => expert)).join(' ');
+    expect(probe).toEqual({
+      name: 'run',
+      numExperts: 4,
+      expertsOfDomain: { en: [0, 1], zh: [2, 3] },
+      layers: [1],
+      steps: [0, 1],
+      experts: [[repeated(0, 2)], [repeated(1, 3)]],
+    });
+    expect(await probeOf('empty')).toMatchObject({ steps: [], texts: [] });
   });
 
   it('shows a text as the tokenizer of the run has it, with the groups of experts', async () => {

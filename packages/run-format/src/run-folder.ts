@@ -66,7 +66,7 @@ export type RunRecord = DeepReadonly<z.output<typeof recordSchema>>;
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson`
  * (journal.ts), `config.json`, `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`,
- * `trace/`, `routes/` (routes-file.ts); after a failure `flight/`, `failure.json` if the last generation
+ * `trace/`, `routes/` and `probe/` (routes-file.ts); after a failure `flight/`, `failure.json` if the last generation
  * failed, and `failure-<generation>.json` for earlier generations.
  */
 export class RunFolder {
@@ -78,6 +78,8 @@ export class RunFolder {
   readonly flight: string;
   readonly trace: string;
   readonly routes: string;
+  /** Routes of the same text at some steps, in the form of `routes`. */
+  readonly probe: string;
   readonly lock: string;
   readonly token: string;
   readonly journal: string;
@@ -90,6 +92,7 @@ export class RunFolder {
     this.flight = path.join(directory, 'flight');
     this.trace = path.join(directory, 'trace');
     this.routes = path.join(directory, 'routes');
+    this.probe = path.join(directory, 'probe');
     this.lock = path.join(directory, 'run.lock');
     this.token = path.join(directory, 'token');
     this.journal = path.join(directory, 'journal.ndjson');

@@ -10,12 +10,12 @@ import { documentEnds } from '../../data/document-ends.js';
 import { formatCount } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
 import { domainId, loadInference } from '../../local/load-inference.js';
+import { recordValidation } from '../../model/record-validation.js';
 import { interruptible } from '../../os/on-signals.js';
 import { assertNewFile } from '../new-file.js';
 import { openCheckpoint } from '../open-checkpoint.js';
 import { preparationViewOn } from '../preparation-view.js';
 import { recordText } from './record-text.js';
-import { recordValidation } from './record-validation.js';
 
 export interface RecordOptions {
   readonly checkpoint: string;
@@ -43,7 +43,7 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
     await interruptible('nothing was recorded', async (signal) => {
       const tables =
         text === undefined
-          ? await validationRoutes(inference, options)
+          ? validationRoutes(inference, options)
           : recordText(inference, { patterns: text, domain, maxTokens });
       for await (const table of tables) {
         writer.write(table);
@@ -61,15 +61,22 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
   console.log(`${output}: ${formatCount(choices)} choices`);
 }
 
-async function validationRoutes(
+async function* validationRoutes(
   inference: Inference,
   { sequences, dataDir = 'data' }: RecordOptions,
-): Promise<Iterable<RouteTable>> {
+): AsyncGenerator<RouteTable> {
   const { openText, validationBatches } = await import('../../local/checkpoint-text.js');
+  const { model, config, checkpoint } = inference;
   const dataset = await openText(inference, dataDir, preparationViewOn(process.stderr));
   try {
-    const ends = dataset.domains.map(({ validation }) => documentEnds(validation.ids, dataset.endOfText));
-    return recordValidation(inference, ends, validationBatches(inference, dataset, sequences));
+    const recording = {
+      model,
+      step: checkpoint.manifest.step,
+      endsOfDomain: dataset.domains.map(({ validation }) => documentEnds(validation.ids, dataset.endOfText)),
+      rowBytes: 4 * config.model.dModel,
+    };
+    for (const batch of validationBatches(inference, dataset, sequences))
+      yield recordValidation(recording, batch);
   } finally {
     dataset.close();
   }

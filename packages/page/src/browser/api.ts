@@ -1,3 +1,4 @@
+import type { ProbeData } from 'locmoe/internal/evaluation/routes/probe-data';
 import type {
   ApiError,
   CheckpointCheck,
@@ -110,6 +111,7 @@ export function fetchTimeline(
 }
 
 export const fetchRecordedSteps = (runId: string) => get<RecordedSteps>(ofRun(runId, '/routes'));
+export const fetchProbe = (runId: string) => get<ProbeData>(ofRun(runId, '/probe'));
 export const fetchStepRoutes = (runId: string, step: number) =>
   get<StepRoutes>(ofRun(runId, `/routes/${step}`));
 /** @param from index of the first token that is wanted */

@@ -31,11 +31,15 @@ export function onTheme(listener: () => void): void {
 
 function apply(): void {
   document.documentElement.dataset.theme = currentTheme();
-  cache.clear();
-  for (const listener of listeners) listener();
 }
 
 const cache = new Map<string, string>();
+
+// On an exported page another script changes the theme.
+new MutationObserver(() => {
+  cache.clear();
+  for (const listener of listeners) listener();
+}).observe(document.documentElement, { attributeFilter: ['data-theme'] });
 
 /** Returns the value of a custom property of theme.css, e.g. `--text-dim`. */
 export function cssColor(name: string): string {

@@ -1,8 +1,9 @@
+import type { ProbeData } from 'locmoe/internal/evaluation/routes/probe-data';
 import type { ExpertRoutes, RecordedSteps, SequenceRoutes, StepRoutes } from '../api-routes.js';
 import { BadRequest, notFound } from '../run-catalog.js';
 import type { ListedRun } from '../run-item.js';
 import { RoutesReader } from './routes-reader.js';
-import { filesOfStep, recordedSteps } from './run-routes.js';
+import { filesOfProbe, filesOfStep, recordedSteps } from './run-routes.js';
 
 /** Strings of an address that stand for whole numbers. */
 type Texts<Name extends string> = Readonly<Record<Name, string>>;
@@ -13,6 +14,12 @@ export class RoutesApi {
 
   steps(run: ListedRun): RecordedSteps {
     return recordedSteps(run);
+  }
+
+  /** Returns the probe of a run; it has no steps if none were recorded. */
+  async probe(run: ListedRun): Promise<ProbeData> {
+    const question = { about: 'probe', name: run.folder.runId } as const;
+    return (await this.#reader.ask(filesOfProbe(run), question)) as ProbeData;
   }
 
   /** @throws BadRequest for an invalid number, NotFound without routes, TrainerError if they cannot be read */

@@ -2,7 +2,9 @@ import { statSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { TrainerError } from '@locmoe/run-format/errors';
 import { inspectRoutes, readRowGroups } from '@locmoe/run-format/routes-file';
+import { textsOf } from 'locmoe/internal/data/tokenizer/token-texts';
 import { loadTokenizer, type Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
+import { readProbe } from 'locmoe/internal/evaluation/routes/probe';
 import { lowerPriority } from 'locmoe/internal/os/lower-priority';
 import type { StepRoutes } from '../api-routes.js';
 import { expertRoutes } from './expert-routes.js';
@@ -10,7 +12,6 @@ import { CompactRoutes } from './route-columns.js';
 import { sequenceRoutes } from './sequence-routes.js';
 import { indexStep, type StepIndex } from './step-index.js';
 import { summaryOf } from './step-summary.js';
-import { textsOf } from './token-texts.js';
 
 // The thread of a RoutesReader. It reads files of routes, which may take seconds, so that the coordinator
 // need not wait.
@@ -34,6 +35,8 @@ export interface StepFiles {
 }
 
 export type RoutesQuestion =
+  /** The files are those of a probe, with all its steps. */
+  | { readonly about: 'probe'; readonly name: string }
   | { readonly about: 'step' }
   | { readonly about: 'sequence'; readonly sequence: number; readonly from: number }
   | { readonly about: 'expert'; readonly layer: number; readonly expert: number };
@@ -66,6 +69,7 @@ parentPort!.on('message', (request: RoutesRequest) => {
 
 async function answer({ id, files, question }: RoutesRequest): Promise<RoutesAnswer> {
   try {
+    if (question.about === 'probe') return { id, reply: await probeOf(files, question.name) };
     const index = steps.get(files.key) ?? (await readStep(files));
     // The most recently used step is last.
     steps.delete(files.key);
@@ -77,7 +81,17 @@ async function answer({ id, files, question }: RoutesRequest): Promise<RoutesAns
   }
 }
 
-function replyTo(index: StepIndex, files: StepFiles, question: RoutesQuestion): object | null {
+function probeOf(asked: StepFiles, name: string): Promise<object> {
+  const tokenizer = tokenizerOf(asked);
+  const { files, model } = asked;
+  return readProbe({ ...model, name, files, textsOf: (ids) => tokenizer && textsOf(tokenizer, ids) });
+}
+
+function replyTo(
+  index: StepIndex,
+  files: StepFiles,
+  question: Exclude<RoutesQuestion, { readonly about: 'probe' }>,
+): object | null {
   if (question.about === 'step') {
     index.summary ??= summaryOf(index, files.model);
     return index.summary;

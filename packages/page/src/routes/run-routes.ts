@@ -27,7 +27,7 @@ interface RoutesConfig {
 
 /** Returns which steps of a run were recorded, and how to record if none was. */
 export function recordedSteps({ folder }: ListedRun): RecordedSteps {
-  const filesOf = filesByStep(folder);
+  const filesOf = filesByStep(folder.routes);
   const steps = [...filesOf.keys()].sort((a, b) => a - b);
   const shown = steps.slice(-MOST_STEPS);
   const { recordRoutes = null } = readJson<RoutesConfig>(folder, 'config.json')?.train ?? {};
@@ -46,27 +46,34 @@ export function recordedSteps({ folder }: ListedRun): RecordedSteps {
  *
  * @throws NotFound if nothing is recorded of it
  */
-export function filesOfStep({ folder, record }: ListedRun, step: number): StepFiles {
-  const files = filesByStep(folder).get(step)?.sort() ?? [];
-  if (files.length === 0) notFound(`no routes are recorded of step ${step} of run ${folder.runId}`);
+export function filesOfStep(run: ListedRun, step: number): StepFiles {
+  const files = filesByStep(run.folder.routes).get(step)?.sort() ?? [];
+  if (files.length === 0) notFound(`no routes are recorded of step ${step} of run ${run.folder.runId}`);
+  return { ...factsOf(run), step, files, key: files.map(stampOf).join('\n') };
+}
+
+/** Finds the files of a run's probe; of a run without one there are none. */
+export function filesOfProbe(run: ListedRun): StepFiles {
+  const files = [...filesByStep(run.folder.probe).values()].flat();
+  return { ...factsOf(run), step: 0, files, key: '' };
+}
+
+function factsOf({ folder, record }: ListedRun): Pick<StepFiles, 'model' | 'tokenizers' | 'endOfText'> {
   const config = readJson<RoutesConfig>(folder, 'config.json');
   return {
-    step,
-    files,
-    key: [...files].map(stampOf).join('\n'),
     model: modelOf(config),
     tokenizers: tokenizersOf(folder, record),
     endOfText: config?.data?.endOfText ?? null,
   };
 }
 
-function filesByStep({ routes }: RunFolder): Map<number, string[]> {
+function filesByStep(folder: string): Map<number, string[]> {
   const filesOf = new Map<number, string[]>();
-  for (const name of namesIn(routes)) {
+  for (const name of namesIn(folder)) {
     const parsed = parseRoutesFileName(name);
     if (parsed === null) continue;
     const files = filesOf.get(parsed.step) ?? [];
-    files.push(path.join(routes, name));
+    files.push(path.join(folder, name));
     filesOf.set(parsed.step, files);
   }
   return filesOf;

@@ -5,12 +5,19 @@ export type Choice = { readonly [Name in keyof ChoiceColumns]: ChoiceColumns[Nam
   readonly layer: number;
 };
 
-/** A token of a sequence. */
-export interface ShownToken {
+/** A token above its experts. */
+export interface TextToken {
   /** Index in the sequence. */
   readonly index: number;
-  readonly id: number;
   readonly text: string;
+  readonly choices: readonly Pick<Choice, 'layer' | 'expert' | 'weight' | 'outcome'>[];
+  /** Whether it is marked as one whose experts have changed. */
+  readonly isChanged?: boolean;
+}
+
+/** A token of a sequence. */
+export interface ShownToken extends TextToken {
+  readonly id: number;
   readonly position: number;
   readonly document: number;
   /** Choices, ordered by layer, then by choice. */

@@ -1,9 +1,17 @@
 import type { RecordedSteps, SequenceRoutes, StepRoutes } from '../../api-types.js';
-import { fetchRecordedSteps, fetchSequenceRoutes, fetchStepRoutes, problemOf, RequestError } from '../api.js';
+import {
+  fetchProbe,
+  fetchRecordedSteps,
+  fetchSequenceRoutes,
+  fetchStepRoutes,
+  problemOf,
+  RequestError,
+} from '../api.js';
 import { fill, h, refill } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { PageState } from '../page-state.js';
 import { onTheme } from '../theme.js';
+import { RouteWatch } from '../watch/route-watch.js';
 import { DetailCard } from './detail-card.js';
 import { setExpertColors } from './expert-colors.js';
 import { ExpertLoads } from './expert-loads.js';
@@ -12,6 +20,8 @@ import { nothingRecorded } from './nothing-recorded.js';
 import { RoutingTools } from './routing-tools.js';
 import { TextCard } from './text-card.js';
 
+/** Time between two readings of a live run's probe. */
+const PROBE_MS = 10_000;
 /** Fields of the state that the view shows. */
 const SHOWN = [...(['recorded', 'sequence', 'token', 'expert', 'layer', 'load'] as const)];
 
@@ -21,6 +31,7 @@ const SHOWN = [...(['recorded', 'sequence', 'token', 'expert', 'layer', 'load'] 
  */
 export class RoutingView {
   readonly element: HTMLElement;
+  readonly #watch = new RouteWatch();
   readonly #tools = new RoutingTools();
   readonly #problem = h.p({ class: 'routing-problem', role: 'alert' });
   readonly #left = h.ul({ class: 'routing-left-out', 'aria-label': 'files that could not be read' });
@@ -36,6 +47,9 @@ export class RoutingView {
     h.div({ class: 'grid routing-step' }, this.#loads.element, this.#links.element),
   );
   #runId = '';
+  /** The runs whose probes are shown, and when they were read. */
+  #probesOf = '';
+  #probesReadMs = 0;
   #isLive = false;
   #generation = 0;
   #recorded: RecordedSteps | null = null;
@@ -55,6 +69,7 @@ export class RoutingView {
   constructor() {
     this.element = h.main(
       { class: 'routing' },
+      this.#watch.element,
       this.#tools.element,
       this.#problem,
       this.#left,
@@ -74,6 +89,7 @@ export class RoutingView {
   /** Shows the step of the page's state; for a live run, fetches the list of steps each time. */
   async show(runId: string, isLive: boolean, generation: number): Promise<void> {
     if (runId !== this.#runId) this.#forget(runId);
+    void this.#showProbes(runId, isLive);
     // A new generation repeats steps and replaces their files.
     if (generation !== this.#generation) this.#stepKey = '';
     this.#generation = generation;
@@ -90,7 +106,24 @@ export class RoutingView {
     }
   }
 
+  /** Shows the probe of the run, and of those that are compared with it. */
+  async #showProbes(runId: string, isLive: boolean): Promise<void> {
+    const runs = [runId, ...pageState().overlays];
+    const isRead = String(runs) === this.#probesOf;
+    if (isRead && !(isLive && performance.now() - this.#probesReadMs > PROBE_MS)) return;
+    this.#probesOf = String(runs);
+    this.#probesReadMs = performance.now();
+    try {
+      const probes = await Promise.all(runs.map(fetchProbe));
+      if (String(runs) === this.#probesOf) this.#watch.set(probes);
+    } catch {
+      // The next call reads again; that the server does not answer is said elsewhere.
+      this.#probesOf = '';
+    }
+  }
+
   #forget(runId: string): void {
+    this.#watch.forget();
     this.#runId = runId;
     this.#isBusy = false;
     this.#updates++;

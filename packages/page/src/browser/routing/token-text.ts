@@ -1,5 +1,5 @@
 import { fill, h } from '../dom.js';
-import type { Choice, ShownToken } from './choices.js';
+import type { TextToken } from './choices.js';
 import { expertStyle } from './expert-colors.js';
 
 /** Minimum share of the width for an expert below a token, whatever its weight. */
@@ -12,7 +12,7 @@ const CLEARANCE = 12;
 export class TokenText {
   readonly element = h.div({ class: 'tokens', role: 'listbox', 'aria-label': 'tokens' });
   #elements: readonly HTMLElement[] = [];
-  #tokens: readonly ShownToken[] = [];
+  #tokens: readonly TextToken[] = [];
   #selected: number | null = null;
 
   /**
@@ -28,7 +28,7 @@ export class TokenText {
   }
 
   /** @param layers the sparse layers whose experts are shown */
-  set(tokens: readonly ShownToken[], layers: readonly number[], name: string): void {
+  set(tokens: readonly TextToken[], layers: readonly number[], name: string): void {
     const hadFocus = this.element.contains(document.activeElement);
     this.#tokens = tokens;
     this.#elements = tokens.map((token) => tokenElement(token, layers));
@@ -83,7 +83,7 @@ export class TokenText {
     this.#elements.find(({ tabIndex }) => tabIndex === 0)?.focus();
   }
 
-  #at(target: EventTarget | null): ShownToken | undefined {
+  #at(target: EventTarget | null): TextToken | undefined {
     const element = target instanceof Element ? target.closest<HTMLElement>('.token') : null;
     return element === null ? undefined : this.#tokens[this.#elements.indexOf(element)];
   }
@@ -134,18 +134,20 @@ function nearest(others: readonly HTMLElement[], element: HTMLElement): HTMLElem
 }
 
 /** Creates a token. The name that screen readers announce is the visible text, with hidden words between. */
-function tokenElement({ text, choices }: ShownToken, layers: readonly number[]): HTMLElement {
+function tokenElement({ text, choices, isChanged }: TextToken, layers: readonly number[]): HTMLElement {
   const rows = layers.map((layer) => {
     const own = choices.filter((choice) => choice.layer === layer);
     const words = unseen(` layer ${layer}: ${own.length === 0 ? 'no expert' : 'expert '}`);
     return h.span({ class: own.length === 0 ? 'takers passed' : 'takers' }, words, ...own.flatMap(expertOf));
   });
-  const attributes = { class: 'token', role: 'option', tabindex: '-1', 'aria-selected': 'false' };
-  return h.div(attributes, h.span({ class: 'characters' }, text), ...rows);
+  const name = isChanged ? 'token is-changed' : 'token';
+  const attributes = { class: name, role: 'option', tabindex: '-1', 'aria-selected': 'false' };
+  const change = isChanged && unseen(' changed');
+  return h.div(attributes, h.span({ class: 'characters' }, text), change, ...rows);
 }
 
 /** Creates an expert below a token, as wide as its weight. */
-function expertOf({ layer, expert, weight, outcome }: Choice): HTMLElement[] {
+function expertOf({ layer, expert, weight, outcome }: TextToken['choices'][number]): HTMLElement[] {
   // Flex items whose growth factors sum to more than 1 fill the width.
   const share = Math.max(LEAST_WIDTH, weight ?? 1) / LEAST_WIDTH;
   const style = { ...expertStyle(expert), 'flex-grow': share.toFixed(2) };

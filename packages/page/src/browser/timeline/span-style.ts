@@ -24,7 +24,17 @@ const CLASS_OF_NAME: Readonly<Record<string, SpanClass>> = {
 };
 
 /** Parts that contain others. */
-const PHASES = ['step', 'forward', 'backward', 'reduce', 'optimizer', 'validation', 'checkpoint', 'snapshot'];
+const PHASES = [
+  'step',
+  'forward',
+  'backward',
+  'reduce',
+  'optimizer',
+  'validation',
+  'probe',
+  'checkpoint',
+  'snapshot',
+];
 
 export function isPhase({ kind, name }: TimelineSpan): boolean {
   return kind === 'part' && PHASES.includes(name);

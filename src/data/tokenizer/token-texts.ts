@@ -1,4 +1,4 @@
-import type { Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
+import type { Tokenizer } from './tokenizer.js';
 
 /**
  * Returns the text of each token. If a character spans several tokens, the last one has it, and the others are empty.
