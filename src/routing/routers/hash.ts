@@ -15,7 +15,7 @@ const fields = {
     .max(2)
     .default(0)
     .describe(
-      'of the expertsPerToken tables the last ones choose by the id 1, .., lookBack tokens before, the others by the id of the token; 0: all by that',
+      'how many of the expertsPerToken tables, the last ones, choose by the 1st, .., lookBack-th id before the token and not by its own',
     ),
   hashShare: share
     .default(1)
