@@ -106,10 +106,9 @@ function innerOf(scores: Scores<Parameter>): Scores<Parameter>[] {
 function choiceOf(choose: Choice<Parameter>, formula: (scores: Scores<Parameter>) => string): string {
   if (choose.op === 'table')
     return choose.tables
-      .map(({ experts, shifts }) => {
-        const added = shifts.map((shift, i) => ` + ${shortName(shift)}[token ${i + 1} before]`).join('');
-        return `${shortName(experts)}[domain, token${added}]`;
-      })
+      .map(
+        ({ experts, before }) => `${shortName(experts)}[domain, token${before ? ` ${before} before` : ''}]`,
+      )
       .join(', ');
   const by = formula(choose.by);
   if (choose.op === 'topP')

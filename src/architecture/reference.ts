@@ -48,7 +48,7 @@ export function reference(
         decide(rule!, {
           x: row,
           tokenId: tokenIds[s]!,
-          before: tokenIds.slice(0, s).reverse(),
+          idBefore: (distance) => tokenIds[Math.max(0, s - distance)]!,
           domain,
           group: architecture.expertsOfDomain[domain]!,
           numExperts: operation.numExperts,
@@ -189,8 +189,8 @@ interface Token {
   /** Normalised activations, length d. */
   readonly x: Float64Array;
   readonly tokenId: number;
-  /** Ids of the earlier tokens, the last one first. */
-  readonly before: readonly number[];
+  /** Returns the id `distance` tokens before, or the first of the sequence. */
+  readonly idBefore: (distance: number) => number;
   readonly domain: number;
   /** Experts of the domain. */
   readonly group: readonly number[];
@@ -213,13 +213,11 @@ function decide({ choose, keep, weigh }: Rule<Parameter>, token: Token): Float64
 }
 
 function candidatesOf(choose: Choice<Parameter>, token: Token): number[] {
-  const { group, domain, tokenId, before, vocabSize, read } = token;
+  const { group, domain, idBefore, vocabSize, read } = token;
   if (choose.op === 'table') {
-    const chosen = choose.tables.map(({ experts, shifts }) => {
-      const added = shifts.map((shift, i) => (i < before.length ? read(shift)[before[i]!]! : 0));
-      const hash = added.reduce((total, each) => total + each, tokenId) % vocabSize;
-      return read(experts)[domain * vocabSize + hash]!;
-    });
+    const chosen = choose.tables.map(
+      ({ experts, before }) => read(experts)[domain * vocabSize + idBefore(before)]!,
+    );
     return chosen[0]! < 0 ? [] : chosen;
   }
   const scores = scoresOf(choose.by, token);

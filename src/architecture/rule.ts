@@ -46,15 +46,15 @@ export type Choice<P = string> =
   | { readonly op: 'topOfGroups'; readonly by: Scores<P>; readonly count: number; readonly groups: number }
   /** The fewest whose scores sum to `sum`, at most `count`. */
   | { readonly op: 'topP'; readonly by: Scores<P>; readonly count: number; readonly sum: number }
-  /** The expert of each table; none at all where the first table, which has no shifts, has -1. */
+  /** The expert of each table; none at all where the first table, which is that of the token's own id, has -1. */
   | { readonly op: 'table'; readonly tables: readonly ExpertTable<P>[] };
 
-/** Experts by domain and by a hash of token ids: id + shift_1[id before] + shift_2[id before that] + ..., mod V. */
+/** Experts by domain and by one id, which is that of the token or of an earlier one. */
 export interface ExpertTable<P = string> {
   /** [D, V] */
   readonly experts: P;
-  /** [V] each. Nothing is added before the first token that attention sees. */
-  readonly shifts: readonly P[];
+  /** The distance of the token whose id counts; the first token that attention sees counts where fewer stand before. */
+  readonly before: number;
 }
 
 /** A router's decision outside training, which depends on the token alone. */
@@ -121,7 +121,7 @@ function mapScores<P, Q>(
 /** Returns the rule with each parameter replaced. */
 export function mapRule<P, Q>(
   { choose, keep, weigh, affinities }: Rule<P>,
-  replace: (parameter: P, op: Scores<P>['op'] | 'table' | 'shift' | 'threshold') => Q,
+  replace: (parameter: P, op: Scores<P>['op'] | 'table' | 'threshold') => Q,
 ): Rule<Q> {
   const seen = new Map<Scores<P>, Scores<Q>>();
   const scores = (of: Scores<P>) => mapScores(of, replace, seen);
@@ -130,9 +130,9 @@ export function mapRule<P, Q>(
       choose.op === 'table'
         ? {
             op: 'table',
-            tables: choose.tables.map(({ experts, shifts }) => ({
+            tables: choose.tables.map(({ experts, before }) => ({
               experts: replace(experts, 'table'),
-              shifts: shifts.map((shift) => replace(shift, 'shift')),
+              before,
             })),
           }
         : { ...choose, by: scores(choose.by) },

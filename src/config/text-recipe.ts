@@ -123,7 +123,7 @@ export function textRecipe(patterns: readonly string[], countedTokens: number | 
       // In trainings this short, tables of the id and of the one before it end lowest (docs/training.md).
       router: 'hash',
       expertsPerToken: 2,
-      ngram: 2,
+      lookBack: 1,
       // Experts of a domain that is seen more often have more tokens.
       capacityFactor: null,
     },

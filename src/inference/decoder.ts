@@ -222,7 +222,7 @@ export class Decoder {
     );
     const hiddenBD = this.#rowModel({
       tokenIdsT: Int32Array.from(sequences, ({ tokenIds }) => tokenIds.at(-1)!),
-      idBefore: (row, distance) => sequences[row]!.tokenIds.at(-1 - distance) ?? -1,
+      idBefore: (row, distance) => sequences[row]!.tokenIds.at(-1 - distance) ?? sequences[row]!.tokenIds[0]!,
       domainsT: Int32Array.from(sequences, ({ domain }) => domain),
       positions: sequences.map(({ tokenIds }) => tokenIds.length - 1),
       caches: sequences.map(({ caches }) => caches!),

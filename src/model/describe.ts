@@ -153,7 +153,6 @@ function experts(
     const sizes: Record<string, number> = {
       ofId: vocabSize * numExperts,
       table: data.domains.length * vocabSize,
-      shift: vocabSize,
     };
     return { name: `${layer}.router.${name}`, shape: shapes.get(name) ?? [sizes[op] ?? numExperts] };
   };

@@ -305,5 +305,5 @@ function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array 
 }
 
 function idBeforeIn({ tokenIds, seqLen, packed }: Tokens): RouterInput['idBefore'] {
-  return (t, distance) => ((packed?.positions[t] ?? t % seqLen) < distance ? -1 : tokenIds[t - distance]!);
+  return (t, distance) => tokenIds[t - Math.min(distance, packed?.positions[t] ?? t % seqLen)]!;
 }

@@ -12,7 +12,7 @@ export interface RouterInput {
   readonly xTD: tf.Tensor2D;
   /** Vocabulary id of each token, length T. */
   readonly tokenIdsT: Int32Array;
-  /** Returns the id `distance` tokens before token `t` of this rank; -1 if attention sees no such token. */
+  /** Returns the id `distance` tokens before token `t` of this rank, or the first that attention sees. */
   readonly idBefore: (t: number, distance: number) => number;
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;

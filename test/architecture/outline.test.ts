@@ -13,8 +13,8 @@ it.each(['tiny', 'pangu'])('docs/models.md has the outline of %s', (recipe) => {
 it.each([
   [['moe.router=hash'], 'choose table[domain, token]'],
   [
-    ['moe.router=hash', 'moe.expertsPerToken=2', 'moe.ngram=2'],
-    'choose table[domain, token], table2[domain, token + table2_shift1[token 1 before]]',
+    ['moe.router=hash', 'moe.expertsPerToken=2', 'moe.lookBack=1'],
+    'choose table[domain, token], table2[domain, token 1 before]',
   ],
   [['moe.router=switch', 'moe.tokenPreference=0'], 's = softmax(x weight)'],
   [['moe.learnedGroups=false'], 's = groupMeans(x) * 0.5 + bias'],

@@ -31,7 +31,7 @@ function trained(
     // Half of the routers have narrow and shared experts.
     moe: {
       router,
-      ...(router === 'hash' && { numExperts: 16, expertsPerToken: 4, ngram: 3 }),
+      ...(router === 'hash' && { numExperts: 16, expertsPerToken: 4, lookBack: 2 }),
       ...(queryLayer && { dFeedForward: 24, sharedExperts: 2 }),
       ...(family.family === 'llama' && { sharedExperts: 1, sharedExpertGate: true }),
       expertGroups: 2,

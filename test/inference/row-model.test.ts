@@ -86,7 +86,7 @@ it.each([
     const hiddenBD = run({
       positions: passing.map(({ begin }) => step - begin),
       tokenIdsT: Int32Array.from(passing, ({ begin, tokenIds }) => tokenIds[step - begin]),
-      idBefore: (row, distance) => passing[row].tokenIds[step - passing[row].begin - distance] ?? -1,
+      idBefore: (row, distance) => passing[row].tokenIds[Math.max(0, step - passing[row].begin - distance)],
       domainsT: Int32Array.from(passing, ({ domain }) => domain),
       caches: passing.map(({ caches }) => caches),
       onDecision: undefined,

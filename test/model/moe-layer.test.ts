@@ -14,7 +14,7 @@ const d = 8;
 const f = 16;
 const input = {
   tokenIdsT: randomIntegers('ids', numTokens, 257),
-  idBefore: () => -1,
+  idBefore: () => 0,
   domainsT: randomIntegers('domains', numTokens, 2),
   training: true,
 };

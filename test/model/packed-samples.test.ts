@@ -41,7 +41,7 @@ function packed(samples: readonly Sample[]): Batch {
 
 function build(router: (typeof ROUTER_NAMES)[number]): LanguageModel {
   const free = { router, capacityFactor: null, auxiliaryLossWeight: 0, localityLossWeight: 0 } as const;
-  const hashed = router === 'hash' && { numExperts: 16, expertsPerToken: 4, ngram: 3 };
+  const hashed = router === 'hash' && { numExperts: 16, expertsPerToken: 4, lookBack: 2 };
   const moe = { ...free, expertGroups: 2, ...hashed };
   const model = new LanguageModel(tinyConfig({ moe }), soloTransport());
   for (const { values, ranges } of [model.parameters.shared, model.parameters.expert])

@@ -53,7 +53,7 @@ export interface Tokens {
 /** Routes tokens, in training by default. */
 export function routeTokens(
   router: Router,
-  { x, domainsT, tokenIdsT = new Int32Array(domainsT.length), idBefore = () => -1 }: Tokens,
+  { x, domainsT, tokenIdsT = new Int32Array(domainsT.length), idBefore = () => 0 }: Tokens,
   parameters: ReadonlyMap<string, tf.Tensor> = new Map(),
   training = true,
 ): RoutingDecision {

@@ -37,7 +37,7 @@ function configOf(
     model: { numSparseLayers: 2 },
     moe: {
       router,
-      ...(router === 'hash' && { expertsPerToken: 2, ngram: 2 }),
+      ...(router === 'hash' && { expertsPerToken: 2, lookBack: 1 }),
       numExperts: NUM_EXPERTS,
       dFeedForward: 8,
       sharedExperts: 1,

@@ -48,7 +48,7 @@ const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
   // A device group of four ranks has only one expert; without level 1 there are two to choose from.
   moge: { numExperts: 8, expertGroups: 1 },
   // Hash routing is tested in bfloat16 too.
-  hash: { numExperts: 8, dFeedForward: 8, sharedExperts: 2, expertsPerToken: 2, ngram: 2 },
+  hash: { numExperts: 8, dFeedForward: 8, sharedExperts: 2, expertsPerToken: 2, lookBack: 1 },
   // Biases that move far in few steps.
   deepseek: { numExperts: 8, expertsPerToken: 2, maxDeviceGroups: 1, biasUpdateRate: 0.05 },
 };

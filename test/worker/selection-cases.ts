@@ -77,7 +77,7 @@ export function select(transport: Transport, { moe: change, numDomains }: Select
     const { yTD, statistics, auxiliaryLoss } = layer.forward(store, {
       xTD: tf.tensor2d(xWorld.slice(first * D, (first + T) * D), [T, D]),
       tokenIdsT: randomIntegers(`ids ${step}`, TOKENS_OF_WORLD, 257).slice(first, first + T),
-      idBefore: () => -1,
+      idBefore: () => 0,
       domainsT,
       training: step < STEPS - 1,
     });

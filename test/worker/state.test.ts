@@ -36,7 +36,7 @@ const MIXTRAL = {
 describe.each([...ROUTER_NAMES.map((router) => [router, {}] as const), ['switch', MIXTRAL] as const])(
   'a checkpoint of a run with router %s, model %j',
   (router, model) => {
-    const hashed = router === 'hash' && { numExperts: 8, expertsPerToken: 4, ngram: 3 };
+    const hashed = router === 'hash' && { numExperts: 8, expertsPerToken: 4, lookBack: 2 };
     const config = tinyConfig({
       model,
       moe: {

@@ -46,10 +46,8 @@ class Tokens(NamedTuple):
     sees: Tensor
     # Keys and values of earlier positions, or None.
     cache: object
-    # [T]
-    ids: Tensor
-    # For 1, 2, .. tokens before: the ids, and whether there is such a token: [T] each.
-    before: list
+    # Of the tokens, and of those 1, 2, .. before, or else the first of the text: [T] each.
+    ids: list
     # Where the entries of the domain begin in a table of all, [D V]: [T].
     first: Tensor
     # Ids of the experts that the token's domain may use, ascending: [T, G].
@@ -90,7 +88,7 @@ class Locmoe(Part):
         layers = groupby(architecture["blocks"], lambda block: block["layer"])
         layers = {name: Layer(list(blocks), index) for index, (name, blocks) in enumerate(layers)}
         self.num_layers = len(layers)
-        self.num_before = max([len(each["shifts"]) for each in parts_in(architecture["blocks"], "shifts")], default=0)
+        self.num_before = max([each["before"] for each in parts_in(architecture["blocks"], "before")], default=0)
         # PanGu's query layer (arXiv 2303.10845, section 3): its queries are learned, one for each position.
         self.query = layers.pop("query", None)
         self.layers = nn.ModuleList(layers.values())
@@ -115,11 +113,11 @@ class Locmoe(Part):
         if attention_mask is None:
             attention_mask = torch.ones(len(input_ids), length, dtype=torch.long, device=input_ids.device)
         positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -num_new:]
-        ids, domains = input_ids.flatten(), domain_ids.repeat_interleave(num_new, 0)
+        domains = domain_ids.repeat_interleave(num_new, 0)
         first = architecture["vocabSize"] * domains
-        experts = torch.tensor(architecture["expertsOfDomain"], device=ids.device)[domains]
-        before = self.ids_before(input_ids, positions, cache)
-        tokens = Tokens(positions, seen(attention_mask, num_new), cache, ids, before, first, experts)
+        experts = torch.tensor(architecture["expertsOfDomain"], device=input_ids.device)[domains]
+        ids = self.ids_before(input_ids, positions, cache)
+        tokens = Tokens(positions, seen(attention_mask, num_new), cache, ids, first, experts)
 
         x = self.embed[architecture["tokens"]][input_ids]
         if architecture["positions"] is not None:
@@ -132,16 +130,15 @@ class Locmoe(Part):
         return self.ln_final(x) @ head[architecture["head"]].T
 
     def ids_before(self, input_ids, positions, cache):
-        """Ids 1, 2, .. tokens before, and whether there is such a token: [B, S] each -> [T] each."""
-        ids, num_new = input_ids, input_ids.shape[1]
+        """Ids 0, 1, .. tokens before, or else the first of the text: [B, S] each -> [T] each."""
+        ids, num_new, before = input_ids, input_ids.shape[1], [input_ids]
         if self.num_before > 0 and cache is not None:
             # The cache keeps the ids as those of a further layer: [B, 1, P, 1].
             ids = ids[:, None, :, None]
             ids = cache.update(ids, ids, self.num_layers)[0][:, 0, :, 0]
-        return [
-            (F.pad(ids, (i, 0))[:, -num_new - i : -i].flatten(), (positions >= i).flatten())
-            for i in range(1, self.num_before + 1)
-        ]
+        for i in range(1, self.num_before + 1):
+            before.append(torch.where(positions >= i, F.pad(ids, (i, 0))[:, -num_new - i : -i], before[-1]))
+        return [each.flatten() for each in before]
 
 
 def seen(attention_mask, num_new):
@@ -339,7 +336,7 @@ class Router(Part):
         if op == "parameter":
             return self[step["parameter"]].float().flatten().expand(self.num_experts)[tokens.experts]
         if op == "ofId":
-            of_all = self[step["table"]].view(-1, self.num_experts)[tokens.ids].float()
+            of_all = self[step["table"]].view(-1, self.num_experts)[tokens.ids[0]].float()
         elif op in ("linear", "cosine"):
             weight = self[step["weight"]].float()
             of_all = x @ weight
@@ -365,7 +362,8 @@ class Router(Part):
         """Whether an expert is a candidate of the token: bool [T, G]"""
         choose = self.rule["choose"]
         if choose["op"] == "table":
-            experts = torch.stack([self.looked_up(table, tokens) for table in choose["tables"]], 1)  # [T, K]
+            tables = [self[each["experts"]][tokens.first + tokens.ids[each["before"]]] for each in choose["tables"]]
+            experts = torch.stack(tables, 1)  # [T, K]
             return (tokens.experts[..., None] == experts[:, None]).any(2) & (experts[:, :1] >= 0)
         by, count = scores[choose["by"]], choose["count"]
         if choose["op"] == "topP":
@@ -381,13 +379,6 @@ class Router(Part):
             sums = parts.topk(count // most, 2).values.sum(2)
             by = parts.masked_fill(~best(sums, most)[..., None], -torch.inf).flatten(1)
         return best(by, count)
-
-    def looked_up(self, table, tokens):
-        """The expert in a table of domains and hashes of ids: [T]"""
-        hashes = tokens.ids
-        for shift, (ids, is_there) in zip(map(self.__getitem__, table["shifts"]), tokens.before):
-            hashes = (hashes + shift[ids] * is_there) % len(shift)
-        return self[table["experts"]][tokens.first + hashes]
 
 
 # Where a part of a rule has scores.

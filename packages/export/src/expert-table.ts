@@ -9,7 +9,7 @@ const TABLE = /^layers\.(\d+)\.router\.table(\d*)$/;
 /**
  * Converts a checkpoint whose router decides by a table to the form that the formats expect: its router is
  * `hash`, and each sparse layer has `router.table`, and `table2`, .. of several, [D, V], with the expert of each
- * token id, or hash of ids, of a domain, -1 for none. Other checkpoints are returned unchanged.
+ * id of a domain, -1 for none. Other checkpoints are returned unchanged.
  */
 export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
   const { manifest } = checkpoint;
@@ -49,7 +49,7 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
       ...manifest,
       config: {
         ...config,
-        moe: { ...moe, router: 'hash', ...(isVoted && { expertsPerToken: 1, ngram: 1 }) },
+        moe: { ...moe, router: 'hash', ...(isVoted && { expertsPerToken: 1, lookBack: 0 }) },
       },
       tensors: { ...tensors, ...Object.fromEntries(tables) },
     },

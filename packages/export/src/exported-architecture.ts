@@ -30,7 +30,7 @@ export function attentions({ blocks }: Architecture): Attention[] {
 export function numCachedLayers(architecture: Architecture): number {
   const looksBack = architecture.blocks.some(({ operation }) => {
     const choose = operation.op === 'experts' ? operation.rule?.choose : undefined;
-    return choose?.op === 'table' && choose.tables.some(({ shifts }) => shifts.length > 0);
+    return choose?.op === 'table' && choose.tables.some(({ before }) => before > 0);
   });
   return attentions(architecture).length + (looksBack ? 1 : 0);
 }

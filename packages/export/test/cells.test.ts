@@ -40,8 +40,8 @@ export default {
 };`;
 const FAMILIES = [{}, { family: 'llama', numKeyValueHeads: 1 }];
 /** Tables that look at the ids before. */
-const NGRAMS = 'hash of n-grams';
-const CELLS = [...ROUTER_NAMES, NGRAMS, OWN].flatMap((router) =>
+const LOOKING_BACK = 'hash that looks back';
+const CELLS = [...ROUTER_NAMES, LOOKING_BACK, OWN].flatMap((router) =>
   FAMILIES.map((model) => ({ router, model })),
 );
 
@@ -50,7 +50,7 @@ const NUM_CHOICES: Readonly<Record<string, number>> = {
   moge: 2,
   'expert-choice': 2,
   'locmoe-plus': 2,
-  [NGRAMS]: 4,
+  [LOOKING_BACK]: 4,
   [OWN]: 2,
 };
 
@@ -70,7 +70,12 @@ describe.each(CELLS)('$router $model.family', ({ router, model }) => {
       trustRouter(named);
     }
     // The capacity makes routers drop, and expert choice needs it.
-    const hashed = router === NGRAMS && { router: 'hash', numExperts: 16, expertsPerToken: 4, ngram: 3 };
+    const hashed = router === LOOKING_BACK && {
+      router: 'hash',
+      numExperts: 16,
+      expertsPerToken: 4,
+      lookBack: 2,
+    };
     const moe = { router: named, capacityFactor: 1, ...hashed };
     inference = openInference(trainedModel(mkdtempSync(path.join(root, 'model-')), { model, moe }));
   });

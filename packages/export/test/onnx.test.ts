@@ -17,7 +17,7 @@ import { ownLogits, ownRouting, sequences, TRIED, TRIED_MIXTRAL, trainedCheckpoi
 import { wholeSequences } from './whole-sequences.js';
 
 const HASH = 'hash without experts for a part of the ids';
-const NGRAMS = 'hash of n-grams';
+const LOOKING_BACK = 'hash that looks back';
 /** With rotated heads, two of queries for one of keys. */
 const [GROUPED] = TRIED_MIXTRAL;
 
@@ -113,7 +113,7 @@ describe('any graph', () => {
     expect(output('logits').every(Number.isFinite)).toBe(true);
   });
 
-  it.each([NGRAMS, 'locmoe-plus', GROUPED!])(
+  it.each([LOOKING_BACK, 'locmoe-plus', GROUPED!])(
     'goes on from keys and values of the tokens before: %s',
     async (variant) => {
       const { folder, idsBS, ownLogitsBSV, inference } = exported.get(variant)!;
@@ -142,7 +142,7 @@ describe('any graph', () => {
     },
   );
 
-  it.each([HASH, NGRAMS, 'locmoe-plus', GROUPED!])(
+  it.each([HASH, LOOKING_BACK, 'locmoe-plus', GROUPED!])(
     'sees nothing of the padding before a text: %s',
     async (variant) => {
       const { folder, idsBS, ownLogitsBSV, inference } = exported.get(variant)!;

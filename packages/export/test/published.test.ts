@@ -238,6 +238,7 @@ describe('what no class computes is refused by its field', () => {
     ['moe.hashShare 0.4', { hashShare: 0.4 }],
     ['moe.ngram 2', { expertsPerToken: 2, ngram: 2 }],
     ['moe.expertGroups 2', { expertGroups: 2 }],
+    ['moe.lookBack 1', { expertsPerToken: 2, lookBack: 1 }],
     ['moe.tableAfter 4', { router: 'switch', tableAfter: 4 }],
   ] as const)('%s of a table', (field, moe) => {
     const checkpoint = trained({ moe: { ...TABLE, ...moe } });

@@ -40,13 +40,19 @@ interface Variant {
 const VARIANTS: Readonly<Record<string, Variant>> = {
   hash: { moe: { router: 'hash' } },
   'hash without experts for a part of the ids': { moe: { router: 'hash', hashShare: 0.4 } },
-  'hash of n-grams': {
-    moe: { router: 'hash', numExperts: 16, expertsPerToken: 4, ngram: 3, hashShare: 0.8 },
+  'hash that looks back': {
+    moe: { router: 'hash', numExperts: 16, expertsPerToken: 4, lookBack: 2, hashShare: 0.8 },
   },
   'switch whose choices became a table': { moe: { router: 'switch', tableAfter: 4 } },
   'locmoe whose choices became a table': { moe: { router: 'locmoe', expertGroups: 1, tableAfter: 4 } },
   'locmoe-plus whose choices became a table': {
-    moe: { router: 'locmoe-plus', maxExpertsPerToken: 1, choiceWeights: 'margin', tableAfter: 4, ngram: 2 },
+    moe: {
+      router: 'locmoe-plus',
+      maxExpertsPerToken: 1,
+      choiceWeights: 'margin',
+      tableAfter: 4,
+      lookBack: 1,
+    },
   },
   'switch before its choices become a table': { moe: { router: 'switch', tableAfter: 90 } },
   switch: { moe: { router: 'switch' } },
@@ -150,7 +156,7 @@ export const TRIED: readonly string[] = NIGHTLY
   ? Object.keys(VARIANTS).filter((name) => !name.startsWith('mixtral'))
   : [
       'hash without experts for a part of the ids',
-      'hash of n-grams',
+      'hash that looks back',
       'locmoe-plus whose choices became a table',
       'expert-choice among the likeliest two',
       'locmoe with learned groups',

@@ -126,10 +126,10 @@ it('continues texts of several lengths as we do, in the domain of each', async (
   await generator.dispose();
 });
 
-it('continues a text of the only domain in one call, with heads that share keys and experts by n-grams', async () => {
+it('continues a text of the only domain in one call, with heads that share keys and experts by the ids before', async () => {
   const whole = trainedModel(mkdtempSync(path.join(root, 'model-')), {
     model: { family: 'llama', numHeads: 4, numKeyValueHeads: 2, headDim: 6, qkNorm: true },
-    moe: { router: 'hash', numExperts: 16, expertsPerToken: 4, ngram: 3 },
+    moe: { router: 'hash', numExperts: 16, expertsPerToken: 4, lookBack: 2 },
   });
   const cut = path.join(root, 'part');
   await writeFolder(cut, (output) => writeSubModel(whole, output, 'code'));

@@ -2,7 +2,7 @@ import type { ExpertTable } from '../../architecture/rule.js';
 import { tf } from '../../ops/tensorflow.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { classicFit } from '../capacity/first-fit.js';
-import { positive, share } from '../numeric-fields.js';
+import { count, share } from '../numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from '../policy.js';
 import type { RouterInput } from '../router.js';
 import { topKField } from './top-k.js';
@@ -11,11 +11,11 @@ import { topKField } from './top-k.js';
 
 const fields = {
   ...topKField,
-  ngram: positive
-    .max(3)
-    .default(1)
+  lookBack: count
+    .max(2)
+    .default(0)
     .describe(
-      'of the expertsPerToken tables the last ones choose by the last 2, .., ngram ids, all others by the id alone; 1: all by the id alone',
+      'how many of the expertsPerToken tables, the last ones, choose by the 1st, .., lookBack-th id before the token and not by its own',
     ),
   hashShare: share
     .default(1)
@@ -26,7 +26,7 @@ const fields = {
 
 type HashMoe = MoeWith<typeof fields>;
 
-const tablesFit: MoeRule<HashMoe> = ({ numExperts, expertGroups, expertsPerToken, ngram }) => {
+const tablesFit: MoeRule<HashMoe> = ({ numExperts, expertGroups, expertsPerToken, lookBack }) => {
   const size = numExperts / expertGroups;
   return (
     // Another rule rejects groups that do not divide the experts.
@@ -36,9 +36,9 @@ const tablesFit: MoeRule<HashMoe> = ({ numExperts, expertGroups, expertsPerToken
       `${expertsPerToken} does not divide the experts of a domain, of which each table has a part: ${size}, numExperts over expertGroups`,
     ) ??
     unless(
-      ngram <= expertsPerToken,
-      'ngram',
-      `${ngram} needs as many tables, and there are expertsPerToken ${expertsPerToken}`,
+      lookBack < expertsPerToken,
+      'lookBack',
+      `${lookBack} needs more tables than that, and there are expertsPerToken ${expertsPerToken}`,
     )
   );
 };
@@ -49,8 +49,8 @@ const tablesFit: MoeRule<HashMoe> = ({ numExperts, expertGroups, expertsPerToken
  * `group[table[id] mod group.length]` of the domain's group, so experts of a group get equally many token ids (+-1).
  *
  * With K tables, as in MultiHash (Hash Layers, arXiv 2106.04426), the group is divided into K equal parts, and each table chooses
- * in its part; the weights are 1 / K. With `ngram` n the last n - 1 tables choose by the last 2, .., n ids, as lookups by n-grams
- * do (Engram, arXiv 2601.07372), as far as attention sees them: ids before add random shifts to the id, mod V (`ExpertTable`).
+ * in its part; the weights are 1 / K. With `lookBack` n, the last n tables choose by the id 1, .., n tokens before instead, or by
+ * the first id that attention sees (`ExpertTable`).
  *
  * `hashShare` is in none of these papers: with less than 1, tokens of the remaining ids bypass the layer on the residual, so that
  * experts have fewer tokens, always of the same ids. Layers take turns through one random order of the ids, because having an
@@ -61,7 +61,7 @@ const tablesFit: MoeRule<HashMoe> = ({ numExperts, expertGroups, expertsPerToken
 export const hashRouter = defineRouter({
   fields,
   rules: [tablesFit],
-  shapedBy: ['hashShare', 'expertsPerToken', 'ngram'],
+  shapedBy: ['hashShare', 'expertsPerToken', 'lookBack'],
   rule: (moe) => ({
     choose: { op: 'table', tables: tablesOf(moe) },
     weigh: { by: { op: 'number', value: 1 / moe.expertsPerToken }, share: false },
@@ -76,12 +76,7 @@ export const hashRouter = defineRouter({
     // Float32 like every tensor of a checkpoint; exact up to 2^24.
     const drawn = (name: string) =>
       Float32Array.from(new CounterRandom(seed, `layers.${layer}.router.${name}`).permutation(vocabSize));
-    const named = tablesOf(moe).flatMap(({ experts, shifts }) => [experts, ...shifts]);
-    const state = new Map(named.map((name) => [name, drawn(name)]));
-    const tables = tablesOf(moe).map(({ experts, shifts }) => ({
-      ranks: state.get(experts)!,
-      shifts: shifts.map((shift) => state.get(shift)!),
-    }));
+    const tables = tablesOf(moe).map(({ experts, before }) => ({ experts, before, ranks: drawn(experts) }));
     // -1 for ids without experts.
     const first = tables[0]!.ranks;
     if (moe.hashShare < 1) {
@@ -97,19 +92,15 @@ export const hashRouter = defineRouter({
         if (first[id]! < 0) return;
         const group = expertsOfDomain[domainsT[t]!]!;
         const size = group.length / K;
-        tables.forEach(({ ranks, shifts }, k) => {
-          let hash = id;
-          shifts.forEach((shift, i) => {
-            const before = idBefore(t, i + 1);
-            if (before >= 0) hash += shift[before]!;
-          });
-          chosenTK[t * K + k] = group[k * size + (ranks[hash % vocabSize]! % size)]!;
+        tables.forEach(({ ranks, before }, k) => {
+          const rank = ranks[before === 0 ? id : idBefore(t, before)]!;
+          chosenTK[t * K + k] = group[k * size + (rank % size)]!;
         });
       });
       return chosenTK;
     };
     return {
-      state,
+      state: new Map(tables.map(({ experts, ranks }) => [experts, ranks])),
       foresee: choose,
       route({ tokenIdsT, domainsT, idBefore, training }) {
         return {
@@ -123,11 +114,10 @@ export const hashRouter = defineRouter({
   },
 });
 
-/** Returns the tables by the names of their state; of K tables the last n - 1 have 1, .., n - 1 shifts. */
-function tablesOf({ expertsPerToken: K, ngram }: HashMoe): ExpertTable[] {
-  return Array.from({ length: K }, (_, k) => {
-    const experts = k === 0 ? 'table' : `table${k + 1}`;
-    const numShifts = Math.max(0, k - K + ngram);
-    return { experts, shifts: Array.from({ length: numShifts }, (__, i) => `${experts}_shift${i + 1}`) };
-  });
+/** Returns the tables by the names of their state. */
+function tablesOf({ expertsPerToken: K, lookBack }: HashMoe): ExpertTable[] {
+  return Array.from({ length: K }, (_, k) => ({
+    experts: k === 0 ? 'table' : `table${k + 1}`,
+    before: Math.max(0, k + 1 - K + lookBack),
+  }));
 }

@@ -62,7 +62,7 @@ function runDispatchers(
       const { yTD, statistics } = layer.forward(store, {
         xTD,
         tokenIdsT: randomIntegers(`ids ${topology.rank}`, numTokens, 257),
-        idBefore: () => -1,
+        idBefore: () => 0,
         domainsT: new Int32Array(numTokens),
         training: true,
       });

@@ -19,7 +19,7 @@ const T = 6;
 const input: RouterInput = {
   xTD: tf.zeros([T, 6]),
   tokenIdsT: Int32Array.from({ length: T }, (_, t) => t),
-  idBefore: () => -1,
+  idBefore: () => 0,
   domainsT: new Int32Array(T),
   training: true,
   parameters: new Map(),

@@ -23,7 +23,7 @@ function route(router: Router, { x, domainsT }: Tokens, gate: Float32Array, trai
   return router.route({
     xTD: tf.tensor2d(x, [domainsT.length, d]),
     tokenIdsT: new Int32Array(domainsT.length),
-    idBefore: () => -1,
+    idBefore: () => 0,
     domainsT,
     training,
     wantsScores: true,

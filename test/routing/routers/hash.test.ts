@@ -81,78 +81,57 @@ it.each([0.3, 0.5])(
   },
 );
 
-describe.each([1, 0.5])('hash router with four tables of up to three ids, hashShare %d', (hashShare) => {
-  const moe = {
-    router: 'hash',
-    numExperts: 24,
-    expertGroups: 2,
-    expertsPerToken: 4,
-    ngram: 3,
-    hashShare,
-  } as const;
-  const context = routerContext(moe);
-  const tokenIdsT = randomIntegers('ids', 500, 300);
-  const domainsT = Int32Array.from(tokenIdsT, (_, t) => Math.floor(t / 100) % 3);
-  const before = (t: number, distance: number) => (t % 100 < distance ? undefined : tokenIdsT[t - distance]);
-  const idBefore: RouterInput['idBefore'] = (...place) => before(...place) ?? -1;
-  const x = new Float32Array(500 * 6);
+describe.each([1, 0.5])(
+  'hash router with four tables that look back up to two tokens, hashShare %d',
+  (hashShare) => {
+    const moe = {
+      router: 'hash',
+      numExperts: 24,
+      expertGroups: 2,
+      expertsPerToken: 4,
+      lookBack: 2,
+      hashShare,
+    } as const;
+    const context = routerContext(moe);
+    const tokenIdsT = randomIntegers('ids', 500, 300);
+    const domainsT = Int32Array.from(tokenIdsT, (_, t) => Math.floor(t / 100) % 3);
+    const idBefore: RouterInput['idBefore'] = (t, distance) => tokenIdsT[t - Math.min(distance, t % 100)]!;
+    const x = new Float32Array(500 * 6);
 
-  it('takes an expert of each quarter of the group by the last 1, 1, 2 and 3 ids', () => {
-    const router = createRouter(context);
-    const values = (name: string) => router.state.get(name)!;
-    expect([...router.state.keys()].sort()).toEqual(
-      ['table', 'table2', 'table3', 'table3_shift1', 'table4', 'table4_shift1', 'table4_shift2'].sort(),
-    );
-    const { expertsTK, weightsTK, numChoices } = routeTokens(router, { x, tokenIdsT, domainsT, idBefore });
-    expect(numChoices).toBe(4);
-    expect([...weightsTK!.dataSync()]).toEqual(Array(2000).fill(0.25));
-    const expected = [...tokenIdsT].flatMap((id, t) => {
-      if (values('table')[id]! < 0) return [-1, -1, -1, -1];
-      const added = (name: string, distance: number) => {
-        const earlier = before(t, distance);
-        return earlier === undefined ? 0 : values(name)[earlier]!;
-      };
-      const hashes = [
-        id,
-        id,
-        id + added('table3_shift1', 1),
-        id + added('table4_shift1', 1) + added('table4_shift2', 2),
-      ];
-      return hashes.map((hash, k) => {
-        const rank = values(k === 0 ? 'table' : `table${k + 1}`)[hash % 300]!;
-        return (domainsT[t]! % 2) * 12 + 3 * k + (rank % 3);
+    it('takes an expert of each quarter of the group by the id of the token, of it again, and of the 1st and 2nd before', () => {
+      const router = createRouter(context);
+      const values = (name: string) => router.state.get(name)!;
+      expect([...router.state.keys()]).toEqual(['table', 'table2', 'table3', 'table4']);
+      const { expertsTK, weightsTK, numChoices } = routeTokens(router, { x, tokenIdsT, domainsT, idBefore });
+      expect(numChoices).toBe(4);
+      expect([...weightsTK!.dataSync()]).toEqual(Array(2000).fill(0.25));
+      const expected = [...tokenIdsT].flatMap((id, t) => {
+        if (values('table')[id]! < 0) return [-1, -1, -1, -1];
+        return [id, id, idBefore(t, 1), idBefore(t, 2)].map((each, k) => {
+          const rank = values(k === 0 ? 'table' : `table${k + 1}`)[each]!;
+          return (domainsT[t]! % 2) * 12 + 3 * k + (rank % 3);
+        });
       });
+      expect([...expertsTK]).toEqual(expected);
+      expect(router.foresee!(tokenIdsT, domainsT, idBefore)).toEqual(expertsTK);
+      expect(expertsTK.includes(-1)).toBe(hashShare < 1);
     });
-    expect([...expertsTK]).toEqual(expected);
-    expect(router.foresee!(tokenIdsT, domainsT, idBefore)).toEqual(expertsTK);
-    expect(expertsTK.includes(-1)).toBe(hashShare < 1);
-  });
 
-  it('gives as many hashes of two ids to each expert of a table', () => {
-    const pairs = Int32Array.from({ length: 300 }, (_, id) => id);
-    const { routedE } = routeTokens(createRouter(routerContext({ ...moe, hashShare: 1 })), {
-      x: new Float32Array(300 * 6),
-      tokenIdsT: pairs,
-      domainsT: new Int32Array(300),
-      idBefore: (_, distance) => 7 * distance,
+    it('draws each table for itself', () => {
+      const { state } = createRouter(routerContext({ ...moe, hashShare: 1 }));
+      expect(new Set([...state.values()].map(String)).size).toBe(4);
+      // One table has the values of the first of several.
+      const [alone] = createRouter(routerContext({ router: 'hash', numExperts: 24 })).state.values();
+      expect(state.get('table')).toEqual(alone);
     });
-    expect([...routedE]).toEqual([...Array(12).fill(100), ...Array(12).fill(0)]);
-  });
-
-  it('draws each table and shift for itself', () => {
-    const { state } = createRouter(routerContext({ ...moe, hashShare: 1 }));
-    expect(new Set([...state.values()].map(String)).size).toBe(7);
-    // One table has the values of the first of several.
-    const [alone] = createRouter(routerContext({ router: 'hash', numExperts: 24 })).state.values();
-    expect(state.get('table')).toEqual(alone);
-  });
-});
+  },
+);
 
 it.each([
   [{ numExperts: 12, expertGroups: 2, expertsPerToken: 4 }, 'expertsPerToken', /^4 does not divide .*: 6,/],
-  [{ numExperts: 8, expertsPerToken: 2, ngram: 3 }, 'ngram', /^3 needs as many tables/],
+  [{ numExperts: 8, expertsPerToken: 2, lookBack: 2 }, 'lookBack', /^2 needs more tables/],
   [{ numExperts: 9, expertGroups: 2, expertsPerToken: 4 }, undefined, /^$/],
-  [{ numExperts: 8, expertsPerToken: 4, ngram: 3 }, undefined, /^$/],
+  [{ numExperts: 8, expertsPerToken: 4, lookBack: 2 }, undefined, /^$/],
 ])('hash router has tables for %j', (fields, field, message) => {
   const { rules } = routerPolicy('hash');
   const { moe } = tinyConfig({ moe: { router: 'hash', ...fields } });

@@ -18,7 +18,7 @@ function batchOf(name: string, ids = V - 1) {
   return {
     xTD: tf.tensor2d(randomValues(`${name} x`, T * D), [T, D]),
     tokenIdsT: randomIntegers(`${name} ids`, T, ids),
-    idBefore: () => -1,
+    idBefore: () => 0,
     domainsT: randomIntegers(`${name} domains`, T, 3),
   };
 }
@@ -176,7 +176,7 @@ it('takes the votes of a batch of more tokens than a call has arguments', () => 
   const batch = {
     xTD: tf.tensor2d(randomValues('many', numTokens * D), [numTokens, D]),
     tokenIdsT: randomIntegers('many ids', numTokens, V),
-    idBefore: () => -1,
+    idBefore: () => 0,
     domainsT: randomIntegers('many domains', numTokens, 3),
   };
   route(router, batch, true);

@@ -38,7 +38,7 @@ const tokens = {
   x: randomValues('x', T * d),
   domainsT: randomIntegers('domains', T, 3),
   tokenIdsT: randomIntegers('ids', T, 300),
-  idBefore: () => -1,
+  idBefore: () => 0,
 };
 const xTD = tf.tensor2d(tokens.x, [T, d]);
 
@@ -116,7 +116,7 @@ it('has the gradients of finite differences in weights and loss', () => {
     const { weightsTK, auxiliaryLoss, chosenTK } = createByPolicy(policy, context).route({
       xTD: x as tf.Tensor2D,
       tokenIdsT: tokens.tokenIdsT.subarray(0, few),
-      idBefore: () => -1,
+      idBefore: () => 0,
       domainsT: tokens.domainsT.subarray(0, few),
       training: true,
       parameters: new Map([
@@ -264,7 +264,7 @@ const wrong: [string, ShortRule, string][] = [
   ['ids', { choose: top(ofId('gate'), 2) }, 'has a table, which is state: give the router a function create'],
   [
     'a table',
-    { choose: { op: 'table', tables: [{ experts: 'table', shifts: [] }] } },
+    { choose: { op: 'table', tables: [{ experts: 'table', before: 0 }] } },
     'has a table, which is state',
   ],
   [

@@ -44,7 +44,7 @@ export const UNIFORM: RoutingAssumption = {
 export function workingConfig(config: RunConfig): RunConfig {
   const { moe, train } = config;
   const isTable = moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps;
-  return isTable ? { ...config, moe: { ...moe, router: 'hash', expertsPerToken: 1, ngram: 1 } } : config;
+  return isTable ? { ...config, moe: { ...moe, router: 'hash', expertsPerToken: 1, lookBack: 0 } } : config;
 }
 
 /** Describes what the choices of a router cost outside TensorFlow. */

@@ -78,8 +78,9 @@ export function publishable(given: Checkpoint): Checkpoint {
       'their router knows no preferences of token ids',
     );
   if (!hasTables) return given;
-  if (checkpoint.manifest.config.moe.ngram > 1)
-    throw refused(`moe.ngram ${moe.ngram}`, 'their router does not see the ids of earlier tokens');
+  const { lookBack } = checkpoint.manifest.config.moe;
+  if (lookBack > 0)
+    throw refused(`moe.lookBack ${lookBack}`, 'their router sees no id but that of the token itself');
   const isFit = (table: Float32Array) =>
     table.every((expert, key) => expert >= 0 && expert === table[key % model.vocabSize]);
   if (!tablesIn(checkpoint).flat().every(isFit))

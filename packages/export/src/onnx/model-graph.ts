@@ -117,15 +117,18 @@ class ModelGraph {
     return graph.node('Concat', [this.#past.at(-1)!, idsBKSh], { axis: 2 });
   }
 
-  /** Returns the ids `distance` tokens before the S tokens, and 1 where there is a token and no padding, otherwise 0, [B, S]. */
-  #idsBefore(distance: number): readonly [Value, Value] {
+  /** Returns the ids `distance` tokens before the S tokens, or the first that is no padding, [B, S]. */
+  #idsBefore(distance: number): Value {
+    if (distance === 0) return this.#tokenIdsBS;
     const graph = this.#graph;
     const idsBNh = graph.node('Gather', [this.#idsWithPast(), graph.integer(0)], { axis: 1 });
     const idsBN = graph.node('Gather', [idsBNh, graph.integer(0)], { axis: 2 });
-    return [graph.node('Cast', [idsBN], { to: INT64 }), this.#maskBN].map((allBN) => {
+    const [idsBS, isThereBS] = [graph.node('Cast', [idsBN], { to: INT64 }), this.#maskBN].map((allBN) => {
       const movedBN = graph.node('Pad', [allBN, graph.integers(0, distance, 0, 0)]);
       return graph.node('Slice', [movedBN, ...this.#span, graph.integers(1)]);
     }) as [Value, Value];
+    const isAbsentBS = graph.node('Equal', [isThereBS, graph.integer(0)]);
+    return graph.node('Where', [isAbsentBS, this.#idsBefore(distance - 1), idsBS]);
   }
 
   /**

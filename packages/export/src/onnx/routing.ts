@@ -25,8 +25,8 @@ interface RoutingInput {
   readonly xBSD: Value;
   /** Token ids, int64 [B, S]. */
   readonly tokenIdsBS: Value;
-  /** Returns the ids `distance` tokens before, int64 [B, S], and 1 where there is such a token, otherwise 0. */
-  idsBefore(distance: number): readonly [idsBS: Value, isThereBS: Value];
+  /** Returns the ids `distance` tokens before, or the first of the text, int64 [B, S]. */
+  idsBefore(distance: number): Value;
   /** Domain of each sequence, int64 [B]; null if the model has only one. */
   readonly domainB: Value | null;
   /** Returns a parameter as a constant in this shape. */
@@ -131,21 +131,14 @@ function areExpertsOfTables(tables: readonly ExpertTable<Parameter>[], input: Ro
 }
 
 /** Looks up the experts of a table, int64 [B, S]. */
-function expertsOfTable({ experts, shifts }: ExpertTable<Parameter>, input: RoutingInput): Value {
-  const { graph, architecture, tokenIdsBS, idsBefore, domainB, parameter } = input;
+function expertsOfTable({ experts, before }: ExpertTable<Parameter>, input: RoutingInput): Value {
+  const { graph, architecture, idsBefore, domainB, parameter } = input;
   const { vocabSize, expertsOfDomain } = architecture;
-  const looked = (table: Value, placeBS: Value) =>
-    graph.node('Cast', [graph.node('Gather', [table, placeBS])], { to: INT64 });
-  let hashBS = tokenIdsBS;
-  shifts.forEach((shift, i) => {
-    const [idsBS, isThereBS] = idsBefore(i + 1);
-    const addedBS = graph.node('Mul', [looked(parameter(shift, vocabSize), idsBS), isThereBS]);
-    hashBS = graph.node('Add', [hashBS, addedBS]);
-  });
-  if (shifts.length > 0) hashBS = graph.node('Mod', [hashBS, graph.integer(vocabSize)]);
+  const idsBS = idsBefore(before);
   const firstB = domainB && graph.node('Mul', [domainB, graph.integer(vocabSize)]);
-  const placeBS = firstB ? graph.node('Add', [hashBS, unsqueeze(graph, firstB, 1)]) : hashBS;
-  return looked(parameter(experts, expertsOfDomain.length * vocabSize), placeBS);
+  const placeBS = firstB ? graph.node('Add', [idsBS, unsqueeze(graph, firstB, 1)]) : idsBS;
+  const table = parameter(experts, expertsOfDomain.length * vocabSize);
+  return graph.node('Cast', [graph.node('Gather', [table, placeBS])], { to: INT64 });
 }
 
 /** Replaces the scores of experts outside the group of the sequence's domain by -infinity (level 1). */
