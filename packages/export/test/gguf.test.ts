@@ -64,6 +64,12 @@ const FORMS = [
   // Dense layers below those with experts.
   { model: { ...MIXTRAL.model, numDenseLayers: 1, attentionBias: true }, moe: TOP_2, headDims: [24] },
   { model: { ...MIXTRAL.model, numDenseLayers: 2, numSparseLayers: 1 }, moe: HASH, headDims: [null] },
+  // Two tables of narrow experts.
+  {
+    model: { ...MIXTRAL.model, numDenseLayers: 2 },
+    moe: { ...HASH, expertsPerToken: 2, dFeedForward: 128 },
+    headDims: [null, 24],
+  },
 ];
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
