@@ -2,7 +2,7 @@ import type { ExpertTable } from '../../architecture/rule.js';
 import { tf } from '../../ops/tensorflow.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { classicFit } from '../capacity/first-fit.js';
-import { positive, share } from '../numeric-fields.js';
+import { count, positive, share } from '../numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from '../policy.js';
 import type { RouterInput } from '../router.js';
 import { topKField } from './top-k.js';
@@ -17,6 +17,7 @@ const fields = {
     .describe(
       'of the expertsPerToken tables the last ones choose by the last 2, .., ngram ids, all others by the id alone; 1: all by the id alone',
     ),
+  lookBack: count.max(2).default(0).describe('tables that look at ids before'),
   hashShare: share
     .default(1)
     .describe(
@@ -99,6 +100,8 @@ export const hashRouter = defineRouter({
         const size = group.length / K;
         tables.forEach(({ ranks, shifts }, k) => {
           let hash = id;
+          const back = Math.max(0, k + 1 - K + moe.lookBack);
+          for (let n = 1; n <= back; n++) if (idBefore(t, n) >= 0) hash = idBefore(t, n);
           shifts.forEach((shift, i) => {
             const before = idBefore(t, i + 1);
             if (before >= 0) hash += shift[before]!;
