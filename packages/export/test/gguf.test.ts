@@ -22,6 +22,7 @@ import { ownLogits, sequences, trainedModel, withFields } from './trained.js';
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
 const HASH = { router: 'hash', expertGroups: 1, numExperts: 6, expertsPerToken: 2 };
+const LOOK = { ...HASH, lookBack: 1, dFeedForward: 128 };
 const MIXTRAL = {
   model: {
     numDenseLayers: 0,
@@ -64,6 +65,17 @@ const FORMS = [
   // Dense layers below those with experts.
   { model: { ...MIXTRAL.model, numDenseLayers: 1, attentionBias: true }, moe: TOP_2, headDims: [24] },
   { model: { ...MIXTRAL.model, numDenseLayers: 2, numSparseLayers: 1 }, moe: HASH, headDims: [null] },
+  {
+    model: { ...MIXTRAL.model, numDenseLayers: 2 },
+    moe: { ...HASH, dFeedForward: 128 },
+    headDims: [null],
+  },
+  { model: { ...MIXTRAL.model, numDenseLayers: 2 }, moe: LOOK, headDims: [null, 24] },
+  {
+    model: { ...MIXTRAL.model, numHeads: 4, attentionBias: true },
+    moe: { ...LOOK, expertsPerToken: 3, lookBack: 2 },
+    headDims: [24],
+  },
 ];
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
@@ -84,7 +96,7 @@ beforeAll(async () => {
   );
   let grouped: Checkpoint;
   const tables = { model: MIXTRAL.model, moe: HASH };
-  const ofDomains = { ...tables, moe: { ...HASH, expertGroups: 2, expertsPerToken: 1 } };
+  const ofDomains = { ...tables, moe: { ...LOOK, numExperts: 8, expertGroups: 2 } };
   [mixtral, llama, hash, grouped, ...others] = [MIXTRAL, LLAMA, tables, ofDomains, ...cells].map(
     ({ model, moe }) =>
       trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'llama', ...model }, moe }),
@@ -150,6 +162,7 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     { checkpoint: mixtral, type: 'q4_k', within: 0.15 },
     { checkpoint: hash, type: 'q8_0', within: 0.05 },
     { checkpoint: part, type: 'float32', within: 1e-4 },
+    { checkpoint: part, type: 'q8_0', within: 0.05 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'q8_0', within: 0.05 },
     ...others.map((checkpoint): Case => ({ checkpoint, type: 'float32', within: 1e-4 })),

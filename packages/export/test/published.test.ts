@@ -25,6 +25,7 @@ interface Variant {
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
 const TABLE = { router: 'hash', expertGroups: 1, numExperts: 6 };
+const LOOK = { ...TABLE, expertsPerToken: 2, lookBack: 1 };
 const VARIANTS: Readonly<Record<string, Variant>> = {
   mixtral: {
     model: {
@@ -60,6 +61,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     model: { attentionBias: true },
     moe: { ...TABLE, sharedExperts: 2, dFeedForward: 24 },
   },
+  'qwen2_moe, tables, one of which looks back': { moe: LOOK },
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
   llama: {
     model: {
@@ -80,7 +82,7 @@ const ADAPTED: Readonly<Record<string, Variant>> = {
     ...VARIANTS['mixtral, tables'],
     lora: { rank: 3, alpha: 12, on: ['attention', 'experts'] },
   },
-  'qwen2_moe, tables, adapted': { moe: TABLE, lora: { rank: 2, on: ['attention', 'experts'] } },
+  'qwen2_moe, tables, adapted': { moe: LOOK, lora: { rank: 2, on: ['attention', 'experts'] } },
   'qwen2_moe, adapted': { ...VARIANTS.qwen2_moe, lora: { rank: 2, on: ['experts'] } },
 };
 const PART = 'mixtral, a part of one with groups';
@@ -236,13 +238,29 @@ describe('what no class computes is refused by its field', () => {
 
   it.each([
     ['moe.hashShare 0.4', { hashShare: 0.4 }],
-    ['moe.ngram 2', { expertsPerToken: 2, ngram: 2 }],
     ['moe.expertGroups 2', { expertGroups: 2 }],
-    ['moe.lookBack 1', { expertsPerToken: 2, lookBack: 1 }],
     ['moe.tableAfter 4', { router: 'switch', tableAfter: 4 }],
   ] as const)('%s of a table', (field, moe) => {
     const checkpoint = trained({ moe: { ...TABLE, ...moe } });
     expect(() => publishedModel(checkpoint)).toThrow(`${field} cannot be exported`);
+  });
+});
+
+describe('tables that look back are refused where no layer can copy from tokens before, with', () => {
+  it.each([
+    ['model.qkNorm', { qkNorm: true }, 'which no class has beside model.qkNorm'],
+    ['one head', { numHeads: 1, headDim: 24 }, 'it takes 2 heads, and model.numHeads is 1'],
+    ['small heads', { headDim: 4 }, 'it takes heads of 5 values, and model.headDim is 4'],
+    [
+      'one frequency',
+      { headDim: 2, numSparseLayers: 1, seqLen: 48 },
+      'cannot tell apart all distances up to model.seqLen 48',
+    ],
+  ] as const)('%s', (_, model, why) => {
+    const checkpoint = trained({ model, moe: { ...LOOK, numExperts: 'numSparseLayers' in model ? 4 : 6 } });
+    expect(() => publishedModel(checkpoint)).toThrow(
+      new RegExp(`^moe.lookBack 1 cannot be exported .*${why}; train with --set moe.lookBack=0$`),
+    );
   });
 });
 

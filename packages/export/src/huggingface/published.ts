@@ -13,6 +13,7 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
 import { tablesIn, withLinearGates } from './linear-gates.js';
+import { refused } from './refused.js';
 import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 
 /** Hidden units, all 0, of the shared expert that Qwen2Moe requires, if the model has none. */
@@ -78,9 +79,6 @@ export function publishable(given: Checkpoint): Checkpoint {
       'their router knows no preferences of token ids',
     );
   if (!hasTables) return given;
-  const { lookBack } = checkpoint.manifest.config.moe;
-  if (lookBack > 0)
-    throw refused(`moe.lookBack ${lookBack}`, 'their router sees no id but that of the token itself');
   const isFit = (table: Float32Array) =>
     table.every((expert, key) => expert >= 0 && expert === table[key % model.vocabSize]);
   if (!tablesIn(checkpoint).flat().every(isFit))
@@ -88,16 +86,14 @@ export function publishable(given: Checkpoint): Checkpoint {
       moe.router === 'hash' ? `moe.hashShare ${moe.hashShare}` : `moe.tableAfter ${moe.tableAfter}`,
       'their router has an expert for every token id, which is the same in all domains, and its tables do not',
     );
-  const { headDim } = llamaModel(model);
-  const isQwen2Moe = architectureOf(checkpoint.manifest.config) === 'Qwen2MoeForCausalLM';
+  const { headDim, qkNorm } = llamaModel(model);
+  if (moe.lookBack > 0 && qkNorm)
+    throw refused(
+      `moe.lookBack ${moe.lookBack}`,
+      'it takes biases of queries and keys, which no class has beside model.qkNorm; train with --set moe.lookBack=0',
+    );
+  const isQwen2Moe = moe.lookBack > 0 || architectureOf(checkpoint.manifest.config) === 'Qwen2MoeForCausalLM';
   return withLinearGates(checkpoint, isQwen2Moe && model.numHeads * headDim === model.dModel);
-}
-
-function refused(field: string, why: string): TrainerError {
-  return new TrainerError(
-    'BAD_INPUT',
-    `${field} cannot be exported to a class of transformers or to llama.cpp: ${why}`,
-  );
 }
 
 /** Returns the class for a configuration. @throws TrainerError `BAD_INPUT` naming what no class has with query and key norms */
