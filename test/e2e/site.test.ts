@@ -52,7 +52,7 @@ describe.skipIf(reason !== null)('the site in a browser', () => {
   });
 
   it('runs a model whose experts take tokens, in the theme of the site', async () => {
-    const page = await browser.page(`${origin}/try.html`);
+    const page = await browser.page(`${origin}/index.html`);
     const model = page.frameLocator('.exported-model');
     await model.getByRole('button', { name: 'Write one of each domain' }).click();
     await expect.poll(() => model.getByText(/tokens\/s/).count()).toBe(4);
@@ -99,14 +99,7 @@ describe.skipIf(reason !== null)('the site in a browser', () => {
   it('scrolls no page sideways on a telephone', async () => {
     const page = await browser.page(`${origin}/index.html`);
     await page.setViewportSize({ width: 390, height: 844 });
-    for (const name of [
-      'index',
-      'try',
-      'training',
-      'configuration',
-      'results/routers',
-      'tutorials/cluster',
-    ]) {
+    for (const name of ['index', 'training', 'configuration', 'results/routers', 'tutorials/cluster']) {
       await page.goto(`${origin}/${name}.html`);
       const isTooWide = 'document.documentElement.scrollWidth > document.documentElement.clientWidth';
       expect(await page.evaluate(isTooWide), name).toBe(false);
