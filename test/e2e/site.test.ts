@@ -54,6 +54,12 @@ describe.skipIf(reason !== null)('the site in a browser', () => {
   it('runs a model whose experts take tokens, in the theme of the site', async () => {
     const page = await browser.page(`${origin}/index.html`);
     const model = page.frameLocator('.exported-model');
+    const settled = async (key: string) => {
+      await model.getByRole('slider', { name: 'step' }).press(key);
+      return Number(/\d+/.exec((await model.locator('.watch h3').textContent())!));
+    };
+    // The gate learns: little more than chance of its choices at the beginning are those at the end.
+    expect([(await settled('Home')) < 60, await settled('End')]).toEqual([true, 100]);
     await model.getByRole('button', { name: 'Write one of each domain' }).click();
     await expect.poll(() => model.getByText(/tokens\/s/).count()).toBe(4);
     expect(await model.locator('.takers [data-expert]').count()).toBeGreaterThan(10);
