@@ -75,7 +75,7 @@ function buildModel() {
     run(LOCMOE, 'train', '--config', 'model.yaml', '--no-samples', '--linger', '0', ...places, ...changes);
     const [checkpoint] = readdirSync(path.join(folder, 'runs')).filter((name) => name.startsWith('site-'));
     const model = ['--checkpoint', path.join(folder, 'runs', checkpoint)];
-    run(LOCMOE, 'export', ...model, '--to', 'web', '--output', path.join(SITE, 'model'));
+    run(LOCMOE, 'export', ...model, '--to', 'web', '--with-routes', '--output', path.join(SITE, 'model'));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

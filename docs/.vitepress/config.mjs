@@ -10,7 +10,7 @@ const REPOSITORY = repository?.url.replace(/^git\+/, '').replace(/\.git$/, '');
 
 /** Pages of the site by group, in the order in which they are read. */
 const GROUPS = {
-  Start: ['index.md', 'try.md', 'commands.md'],
+  Start: ['index.md', 'commands.md'],
   Tutorials: ['tutorials/browser.md', 'tutorials/router.md', 'tutorials/cluster.md'],
   Train: ['data.md', 'models.md', 'training.md', 'configuration.md', 'speed.md', 'planning.md'],
   Use: ['inference.md', 'evaluation.md', 'export.md'],
@@ -107,7 +107,6 @@ export default defineConfig({
     search: { provider: 'local' },
     nav: [
       { text: 'Tutorials', link: addressOf(GROUPS.Tutorials[0]), activeMatch: '/tutorials/' },
-      { text: 'Try it', link: '/try' },
       { text: 'API', link: '/api/index.html', target: '_self' },
     ],
     sidebar: Object.entries(GROUPS).map(([text, pages]) => ({

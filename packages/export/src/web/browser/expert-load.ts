@@ -34,7 +34,7 @@ export class ExpertLoad {
       const groups = groupsOf(config).map(({ experts }) => {
         const own = experts.map((expert) => this.#button(layer, expert, styleOf(expert), onExpert));
         for (const [i, expert] of experts.entries()) buttons[expert] = own[i]!;
-        return { experts, element: h('div', { class: 'group' }, ...own) };
+        return { experts, element: h('div', { class: 'group', style: `--size: ${experts.length}` }, ...own) };
       });
       const note = h('small');
       const strip = h('div', { class: 'strip' }, ...groups.map(({ element }) => element));
