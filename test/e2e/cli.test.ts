@@ -55,14 +55,19 @@ it('commands are printed as the one that prints them was typed, and npx is kept 
   symlinkSync(CLI, file);
   const status = ['status', '--run', path.join(ROOT, 'packages/run-format/test/fixtures/run-0.1.0')];
   const printed = async (program: readonly string[], PATH = process.env.PATH!) => {
-    const { stdout, stderr } = await new Locmoe(status, { PATH, npm_command: '' }, program, folder).finished;
+    const { stdout, stderr } = await new Locmoe(
+      status,
+      { PATH, npm_command: '', npm_config_package: '' },
+      program,
+      folder,
+    ).finished;
     expect(stdout, stderr).toMatch(/^ {2}look: /m);
     return /^ {2}look: (.*) inspect --run \/\S+\/run-0\.1\.0$/m.exec(stdout)?.[1];
   };
   const ways = [
     printed(['npx', 'locmoe']),
     printed(['locmoe'], `${bin}:${process.env.PATH}`),
-    printed([file]),
+    printed([file], `${path.dirname(process.execPath)}:/usr/bin:/bin`),
   ];
   const [byNpx, ...others] = await Promise.all(ways);
   expect([byNpx, ...others]).toEqual(['npx --no-install locmoe', 'locmoe', file]);

@@ -81,6 +81,7 @@ it('a disk that is really full costs a run what it would have recorded, and each
       new RegExp(`^warning: cannot write ${directory}/(metrics|logs/.*)\\.ndjson: ENOSPC.*the run goes on`),
     ),
     expect.stringMatching(/^warning: no further timelines of steps: ENOSPC/),
+    expect.stringMatching(/^warning: the recording of routes ends: no space is left for \S+\/probe$/),
   ]);
   const [, lastStep] = /checkpoint at step (\d+)/.exec(stdout)!;
   // Every recorded line is complete.

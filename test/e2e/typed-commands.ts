@@ -57,6 +57,7 @@ export const AFTERWARDS: readonly (Printing | readonly [...Printing, codes: read
     /^ +model\.safetensors +[\d.]+ MB$/m,
   ],
   ['npx locmoe export --checkpoint runs/RUN --to web --output my-page', /^ +index\.html +/m],
+  ['npx locmoe export --checkpoint runs/RUN --to web --with-routes --output my-routes', /^ +index\.html +/m],
   [
     'npx locmoe export --checkpoint runs/RUN --sub-model --domain telecom --output my-telecom',
     /^domain telecom: 2 of 8 experts in each sparse layer, /m,
@@ -76,7 +77,7 @@ export const DOCTOR: readonly Printing[] = [['npx locmoe doctor', /^ok {4}tensor
 export const CONFIG: readonly Printing[] = [
   ['npx locmoe config schema > locmoe.schema.json', /^$/],
   ['npx locmoe config show --config tiny', /^ {2}localityFloor: 0.1$/m],
-  ['npx locmoe config outline --config tiny', /^ +choose the fewest best whose softmax/m],
+  ['npx locmoe config outline --config tiny', /^ +choose the best by s$/m],
   ['npx locmoe config docs', /^# Configuration$/m],
 ];
 /** Commands that serve until Ctrl-C. */
