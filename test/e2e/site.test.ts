@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serveFolder } from '../../packages/export/test/serve-folder.js';
+import { seriousViolations } from '../../packages/page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { ROOT } from './support.js';
 
@@ -66,6 +67,13 @@ describe.skipIf(reason !== null)('the site in a browser', () => {
     await page.getByRole('switch').first().click();
     expect(await model.locator('html').getAttribute('data-theme')).toBe('dark');
     await screenshot(page, 'site-model');
+    const alone = await browser.page(`${origin}/model/index.html`);
+    for (const theme of ['dark', 'light']) {
+      expect(await alone.locator('html').getAttribute('data-theme')).toBe(theme);
+      await alone.locator('#composer').waitFor();
+      expect(await seriousViolations(alone)).toEqual([]);
+      await alone.getByRole('button', { name: 'dark or light' }).click();
+    }
     expect(browser.problems).toEqual([]);
   });
 

@@ -7,8 +7,10 @@ export interface Groups {
 const NUM_HUES = 8;
 /** Share of the hue in the palest expert of a group. */
 const PALEST = 0.42;
-/** Share above which text on the hue needs the opposite colour. */
-const FULL = 0.7;
+/** Relative luminance of a colour in CSS. */
+const LUMINANCE = '0.2126 * r + 0.7152 * g + 0.0722 * b';
+/** Intensity of white where it has more contrast than black, which is on colours up to a luminance of 0.18; else 0. */
+const WHITE = `clamp(0, (0.18 - (${LUMINANCE})) * 10000, 1)`;
 
 /** Groups the experts by the domains that use them; without level 1, there is one group of all experts. */
 export function groupsOf({ expertsOfDomain, domains }: Groups) {
@@ -38,7 +40,7 @@ export function expertStyles(config: Groups): (expert: number) => string {
       groups.length > 1
         ? [group, 1 - ((1 - PALEST) * place) / Math.max(1, experts.length - 1)]
         : [place, 1 - 0.4 * (Math.floor(place / NUM_HUES) % 2)];
-    const text = share >= FULL ? 'var(--on-hue)' : 'var(--text)';
-    return `--color: color-mix(in oklab, var(--hue-${hue % NUM_HUES}) ${Math.round(share * 100)}%, var(--card)); --on-color: ${text}`;
+    const color = `color-mix(in oklab, var(--hue-${hue % NUM_HUES}) ${Math.round(share * 100)}%, var(--card))`;
+    return `--color: ${color}; --on-color: color(from ${color} srgb-linear ${WHITE} ${WHITE} ${WHITE})`;
   };
 }
