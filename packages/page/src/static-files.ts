@@ -6,12 +6,11 @@ import { pageFiles } from '@locmoe/logs/http';
 
 /** Output of the build; the path is the same from `src` and from `dist`. */
 const PAGE_DIR = fileURLToPath(new URL('../dist/browser/', import.meta.url));
-const UPLOT_DIR = path.join(
-  path.dirname(createRequire(import.meta.url).resolve('uplot/package.json')),
-  'dist',
-);
+const { resolve } = createRequire(import.meta.url);
+const UPLOT_DIR = path.join(path.dirname(resolve('uplot/package.json')), 'dist');
 
 const VENDOR: ReadonlyMap<string, string> = new Map([
+  ['vendor/settings.js', resolve('@locmoe/run-format/settings')],
   ['vendor/uplot.js', path.join(UPLOT_DIR, 'uPlot.esm.js')],
   ['vendor/uplot.css', path.join(UPLOT_DIR, 'uPlot.min.css')],
 ]);
@@ -22,7 +21,8 @@ export const sendFile = pageFiles(PAGE_DIR, VENDOR);
 /** Returns a `Link` header that preloads all scripts, so that the browser need not follow imports one by one. */
 export async function preloads(): Promise<string> {
   const names = await readdir(PAGE_DIR, { recursive: true }).catch(() => []);
-  return [...names.filter((name) => name.endsWith('.js')), 'vendor/uplot.js']
+  return [...names, ...VENDOR.keys()]
+    .filter((name) => name.endsWith('.js'))
     .map((name) => `</page/${name}>; rel=modulepreload`)
     .join(', ');
 }

@@ -1,8 +1,8 @@
-import { type ComparedSetting, compareSettings } from '@locmoe/run-format/settings';
 import { fill, h, heading, refill, row, scrollable, swatch, table } from '../dom.js';
 import { DASH } from '../format.js';
 import type { RunData } from '../overview/run-data.js';
 import { seriesColor } from '../theme.js';
+import { type ComparedSetting, compareSettings } from '../vendor/settings.js';
 
 /** The full, searchable configuration of the shown runs, by section; settings that differ are marked. */
 export class ConfigCard {

@@ -1,9 +1,9 @@
-import { settingsOf } from '@locmoe/run-format/settings';
 import type { RunDetail } from '../../api-types.js';
 import { fill, h } from '../dom.js';
 import { DASH, formatCount, formatDate, formatDurationMs, formatLoss } from '../format.js';
 import { timesOf } from '../overview/generation-spans.js';
 import type { RunData } from '../overview/run-data.js';
+import { settingsOf } from '../vendor/settings.js';
 import type { TrainingStart } from './training-start.js';
 
 type Fact = readonly [name: string, value: string | null | undefined];

@@ -1,6 +1,6 @@
-import { compareSettings } from '@locmoe/run-format/settings';
 import { settingsTable } from '../details/config-card.js';
 import { h, heading, refill, scrollable } from '../dom.js';
+import { compareSettings } from '../vendor/settings.js';
 import type { RunData } from './run-data.js';
 
 /** The settings in which the shown runs differ; hidden if there is only one run. */
