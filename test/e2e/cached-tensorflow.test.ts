@@ -42,7 +42,7 @@ it('a library in the cache that is not the pinned one is not installed, but fetc
   expect(existsSync(installed)).toBe(true);
 
   appendFileSync(path.join(cached, ADDON), 'changed');
-  const { code, stdout, stderr } = await setUp();
-  expect([code, stdout]).toEqual([2, expect.stringContaining('is not what was unpacked there')]);
+  const { code, stderr } = await setUp();
+  expect([code, stderr]).toEqual([2, expect.stringContaining('is not what was unpacked there')]);
   expect(stderr).toMatch(/npm could not fetch/);
 });

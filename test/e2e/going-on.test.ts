@@ -95,6 +95,6 @@ it('the line that a failed run prints goes on with its options, pasted as it is'
   const { code, stdout, stderr } = await again.finished;
   expect(code, stdout + stderr).toBe(130);
   expect(lossCurve(run).has(5)).toBe(true);
-  const next = await pasted(/^ {2}(\S+cli\.js logs .*)$/m.exec(stdout)![1]).finished;
+  const next = await pasted(/ {2}(\S+cli\.js generate .*)$/m.exec(stdout)![1]).finished;
   expect(next.code, next.stderr).toBe(0);
 });
