@@ -148,7 +148,7 @@ export function resolveCheckpoint(
 
 /**
  * Finds the checkpoint whose model is to be used: of a run with train.earlyStop that of its best validation, whose text it had not
- * yet learned by heart, otherwise as `resolveCheckpoint`. Calls `warn` where it is not the newest.
+ * yet learned by heart, otherwise as `resolveCheckpoint`. Calls `warn` where it is not the newest, or where the best one does not load.
  *
  * @throws TrainerError as `resolveCheckpoint`
  */
@@ -157,10 +157,15 @@ export function resolveModel(path: string, warn: (message: string) => void): Che
   const { step, metrics } = newest.manifest;
   const { bestStep = step } = metrics;
   if (bestStep === step || existsSync(join(path, MANIFEST_FILE))) return newest;
-  const best = stepFolder(dirname(newest.folder), bestStep);
-  if (!existsSync(best)) return newest;
-  warn(`${path}: step ${bestStep} is taken, which has the best validation; the newest is step ${step}`);
-  return verifiedCheckpoint(best);
+  try {
+    const best = verifiedCheckpoint(stepFolder(dirname(newest.folder), bestStep));
+    warn(`${path}: step ${bestStep} is taken, which has the best validation; the newest is step ${step}`);
+    return best;
+  } catch (error) {
+    if (!(error instanceof TrainerError)) throw error;
+    warn(`${error.message}; step ${bestStep} has the best validation, the newest, step ${step}, is taken`);
+    return newest;
+  }
 }
 
 /** Does what `resolveCheckpoint` does for step folders, newest first, without blocking the event loop. */

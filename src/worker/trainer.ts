@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { meanLoss, numStepsOf } from '@locmoe/run-format';
+import { meanLoss, numStepsOf, stepFolder } from '@locmoe/run-format';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { mergedCheckpoint } from '../checkpoint/merged.js';
 import type { Transport } from '../collectives/transport.js';
@@ -82,7 +83,7 @@ export class Trainer {
     private readonly dataset: Dataset,
     checkpoint: Checkpoint | null,
   ) {
-    const { config, runId } = options.assignment;
+    const { config, checkpointDir } = options.assignment;
     this.#skipped = new SkippedSteps(state, options.logger);
     this.writer = new ShardWriter(() => state.expertFile?.release());
     this.saver = new CheckpointSaver({ ...options, writer: this.writer });
@@ -90,8 +91,9 @@ export class Trainer {
     this.snapshots = new Snapshots({ ...options, writer: this.writer, step: this.#step });
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
-    // The best checkpoint of another run is not in this run's folder.
-    if (config.train.earlyStop !== null && checkpoint?.manifest.runId === runId) this.#best = best;
+    // A new run that goes on from a checkpoint of another does not have the best one of that run.
+    if (config.train.earlyStop !== null && best !== null && existsSync(stepFolder(checkpointDir, best.step)))
+      this.#best = best;
   }
 
   /** The current step, or the last one done. */

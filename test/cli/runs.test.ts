@@ -194,3 +194,18 @@ it('a name means the run, even beside a folder of that name', async () => {
   expect(existsSync('src')).toBe(true);
   expect((await runCommand('status', '--run', 'src', '--runs-dir', runsDir)).stdout).toContain(directory);
 });
+
+it.each(['40', '2099-01-01', 'soon', '7d ago'])('--older-than %s is no time that is past', async (when) => {
+  makeRun('old');
+  const { code, stderr } = await runCommand(
+    'runs',
+    'prune',
+    '--runs-dir',
+    runsDir,
+    '--older-than',
+    when,
+    '--yes',
+  );
+  expect([code, stderr]).toEqual([2, expect.stringContaining('or an ISO time that is past')]);
+  expect(readdirSync(runsDir)).toEqual(['old']);
+});

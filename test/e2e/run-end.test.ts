@@ -1,9 +1,18 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { readRecords } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { readManifest } from '../../src/checkpoint/manifest.js';
-import { type Finished, lossCurve, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
+import { runCommand } from '../run-command.js';
+import {
+  DATA_DIR,
+  type Finished,
+  lossCurve,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  UNHURRIED,
+} from './support.js';
 
 const LAYOUT = { nodes: 1, workersPerNode: 1 };
 
@@ -101,7 +110,10 @@ it('an early stop counts on in a resumed run, which keeps its best checkpoint', 
   expectDone(first.finished);
   expect(metricsOf(first.run, 'step-000008')).toMatchObject({ bestStep: 4, validationsSinceBest: 1 });
 
-  const { finished, run } = await train(folder, sets, first.run);
+  // A run may be renamed, and still has its best checkpoint.
+  const renamed = path.join(path.dirname(first.run), 'renamed');
+  renameSync(first.run, renamed);
+  const { finished, run } = await train(folder, sets, renamed);
   expectDone(finished);
   expect(finished.stdout).toMatch(
     /: the run has not lowered its validation loss of \d\.\d{3} at step 4 for 3 validations, and /,
@@ -115,4 +127,9 @@ it('an early stop counts on in a resumed run, which keeps its best checkpoint', 
     end: expect.stringContaining('train.earlyStop.patience is 3'),
     meaning: expect.arrayContaining([expect.stringMatching(/^Perplexity on held-out text at step 16: /)]),
   });
+
+  const takenBy = async () => (await runCommand('eval', '--checkpoint', run, '--data-dir', DATA_DIR)).stderr;
+  expect(await takenBy()).toContain('step 4 is taken, which has the best validation; the newest is step 16');
+  truncateSync(path.join(run, 'checkpoints/step-000004/manifest.json'));
+  expect(await takenBy()).toMatch(/step 4 has the best validation, the newest, step 16, is taken$/m);
 });

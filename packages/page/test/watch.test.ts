@@ -43,6 +43,7 @@ c",x
       'step,token,layer,expert\n1,1,1,1\n\n1,1,1,x\n',
       /^x\.csv, line 4: expert is "x"; give a whole number from 0$/,
     ],
+    ['step,token,layer,expert\n0,1,0,3000000', /^x\.csv, line 2: expert is 3000000; 9999 is the highest$/],
     ['step,token,layer,expert\n1,1,1\n', /^x\.csv, line 2: has 3 cells, and the first line 4$/],
     [
       'step,text,token,layer,expert\n1,"a\nb",1,1,1\n1,"a"b,1,1,1\n',

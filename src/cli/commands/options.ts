@@ -63,12 +63,15 @@ export function durationS(text: string): number {
   return seconds;
 }
 
-/** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time; returns ms since 1970. */
+/** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time that is past; returns ms since 1970. */
 export function parseSince(text: string): number {
   const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
   const timeMs = ago ? Date.now() - Number(ago[1]) * UNIT_MS[ago[2]!]! : Date.parse(text);
-  if (Number.isNaN(timeMs))
-    throw new InvalidArgumentError('expected a duration such as 90s, 5m, 2h, 1d, or an ISO time.');
+  // Of other texts Date.parse makes times, too: 40 is a year.
+  if (!(timeMs <= Date.now()) || !(ago || /^\d{4}-\d\d-\d\d/.test(text)))
+    throw new InvalidArgumentError(
+      'expected a duration such as 90s, 5m, 2h, 1d, or an ISO time that is past.',
+    );
   return timeMs;
 }
 

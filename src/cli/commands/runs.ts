@@ -34,7 +34,7 @@ export function runsCommand(command: Command): void {
   withFolder(command.command('prune'))
     .description('say which runs, or checkpoints, could be removed, and remove them with --yes')
     .option('--keep <n>', 'leave the newest runs as they are', wholeNumber(0))
-    .option('--older-than <when>', 'only runs not written to since: 7d, 12h ago, or an ISO time', parseSince)
+    .option('--older-than <when>', 'only runs not written to since: 7d, 12h, or an ISO time', parseSince)
     .option('--checkpoints', 'remove only checkpoints: of each run all but the last and the best', false)
     .option('--yes', 'remove them', false)
     .addHelpText(

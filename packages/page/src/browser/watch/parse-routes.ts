@@ -3,7 +3,9 @@ import type { ProbeData } from 'locmoe/internal/evaluation/routes/probe-data';
 const REQUIRED = ['step', 'token', 'layer', 'expert'] as const;
 const NUMBERS = [...REQUIRED, 'sequence', 'position'] as const;
 /** One cell and what ends it. */
-const CELL = /("(?:[^"]|"")*"|[^",\r\n]*)(,|\r?\n|$)/y;
+const CELL = /("[^"]*(?:""[^"]*)*"|[^",\r\n]*)(,|\r?\n|$)/y;
+/** Each expert has a colour. */
+const MAX_EXPERT = 9999;
 
 type Row = Readonly<Record<string, string>> & { readonly line: string };
 
@@ -26,6 +28,8 @@ export function parseRoutes(csv: string, name: string): ProbeData {
       return Number(value ?? 0);
     });
     const [step = 0, token = 0, layer = 0, expert = 0, sequence = 0, position = 0] = numbers;
+    if (expert > MAX_EXPERT)
+      throw new Error(`${row.line}: expert is ${expert}; ${MAX_EXPERT} is the highest`);
     const place = row.position === undefined ? token : position;
     const text = texts.get(`${sequence}`) ?? { domain: row.domain ?? 'text', sequence, tokens: new Map() };
     texts.set(`${sequence}`, text);
