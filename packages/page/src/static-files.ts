@@ -4,13 +4,16 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pageFiles } from '@locmoe/logs/http';
 
-/** Output of the build; the path is the same from `src` and from `dist`. */
+/** Output of the build; the path is the same from `src` and from `dist`, as that of settings.js is. */
 const PAGE_DIR = fileURLToPath(new URL('../dist/browser/', import.meta.url));
 const { resolve } = createRequire(import.meta.url);
 const UPLOT_DIR = path.join(path.dirname(resolve('uplot/package.json')), 'dist');
 
 const VENDOR: ReadonlyMap<string, string> = new Map([
-  ['vendor/settings.js', resolve('@locmoe/run-format/settings')],
+  [
+    'vendor/settings.js',
+    path.join(path.dirname(resolve('@locmoe/run-format/settings')), '../dist/settings.js'),
+  ],
   ['vendor/uplot.js', path.join(UPLOT_DIR, 'uPlot.esm.js')],
   ['vendor/uplot.css', path.join(UPLOT_DIR, 'uPlot.min.css')],
 ]);
