@@ -7,7 +7,9 @@ import { elementTypeOf } from '../../src/ops/kernels/choose-kernels.js';
 import { NIGHTLY } from '../nightly.js';
 import { temporaryFolder, trainToTheEnd } from './support.js';
 
-const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
+const [TINY, PANGU] = ['tiny', 'pangu'].map((name) =>
+  readFileSync(new URL(`../../configs/${name}.yaml`, import.meta.url), 'utf8'),
+);
 /** A third of the recipe, with a schedule that ends there. */
 const SHORT = [
   'train.steps=130',
@@ -36,19 +38,20 @@ const NATS_BELOW_MIXTURE = 0.7;
  */
 const NATS_BELOW_DOMAINS = 0.3;
 
-describe('the tiny recipe, cut short', () => {
+describe('recipes, cut short', () => {
   it.each([
-    ...(NIGHTLY ? [{ model: 'its own model', nodes: 2, workersPerNode: 2, sets: SHORT }] : []),
-    { model: 'a smaller one', nodes: 1, workersPerNode: 1, sets: [...SHORT, ...SMALL] },
+    ...(NIGHTLY ? [{ model: 'tiny', nodes: 2, workersPerNode: 2, sets: SHORT, config: TINY }] : []),
+    { model: 'a smaller tiny', nodes: 1, workersPerNode: 1, sets: [...SHORT, ...SMALL], config: TINY },
+    { model: 'a smaller pangu', nodes: 1, workersPerNode: 2, sets: [...SHORT, ...SMALL], config: PANGU },
   ])(
     'learns from context with $model: validation loss falls well below the unigram entropy',
-    async ({ nodes, workersPerNode, sets }) => {
+    async ({ nodes, workersPerNode, sets, config }) => {
       const run = await trainToTheEnd({
         folder: temporaryFolder(),
         nodes,
         workersPerNode,
         sets,
-        config: TINY,
+        config,
       });
       const { validation } = JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8')) as {
         validation: Validation;
