@@ -21,7 +21,7 @@ export interface PruneOptions {
   readonly checkpoints: boolean;
 }
 
-/** What is to be removed of a run: its folder, or some of its checkpoints. */
+/** The folders of a run that will be removed: its own, or those of some checkpoints. */
 interface Removal {
   readonly run: Run;
   readonly folders: readonly string[];

@@ -20,7 +20,7 @@ type Totals = Pick<
   'layers' | 'countedSteps' | 'tokens' | 'lastLayers' | 'lastChoices' | 'lastValidation'
 >;
 
-/** What the results of a run are explained by. */
+/** Facts beside the totals that `meaningOf` needs. */
 export interface RunContext {
   readonly config: RunConfig;
   readonly resumedFrom: number | null;

@@ -95,7 +95,7 @@ export async function summarize(
   const from = ['--checkpoint', asGiven(best?.checkpoint ?? checkpoint ?? '')];
   const [{ name, train }] = dataset.domains as [Dataset['domains'][0]];
   const prompt = train.marks === null ? 'The' : 'Your question';
-  // What each command shows, and its words.
+  // Each item begins with what the command shows; the words of the command follow.
   const next = [
     ['charts, expert load, logs', 'inspect', '--run', run],
     ['text of the model', 'generate', ...from, '--domain', name, '--prompt', prompt],

@@ -216,20 +216,24 @@ it('a node is not given a router that is none', async () => {
   );
 });
 
-it.each([
-  ['1000000', 'chosenTK[0] is 1000000; experts are 0 to 3, and -1 is none'],
-  ['-7', 'chosenTK[0] is -7; experts are 0 to 3, and -1 is none'],
-  ['0.5', 'expertsTK is no Int32Array of length ', 'Array.from(domainsT, choose)'],
-  ['group[0]', 'weightsTK[0] is NaN', 'domainsT.map(choose)', 'tf.fill([chosenT.length, 1], NaN)'],
+it.each<[string, number, string, ...string[]]>([
+  ['1000000', 1, 'chosenTK[0] is 1000000; experts are 0 to 3, and -1 is none'],
+  ['-7', 1, 'chosenTK[0] is -7; experts are 0 to 3, and -1 is none'],
+  // What is wrong outside training, too, is found by the probe before the first step, of 128 tokens.
+  ['0.5', 0, 'expertsTK is no Int32Array of length 128', 'Array.from(domainsT, choose)'],
+  ['group[0]', 0, 'weightsTK[0] is NaN', 'domainsT.map(choose)', 'tf.fill([chosenT.length, 1], NaN)'],
 ])(
   'a decision for %s ends the run at once with one line that has rank, step, layer and file',
-  async (choice, why, ...parts) => {
+  async (choice, step, why, ...parts) => {
     const { folder, router } = folderWithRouter();
     writeFileSync(router, creating(`training ? ${choice} : group[0]`, ...parts));
     const sets = [`moe.router=${router}`];
     const { code, stderr } = await startTraining({ folder, ...ONE_RANK, sets }).finished;
     expect(stderr).toMatch(
-      /rank 0, node 0, step [01], layer 1, .*: router \S+my-router\.mjs decided wrongly: .*$/m,
+      new RegExp(
+        `rank 0, node 0, step ${step}, layer 1, .*: router \\S+my-router\\.mjs decided wrongly: .*$`,
+        'm',
+      ),
     );
     expect(stderr).toContain(why);
     expect(code).toBe(2);
@@ -245,7 +249,7 @@ it('ranks that decide differently end the run at once', async () => {
   const layout = { folder, nodes: 2, workersPerNode: 1 };
   const { code, stderr } = await startTraining({ ...layout, sets }).finished;
   expect(stderr).toMatch(
-    /rank [01], node [01], step [01], layer 1, .*: router \S+my-router\.mjs decided wrongly: rank 1 has another keptOfRank than rank 0$/m,
+    /rank [01], node [01], step 0, layer 1, .*: router \S+my-router\.mjs decided wrongly: rank 1 has another keptOfRank than rank 0$/m,
   );
   expect(code).toBe(2);
 });

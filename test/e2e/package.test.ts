@@ -90,7 +90,7 @@ describe('the packed package', () => {
     const moments = Array.from({ length: 5 }, () => Math.random() * 30_000);
     for (const [index, moment] of moments.entries()) {
       const { child, finished } = start();
-      // Of npx alone, or with all that it has started: npm is not told of the death of a set-up.
+      // The kill hits npx alone or its whole process group, as npm does not learn that a set-up has died.
       const killed = index % 2 === 0 ? child.pid! : -child.pid!;
       const timer = setTimeout(() => process.kill(killed, 'SIGKILL'), moment);
       await finished;

@@ -62,6 +62,6 @@ c",x
 it('choices agree by their share, over tokens with several experts or none', () => {
   const experts = [[['0', '1,2', '', '3']], [['0', '2,4', '', '']]];
   expect(agreement(experts, 0, 0, [0])).toBe(1);
-  // Of four choices the first and one of the second token's two are the same.
+  // Two of the four choices are equal: the first token's, and one of the second token's.
   expect(agreement(experts, 0, 1, [0])).toBe(0.5);
 });

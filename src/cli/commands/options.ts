@@ -67,7 +67,7 @@ export function durationS(text: string): number {
 export function parseSince(text: string): number {
   const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
   const timeMs = ago ? Date.now() - Number(ago[1]) * UNIT_MS[ago[2]!]! : Date.parse(text);
-  // Of other texts Date.parse makes times, too: 40 is a year.
+  // Date.parse accepts more than ISO times: it reads 40 as a year.
   if (!(timeMs <= Date.now()) || !(ago || /^\d{4}-\d\d-\d\d/.test(text)))
     throw new InvalidArgumentError(
       'expected a duration such as 90s, 5m, 2h, 1d, or an ISO time that is past.',
