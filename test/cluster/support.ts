@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -94,18 +96,18 @@ export interface Step {
   readonly stepMs: number;
 }
 
-/** Returns the steps of a run, from its metrics on a volume or in a folder. */
-export async function stepsOf(source: string, runId: string): Promise<Step[]> {
-  const read = [
-    'run',
-    '--rm',
-    '--network=none',
-    '--volume',
-    `${source}:/work:ro`,
-    '--entrypoint=cat',
-    TEST_IMAGE,
-  ];
-  const text = await must('docker', [...read, `/work/runs/${runId}/metrics.ndjson`]);
+/**
+ * Returns the steps of a run, from its metrics on a volume. They are copied out of a container that never runs, since
+ * what a short-lived one prints may get lost on a busy machine.
+ */
+export async function stepsOf(volume: string, runId: string): Promise<Step[]> {
+  const id = (await must('docker', ['create', '--volume', `${volume}:/work:ro`, TEST_IMAGE])).trim();
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-metrics-'));
+  const file = path.join(folder, 'metrics.ndjson');
+  await must('docker', ['cp', `${id}:/work/runs/${runId}/metrics.ndjson`, file]);
+  await must('docker', ['rm', id]);
+  const text = readFileSync(file, 'utf8');
+  rmSync(folder, { recursive: true });
   return text
     .trim()
     .split('\n')

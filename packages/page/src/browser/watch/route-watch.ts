@@ -55,7 +55,8 @@ export class RouteWatch {
     this.#history,
   );
   readonly element = h.section(
-    { class: 'card watch', 'aria-label': 'Routing over training' },
+    // It is shown once it is told what there is to show.
+    { class: 'card watch', 'aria-label': 'Routing over training', hidden: true },
     h.header(this.#title, this.#text, this.#layer, this.#filePicker()),
     this.#problem,
     this.#body,
@@ -90,6 +91,7 @@ export class RouteWatch {
   }
 
   #fill(probes: readonly ProbeData[]): void {
+    this.element.hidden = false;
     const steps = this.#first?.data.steps ?? [];
     const at = Number(this.#slider.value);
     const isAtEnd = at >= steps.length - 1;
