@@ -17,7 +17,7 @@ const study = (name: string, ...more: readonly string[]) => [
 ];
 
 /**
- * The arguments of Node that make each report, the quickest first. The comparison of routers is left out: it
+ * The arguments of Node that make each report, the quickest first. The study of gates is left out: it
  * takes more hours than all the others together, and reuses the runs that it has.
  */
 const REPORTS: Readonly<Record<string, readonly string[]>> = {
@@ -35,7 +35,7 @@ const REPORTS: Readonly<Record<string, readonly string[]>> = {
  */
 export const makeAll = (reports = REPORTS) =>
   new Command('all')
-    .description('all reports but that of the routers, anew, one after the other; takes hours')
+    .description('all reports but that of the gates, anew, one after the other; takes hours')
     .option(
       '--only <names>',
       `reports, separated by commas: ${Object.keys(reports).join(', ')}`,

@@ -5,6 +5,6 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   collectives: () => import('./collectives/study.js'),
   plan: () => import('./plan/study.js'),
   recovery: () => import('./recovery/study.js'),
-  routers: () => import('./routers/study.js'),
+  gates: () => import('./gates/study.js'),
   step: () => import('./step/study.js'),
 };

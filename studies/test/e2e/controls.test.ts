@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { runTraining } from '@locmoe/bench/internal/training';
 import { lastRecords } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import { DESIGN } from '../routers/support.js';
+import { DESIGN } from '../gates/support.js';
 import { DATA_DIR, temporaryFolder } from '../support.js';
 
 const STEPS = 4;
@@ -14,7 +14,7 @@ const TOKENS = 8 * 32;
 /** Trains the micro model of the design for some steps. */
 async function train(control: string, nodes: number, workersPerNode: number, ...sets: string[]) {
   const folder = temporaryFolder();
-  const router = fileURLToPath(new URL(`../../routers/controls/${control}.mjs`, import.meta.url));
+  const router = fileURLToPath(new URL(`../../gates/controls/${control}.mjs`, import.meta.url));
   const { metrics } = await runTraining({
     config: path.join(DESIGN, 'proof.yaml'),
     sets: [`moe.router=${router}`, 'moe.capacityFactor=null', `train.steps=${STEPS}`, ...sets],

@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { globalStep } from '@locmoe/test-kit';
-import { readDesign } from '../../routers/design.js';
-import { cellsOf } from '../../routers/jobs.js';
-import { figuresOf } from '../../routers/read-figures.js';
-import type { Run } from '../../routers/runs.js';
+import { readDesign } from '../../gates/design.js';
+import { cellsOf } from '../../gates/jobs.js';
+import { figuresOf } from '../../gates/read-figures.js';
+import type { Run } from '../../gates/runs.js';
 
 export const DESIGN = fileURLToPath(new URL('design', import.meta.url));
 export const design = readDesign(DESIGN);

@@ -1,12 +1,12 @@
 import { globalStep } from '@locmoe/test-kit';
 import type { ValidationBatch } from 'locmoe/internal/data/batch';
 import { describe, expect, it } from 'vitest';
-import { contrastsOf } from '../../routers/contrasts.js';
-import type { Planned } from '../../routers/design.js';
-import { figuresOf } from '../../routers/read-figures.js';
-import { geometricMean, Results, stepsToReach } from '../../routers/results.js';
-import type { Run } from '../../routers/runs.js';
-import { testBatches } from '../../routers/test-loss.js';
+import { contrastsOf } from '../../gates/contrasts.js';
+import type { Planned } from '../../gates/design.js';
+import { figuresOf } from '../../gates/read-figures.js';
+import { geometricMean, Results, stepsToReach } from '../../gates/results.js';
+import type { Run } from '../../gates/runs.js';
+import { testBatches } from '../../gates/test-loss.js';
 import { cells, design, runsOf } from './support.js';
 
 const last = design.questions[1]!;

@@ -1,15 +1,15 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { addRun, type Run } from '../../routers/runs.js';
+import { addRun, type Run } from '../../gates/runs.js';
 import { callStudy, temporaryFolder } from '../support.js';
 import { DESIGN, runsOf } from './support.js';
 
 /** Writes the page of these runs as the command does. */
 async function pageOf(runs: readonly Run[], out = temporaryFolder()) {
   for (const run of runs) addRun(out, run);
-  await callStudy('routers', '--report', '--design', DESIGN, '--out', out);
-  return { out, text: readFileSync(path.join(out, 'routers.md'), 'utf8') };
+  await callStudy('gates', '--report', '--design', DESIGN, '--out', out);
+  return { out, text: readFileSync(path.join(out, 'gates.md'), 'utf8') };
 }
 
 const SPARSE = { tokensPerExpert: { mean: 48, end: 40 }, idShare: 0.9 };
@@ -37,17 +37,17 @@ it('claims what planned tests show, has a table for each question, and says what
     new RegExp(`\\| dense \\| 21\\.115 \\(\\d+\\.\\d+ to ${high}\\) \\| {2}\\| {2}\\| {2}\\| {2}\\|`),
   );
   expect(text).toContain('| switch | 18.174 (one seed) | -9.5 % (one seed) | 48.0 (one seed) |  | 90.0 % |');
-  expect(text).toContain('Made by `npm run study -- routers` on a machine (float32); commits a commit.');
+  expect(text).toContain('Made by `npm run study -- gates` on a machine (float32); commits a commit.');
   for (const picture of ['curves', 'frontier'])
-    expect(existsSync(path.join(out, `routers-${picture}.svg`)), picture).toBe(true);
+    expect(existsSync(path.join(out, `gates-${picture}.svg`)), picture).toBe(true);
   // Only the lines of the runs are kept.
-  expect(existsSync(path.join(out, 'routers.json'))).toBe(false);
+  expect(existsSync(path.join(out, 'gates.json'))).toBe(false);
 });
 
 it('keeps the findings that people wrote, and needs no run', async () => {
   const { out, text } = await pageOf([]);
   expect(text).toContain('**4 of 4 runs are still missing.**');
   expect(text).not.toContain('<svg');
-  writeFileSync(path.join(out, 'routers.md'), text.replace('_Nothing written yet._', 'Found by us.'));
+  writeFileSync(path.join(out, 'gates.md'), text.replace('_Nothing written yet._', 'Found by us.'));
   expect((await pageOf(RUNS, out)).text).toContain('Found by us.');
 });

@@ -2,9 +2,9 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { designOf, readDesign } from '../../routers/design.js';
-import { cellsOf, jobsOf } from '../../routers/jobs.js';
-import { addRun, keyOf, readRuns } from '../../routers/runs.js';
+import { designOf, readDesign } from '../../gates/design.js';
+import { cellsOf, jobsOf } from '../../gates/jobs.js';
+import { addRun, keyOf, readRuns } from '../../gates/runs.js';
 import { temporaryFolder } from '../support.js';
 import { cells, DESIGN, design, runsOf } from './support.js';
 
@@ -92,11 +92,11 @@ describe('a kept run', () => {
     addRun(folder, run!);
     addRun(folder, { ...run!, seconds: 9 });
     expect([...readRuns(folder).values()]).toEqual([run]);
-    writeFileSync(path.join(folder, 'routers-runs.jsonl'), `${JSON.stringify(run)}\nhalf a li`);
-    expect(() => readRuns(folder)).toThrow(/routers-runs\.jsonl:2: no JSON; remove the line/);
+    writeFileSync(path.join(folder, 'gates-runs.jsonl'), `${JSON.stringify(run)}\nhalf a li`);
+    expect(() => readRuns(folder)).toThrow(/gates-runs\.jsonl:2: no JSON; remove the line/);
     for (const line of ['null', '7', '{}', '{"kind":"quality","seed":3}']) {
-      writeFileSync(path.join(folder, 'routers-runs.jsonl'), `${JSON.stringify(run)}\n${line}`);
-      expect(() => readRuns(folder)).toThrow(/routers-runs\.jsonl:2: no run; remove the line/);
+      writeFileSync(path.join(folder, 'gates-runs.jsonl'), `${JSON.stringify(run)}\n${line}`);
+      expect(() => readRuns(folder)).toThrow(/gates-runs\.jsonl:2: no run; remove the line/);
     }
   });
 });
@@ -133,7 +133,7 @@ describe('designOf', () => {
   });
 
   it('reads the design of the page', () => {
-    const { questions, seeds } = readDesign(path.join(DESIGN, '../../../routers'));
+    const { questions, seeds } = readDesign(path.join(DESIGN, '../../../gates'));
     expect(questions.length).toBeGreaterThan(0);
     // Settings chosen by some seeds are confirmed by others.
     expect(seeds.screening.filter((seed) => seeds.confirming.includes(seed))).toEqual([]);

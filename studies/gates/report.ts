@@ -137,7 +137,7 @@ function settingsOf({ design: { questions } }: Compared): string {
     .join('\n');
 }
 
-const picture = picturesOf('routers');
+const picture = picturesOf('gates');
 
 /** Returns the arms of the confirming stage, each once; if it has none, those of all questions. */
 function armsToShow(questions: readonly Question[]): [Question, Question['arms'][number]][] {

@@ -22,12 +22,12 @@ import { addRun, keyOf, type Run, readRuns } from './runs.js';
 import { testLoss } from './test-loss.js';
 
 /** The folder of the design, relative to the folder of the studies, or absolute. */
-const DESIGN = path.join(STUDIES, 'routers');
+const DESIGN = path.join(STUDIES, 'gates');
 
 export default study({
-  name: 'routers',
+  name: 'gates',
   description:
-    'the routers compared: perplexity and tokens per expert after trainings of one rank, step time in short ones on an emulated cluster; what is asked, of which arms and seeds, stands in arms.yaml, questions.yaml and contrasts.yaml',
+    'gates held against tables: perplexity and tokens per expert after trainings of one rank, step time in short ones on an emulated cluster; what is asked, of which arms and seeds, stands in arms.yaml, questions.yaml and contrasts.yaml',
   options: {
     only: words('what to make: questions, arms, screening or confirming, quality or time'),
     seeds: words('of the seeds of the stage, these alone', { takes: '<seeds>' }),
@@ -76,7 +76,7 @@ export default study({
     return {
       ...compared,
       machine: [...machines].join('; ') || 'no machine yet',
-      command: 'npm run study -- routers',
+      command: 'npm run study -- gates',
     };
   },
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Pair, testEquivalence as testWithin } from '../../routers/equivalence.js';
+import { type Pair, testEquivalence as testWithin } from '../../gates/equivalence.js';
 
 /** Pairs whose ratios have these logarithms. */
 const pairs = (...logs: number[]): Pair[] => logs.map((log) => ({ own: 20 * Math.exp(log), other: 20 }));

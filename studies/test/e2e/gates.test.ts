@@ -1,15 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { readRuns } from '../../routers/runs.js';
-import { DESIGN } from '../routers/support.js';
+import { readRuns } from '../../gates/runs.js';
+import { DESIGN } from '../gates/support.js';
 import { DATA_DIR, runStudy, temporaryFolder } from '../support.js';
 
 it('trains every run once, whatever is done at once, and looks at the test text in the confirming stage alone', async () => {
   const folder = temporaryFolder();
   const study = (...more: readonly string[]) =>
     runStudy(
-      'routers',
+      'gates',
       '--design',
       DESIGN,
       '--work-dir',
@@ -37,10 +37,10 @@ it('trains every run once, whatever is done at once, and looks at the test text 
   expect(test!.loss).not.toBe(curve.at(-1)!.loss);
   expect(Math.abs(test!.loss - curve.at(-1)!.loss)).toBeLessThan(0.5);
   expect(tokensPerExpert).toEqual({ mean: 64, end: 64 });
-  expect(readFileSync(path.join(folder, 'routers.md'), 'utf8')).toContain('own router');
+  expect(readFileSync(path.join(folder, 'gates.md'), 'utf8')).toContain('own router');
 
   // A line is removed: only that run is made again, and gives the same result.
-  const file = path.join(folder, 'routers-runs.jsonl');
+  const file = path.join(folder, 'gates-runs.jsonl');
   const [again] = runs.filter(({ arm, kind }) => arm === 'own' && kind === 'quality');
   writeFileSync(file, runs.flatMap((run) => (run === again ? [] : [`${JSON.stringify(run)}\n`])).join(''));
   const second = await study();

@@ -55,7 +55,7 @@ export interface RunKey {
   readonly seed: number;
 }
 
-/** A line of routers-runs.jsonl. */
+/** A line of gates-runs.jsonl. */
 export interface Run extends RunKey, Figures {
   /** The arm for which the run was made. */
   readonly arm: string;
@@ -72,7 +72,7 @@ export function keyOf({ kind, stage, settings, seed }: RunKey): string {
 }
 
 function fileIn(folder: string): string {
-  return path.join(folder, 'routers-runs.jsonl');
+  return path.join(folder, 'gates-runs.jsonl');
 }
 
 /**
