@@ -42,4 +42,4 @@ export { defineRouter, type LossInput, type RouterParameter, type RouterPolicy }
 export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
 /** The built-in routers, for routers that wrap one of them. */
 export * as routers from './routers/routers.js';
-export { argmaxOfRows, cosineOfChoices, keepToGroup } from './rules/group-choice.js';
+export { cosineOfChoices, keepToGroup } from './rules/group-choice.js';

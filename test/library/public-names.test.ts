@@ -101,7 +101,6 @@ it('locmoe/routing exports these names, for files of users', () => {
     'Scores',
     'ShortRule',
     'add',
-    'argmaxOfRows',
     'balanceLoss',
     'classicCapacity',
     'classicFit',

@@ -1,5 +1,4 @@
 import { gatherRows } from '../../ops/operations.js';
-import { readIntegers } from '../../ops/read-values.js';
 import { tf } from '../../ops/tensorflow.js';
 import type { GateCosine } from '../router.js';
 
@@ -41,11 +40,6 @@ function groupMask(
     for (const expert of expertsOfDomain[domain]!) maskTE[t * numExperts + expert] = inside;
   });
   return tf.tensor2d(maskTE, shape);
-}
-
-/** Returns the argmax of each row; ties go to the lower index. */
-export function argmaxOfRows(valuesTE: tf.Tensor2D): Int32Array {
-  return readIntegers(() => tf.argMax(valuesTE, 1));
 }
 
 /**
