@@ -4,6 +4,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { RunFolder } from '@locmoe/run-format';
 import { type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
 import { describe, expect, it } from 'vitest';
+import { reportCache } from '../../src/evaluation/routes/cache.js';
 import { runCommand } from '../run-command.js';
 import { DATA_DIR, filesIn, ROOT, temporaryFolder, trainToTheEnd } from './support.js';
 
@@ -95,6 +96,9 @@ describe('locmoe routes', () => {
       expect(shuffled).toBeLessThan(0.6);
       expect(gate).toBe(null);
     }
+    expect(await jsonOf('routes', 'report', run, '--cache')).toEqual(reportCache(await rowsOf(run), 4));
+    const caches = await runCommand('routes', 'report', run, '--cache');
+    expect(caches.stdout).toMatch(/all layers +2 of 4( +\d+\.\d % +\(\d+\.\d %\)){3}\n$/);
     const svg = path.join(folder, 'routes.svg');
     const printed = await runCommand('routes', 'report', run, '--svg', svg);
     expect(printed.stdout).toMatch(/id and domain +100\.0 % ± 0\.0/);
@@ -128,7 +132,10 @@ describe('locmoe routes', () => {
     expect(found.getRowObjects()).toEqual([
       { choices: 1000, places: 1000, gate: null, outcome: 'kept', bytes: 0 },
     ]);
-    expect(await jsonOf('routes', 'report', ...recorded)).toEqual(await jsonOf('routes', 'report', file));
+    for (const args of [[], ['--cache']])
+      expect(await jsonOf('routes', 'report', ...recorded, ...args)).toEqual(
+        await jsonOf('routes', 'report', file, ...args),
+      );
     const csv = path.join(folder, 'routes.csv');
     await record('--csv', '--output', csv);
     const difference = await database.runAndReadAll(
@@ -141,6 +148,7 @@ describe('locmoe routes', () => {
     for (const [args, message] of [
       [['report', path.join(folder, 'absent')], /absent: there is no such file or run\n$/],
       [['report', run, '--svg', svg], isThere],
+      [['report', run, '--svg', 'new.svg', '--cache'], /'--cache' cannot be used with option '--svg <file>'/],
       [['report', '--checkpoint', run], /^locmoe: give recorded routes, or --checkpoint and --text\n$/],
       [['report', csv], /^locmoe: .*routes\.csv: is no whole Parquet file \(.*\)\n$/],
       [['report', folder], /: has no routes; train with train\.recordRoutes\.every=50\n$/],

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
 import { loadBench, type PlaceOptions } from '../packages.js';
 import type { RecordOptions } from '../routes/record.js';
@@ -55,6 +55,9 @@ export function routesCommand(command: Command): void {
     .option('--text <pattern...>', 'with --checkpoint: files of text')
     .option('--domain <name>', "with --checkpoint: the text's domain (default: the only one)")
     .option('--max-tokens <n>', 'with --checkpoint: read the first tokens alone', wholeNumber(1), MAX_TOKENS)
+    .addOption(
+      new Option('--cache', 'say instead what a cache of a part of the experts would hit').conflicts('svg'),
+    )
     .option('--svg <file>', 'draw a picture too')
     .option('--json', 'print JSON')
     .action(async (places: readonly string[], options: Omit<ReportOptions, 'places'>) => {

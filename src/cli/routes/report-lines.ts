@@ -1,3 +1,4 @@
+import type { CacheReport } from '../../evaluation/routes/cache.js';
 import type { ExpertRoutes } from '../../evaluation/routes/experts.js';
 import { type GateRoutes, KNOWN, type LayerRoutes } from '../../evaluation/routes/report.js';
 import { total } from '../../evaluation/statistics.js';
@@ -91,6 +92,39 @@ function expertRow(
       .join(' '),
     mostTaken.map(({ token, share }) => `${textOf(token)} (${percent(share)})`).join(' '),
     mostExclusive.map(({ token }) => textOf(token)).join(' '),
+  ];
+}
+
+/** Formats the report on caches of experts for a terminal. */
+export function cacheLines(reports: readonly CacheReport[]): string[] {
+  const nameOf = ({ layer }: CacheReport) => (layer === null ? 'all layers' : `layer ${layer}`);
+  const beside = (recorded: unknown, random: unknown) => [`${recorded ?? '-'}`, `(${random ?? '-'})`];
+  return [
+    "Counted are the look-ups of the second half of each domain's sequences; in brackets, if experts were drawn at random.",
+    formatTable([
+      ['reuse distance', 'look-ups', 'tokens: median', '', '90 %', '', 'experts: median', '', '90 %', ''],
+      ...reports.map((report) => [
+        nameOf(report),
+        formatCount(report.lookups),
+        ...(['tokens', 'experts'] as const).flatMap((unit) =>
+          (['p50', 'p90'] as const).flatMap((part) =>
+            beside(report.recorded.reuse[unit][part], report.random.reuse[unit][part]),
+          ),
+        ),
+      ]),
+    ]),
+    formatTable([
+      ['hits', 'held', 'LRU within a text', '', 'LRU over texts', '', 'most used of the first half', ''],
+      ...reports.flatMap((report) =>
+        report.recorded.hits.map((hits, i) => [
+          nameOf(report),
+          `${hits.held} of ${report.numExperts}`,
+          ...(['withinText', 'overTexts', 'mostUsed'] as const).flatMap((cache) =>
+            beside(percent(hits[cache]), percent(report.random.hits[i]![cache])),
+          ),
+        ]),
+      ),
+    ]),
   ];
 }
 

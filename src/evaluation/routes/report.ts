@@ -6,7 +6,7 @@ import { type Codes, encode, join } from './codes.js';
 import { type ExpertOverlap, type ExpertRoutes, expertsOf, isKept, overlapsOf } from './experts.js';
 import { conditionalEntropy, explained } from './information.js';
 import { type Prediction, predict } from './prediction.js';
-import { type Stability, stabilityOf } from './stability.js';
+import { reportedRows, type Stability, stabilityOf } from './stability.js';
 
 /** Facts about a token from which its choice is predicted. */
 export const KNOWN = [
@@ -75,8 +75,7 @@ export function reportRoutes(rows: readonly RouteRow[]): LayerRoutes[] {
 
 function reportLayer(layer: number, allSteps: readonly RouteRow[]): LayerRoutes {
   const stability = stabilityOf(allSteps);
-  const last = stability.at(-1);
-  const rows = last?.sameText ? allSteps.filter(({ step }) => step === last.to) : allSteps;
+  const rows = reportedRows(allSteps, stability);
   const facts = factsOf(rows);
   const keys = keysOf(facts);
   const sequences = join(join(facts.step, facts.domain), facts.sequence);

@@ -23,6 +23,12 @@ export function stabilityOf(rows: readonly RouteRow[]): Stability[] {
   });
 }
 
+/** Returns the rows of the last step where the last two steps routed the same text, otherwise all rows. */
+export function reportedRows(rows: readonly RouteRow[], stability = stabilityOf(rows)): readonly RouteRow[] {
+  const last = stability.at(-1);
+  return last?.sameText ? rows.filter(({ step }) => step === last.to) : rows;
+}
+
 function compare(before: NonEmpty<RouteRow>, after: NonEmpty<RouteRow>) {
   const place = ({ domain, sequence, position, document, choice, token }: RouteRow) =>
     `${domain} ${sequence} ${document} ${position} ${choice} ${token}`;
