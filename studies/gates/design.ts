@@ -41,6 +41,8 @@ export interface Design {
   readonly folder: string;
   readonly seeds: Readonly<Record<Stage, readonly number[]>>;
   readonly testSequences: number;
+  /** Share of the documents that tested runs hold out; the test text is those that the recipe does not hold out. */
+  readonly testShare: number;
   /** Overrides in runs for time. */
   readonly time: readonly string[];
   readonly questions: readonly Question[];

@@ -59,7 +59,9 @@ function cellOf(
   set: readonly string[],
   { arm, question, kind }: Pick<Cell, 'arm' | 'question' | 'kind'>,
 ): Cell {
-  const { folder, seeds, time, testSequences } = design;
+  const { folder, seeds, time, testSequences, testShare } = design;
+  const { stage } = question;
+  const isTested = kind === 'quality' && stage === 'confirming';
   const [nodes, workers] = arm.layout?.split('x') ?? [];
   const sets = [
     ...question.sets,
@@ -67,11 +69,11 @@ function cellOf(
     ...arm.sets,
     ...(arm.routes === undefined ? [] : [`train.routes=${arm.routes}`]),
     ...(nodes === undefined ? [] : [`cluster.nodes=${nodes}`, `cluster.workersPerNode=${workers}`]),
+    ...(isTested ? [`data.validationShare=${testShare}`] : []),
     ...set,
   ].map((each) => each.replace(/=\.\//, `=${folder}/`));
-  const { stage } = question;
   const [config, own] = resolved(recipeOf(design), sets);
-  const tested = kind === 'quality' && stage === 'confirming' ? { testSequences } : {};
+  const tested = isTested ? { testSequences } : {};
   const settings = digestOf([changedSettings(config), own, tested]);
   return { arm, question, kind, stage, sets, config, settings, seeds: seeds[stage] };
 }

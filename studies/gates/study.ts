@@ -5,8 +5,9 @@ import { machine } from '@locmoe/bench/internal/folders';
 import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
 import { goesOnFromHere, runTraining } from '@locmoe/bench/internal/training';
 import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
-import { openDataset } from 'locmoe/internal/data/dataset';
+import { type Dataset, openDataset } from 'locmoe/internal/data/dataset';
 import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
 import { formatDuration } from 'locmoe/internal/format';
 import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
@@ -49,7 +50,7 @@ export default study({
     const missing = asked.filter((job) => !kept.has(keyOf(job)));
     console.log(`${asked.length} runs, ${asked.length - missing.length} of them kept from before`);
     for (const { sets } of missing) loadConfig(recipeOf(design), { sets });
-    await prepareTexts(missing, dataDir);
+    await prepareTexts(design, missing, dataDir);
     let numDone = 0;
     const make = async (job: Job) => {
       signal.throwIfAborted();
@@ -94,13 +95,23 @@ function comparedOf(
 /**
  * Prepares the texts before the runs: otherwise preparation would count as their time, and parallel runs would collide.
  */
-async function prepareTexts(cells: readonly Cell[], dataDir: string): Promise<void> {
-  const texts = cells.map(({ config: { data, model } }) => ({ ...data, vocabSize: model.vocabSize }));
-  for (const each of new Map(texts.map((one) => [JSON.stringify(one), one])).values()) {
-    const log = (line: string) => console.log(line);
-    const dataset = await prepareDataset({ ...each, dataDir, corpusDir: CORPUS_DIR, log });
-    dataset.close();
-  }
+async function prepareTexts(design: Design, cells: readonly Cell[], dataDir: string): Promise<void> {
+  const texts = cells.flatMap(({ config }) => [config, developmentOf(design, config)]);
+  for (const each of new Map(
+    texts.map((one) => [JSON.stringify([one.data, one.model.vocabSize]), one]),
+  ).values())
+    (await textOf(each, dataDir)).close();
+}
+
+function textOf({ data, model }: RunConfig, dataDir: string): Promise<Dataset> {
+  const log = (line: string) => console.log(line);
+  return prepareDataset({ ...data, vocabSize: model.vocabSize, dataDir, corpusDir: CORPUS_DIR, log });
+}
+
+/** Returns the configuration of the same text with the documents held out that screening validates on. */
+function developmentOf(design: Design, config: RunConfig): RunConfig {
+  const { validationShare } = loadConfig(recipeOf(design)).data;
+  return { ...config, data: { ...config.data, validationShare } };
 }
 
 /**
@@ -140,9 +151,14 @@ async function madeRun(
   });
   const figures = readFigures(run.metrics);
   const isTested = kind === 'quality' && stage === 'confirming';
-  const dataset = openDataset(run.readRecord()!.datasetDir);
-  const test = isTested ? testLoss(run.checkpoints, dataset, design.testSequences) : null;
-  dataset.close();
+  let test: Run['test'] = null;
+  if (isTested) {
+    const dataset = openDataset(run.readRecord()!.datasetDir);
+    const development = await textOf(developmentOf(design, config), dataDir);
+    test = testLoss(run.checkpoints, { dataset, development, numSequences: design.testSequences });
+    dataset.close();
+    development.close();
+  }
   rmSync(folder, { recursive: true });
   return {
     arm: arm.id,

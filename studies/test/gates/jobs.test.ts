@@ -107,6 +107,7 @@ describe('designOf', () => {
     arms,
     questions: {
       seeds: { screening: [1], confirming: [2] },
+      testShare: 0.1,
       testSequences: 1,
       time: [],
       questions: {
