@@ -28,8 +28,7 @@ export interface Job extends Cell {
 }
 
 /**
- * Returns the arms of all questions, by kind of run. Runs for time are included only where a question or a
- * planned test uses a measure of them.
+ * Returns the arms of all questions, by kind of run: those of which a question or a planned test uses a measure.
  *
  * @param set overrides that come last, in every run
  * @throws TrainerError `BAD_CONFIG` as `loadConfig`
@@ -37,7 +36,7 @@ export interface Job extends Cell {
 export function cellsOf(design: Design, set: readonly string[]): Cell[] {
   return (['quality', 'time'] as const).flatMap((kind) =>
     design.questions
-      .filter((question) => kind === 'quality' || needsTime(design, question))
+      .filter((question) => needs(kind, design, question))
       .flatMap((question) =>
         [...new Map([...question.arms, ...question.references].map((arm) => [arm.id, arm])).values()].map(
           (arm) => cellOf(design, set, { arm, question, kind }),
@@ -46,11 +45,11 @@ export function cellsOf(design: Design, set: readonly string[]): Cell[] {
   );
 }
 
-function needsTime({ contrasts }: Design, question: Question): boolean {
-  const isTimed = question.measures.some((measure) => MEASURES[measure].kind === 'time');
+function needs(kind: RunKey['kind'], { contrasts }: Design, question: Question): boolean {
+  const tested = contrasts.flatMap((each) => (each.question === question ? each.measure : []));
   return (
-    isTimed ||
-    contrasts.some((each) => each.question === question && ['stepMs', 'timeToLoss'].includes(each.measure))
+    tested.includes('timeToLoss') ||
+    [...question.measures, ...tested].some((each) => each !== 'timeToLoss' && MEASURES[each].kind === kind)
   );
 }
 
