@@ -9,6 +9,7 @@ import type * as wire from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { abortReason } from '../run/abort-reason.js';
 import type { SaveCommand } from '../worker/messages.js';
+import { StartClock } from '../worker/start-clock.js';
 import { assertSharedFolders, assignmentsOf } from './assignments.js';
 import { DataPlane } from './data-plane.js';
 import type { FaultyLink } from './faulty-link.js';
@@ -119,17 +120,20 @@ export class NodeRanks {
     if (this.#hasStarted || this.#isEnding) return;
     this.#hasStarted = true;
     const { node } = this.options.join;
+    const clock = new StartClock();
     try {
       assertSharedFolders(this.options.join);
       assertMayRun(this.options.config.moe.router);
       assertSameRoutes(this.options.config.train.routes);
       this.#plane = this.#createDataPlane();
       this.#trace.begin(this.#plane);
+      clock.end('rings');
       const resumeFrom = await this.#restore(peers, snapshot);
       // Re-check after the await.
       if (this.#isEnding as boolean) return;
+      clock.end('state');
       const { segmentPath } = this.#plane;
-      const own = { segmentPath, snapshotDir: this.#snapshotDir, resumeFrom };
+      const own = { segmentPath, snapshotDir: this.#snapshotDir, resumeFrom, start: clock.parts };
       const ready = this.#workers.start(assignmentsOf(this.options.join, this.options.config, own));
       await this.#plane.connect(
         peers.filter((peer) => peer.node !== node),

@@ -1,3 +1,4 @@
+import { monotonicMs } from '../os/monotonic-clock.js';
 import type { FlightRing } from './flight-ring.js';
 import type { SpanRecorder } from './transport.js';
 
@@ -42,6 +43,12 @@ export class FlightSpans implements SpanRecorder {
     const now = this.epochMs + performance.now();
     this.#endCurrent(now);
     if (this.#depth > 0) this.ring.end(this.#open[--this.#depth]!, now);
+  }
+
+  past({ name, startMs, endMs }: Parameters<SpanRecorder['past']>[0], step: number): void {
+    const monotonicEpochMs = this.epochMs + performance.now() - monotonicMs();
+    const ticket = this.ring.beginPart(name, NO_LAYER, step, monotonicEpochMs + startMs);
+    this.ring.end(ticket, monotonicEpochMs + endMs);
   }
 
   #endCurrent(now: number): void {

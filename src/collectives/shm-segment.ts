@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, openSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { type Mapping, mapShared, reserve, unmap } from '../os/libc.js';
+import { monotonicMs } from '../os/monotonic-clock.js';
 import { ByteRing } from './byte-ring.js';
 import { ControlBlock } from './control-block.js';
 import { Doorbell } from './doorbell.js';
@@ -246,9 +247,4 @@ function tooSmall(needed: number, available: string): TrainerError {
     `the shared memory of this node needs ${needed} bytes in ${SHM_DIR}, but ${available}: ` +
       `lower cluster.ringBytes or raise the size of ${SHM_DIR} (shm_size of a container)`,
   );
-}
-
-/** Returns the machine's monotonic clock in ms, comparable between its processes. */
-function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -116,10 +116,12 @@ export interface SpanRecorder {
   next(name: string, layer?: number): void;
   /** Ends the part of the last `begin`, with any part that is open inside it. */
   end(): void;
+  /** Records a part of the time before a step, by the machine's monotonic clock. */
+  past(part: { readonly name: string; readonly startMs: number; readonly endMs: number }, step: number): void;
 }
 
 /** Records nothing. */
-export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {} };
+export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {}, past() {} };
 
 /**
  * The interface on which every collective is built: point-to-point sends and receives, carried out together.

@@ -1,4 +1,4 @@
-import { findProblem, numStepsOf, rankMeasures, STEP_PARTS } from '@locmoe/run-format';
+import { findProblem, numStepsOf, rankMeasures, START_PARTS, STEP_PARTS } from '@locmoe/run-format';
 import { z } from 'zod';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
@@ -155,6 +155,7 @@ function boundsOf(
       bytesOtherNode: amount,
       rowBytesTo: z.array(bytes.nonnegative()).length(cluster.nodes * workersPerNode),
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
+      startMs: z.partialRecord(z.enum(START_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),
     }),
     validation: bounds<wire.ValidationReport>({

@@ -56,8 +56,13 @@ export async function leadRun(launch: RunLaunch): Promise<LedOutcome & { readonl
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
     const journal = new RunJournal(folder, generation, disk, launch.host.superseded);
-    const accounts = recoveryAccounts((account) => {
-      for (const listener of listeners) listener.recovered?.(account);
+    const accounts = recoveryAccounts({
+      recovered(account) {
+        for (const listener of listeners) listener.recovered?.(account);
+      },
+      bill(bill) {
+        for (const listener of listeners) listener.bill?.(bill);
+      },
     });
     // The totals precede listeners that write and may throw, since the exit code depends on whether a step was done.
     const first = [truncateHistory(folder, plan), totals, recorder];

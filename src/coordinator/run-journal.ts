@@ -6,6 +6,7 @@ import {
   type JournalMember,
   type JournalStart,
   type RecoveryAccount,
+  type RecoveryBill,
   type RunFolder,
   readJournal,
 } from '@locmoe/run-format';
@@ -98,6 +99,10 @@ export class RunJournal implements RunListener {
 
   recovered(account: RecoveryAccount): void {
     this.#append({ type: 'recovered', generation: this.#generation, ...account });
+  }
+
+  bill(bill: RecoveryBill): void {
+    this.#append({ type: 'bill', generation: this.#generation, ...bill });
   }
 
   end(state: 'finished' | 'stopped' | 'failed', exitCode: number): void {

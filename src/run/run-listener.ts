@@ -4,6 +4,7 @@ import type {
   GlobalStep,
   JournalMember,
   RecoveryAccount,
+  RecoveryBill,
   Validation,
 } from '@locmoe/run-format';
 import type { Heartbeat, RankSpeed, StepReport, WorkerProgress } from '../rpc/generated/messages.js';
@@ -46,6 +47,8 @@ export interface RunListener {
   restarts?(failure: FailureReport, restartsLeft: number): void;
   /** Called when the run trains again after a failure. */
   recovered?(account: RecoveryAccount): void;
+  /** Called when all ranks have done the first step after a recovery that had not been done before. */
+  bill?(bill: RecoveryBill): void;
   /** Called when a node joined or left before the start. */
   membership?(text: string): void;
   /** Called when all nodes of the generation have joined. */

@@ -6,12 +6,17 @@ import { asTrainerError, EXIT } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../logger.js';
+import { monotonicMs } from '../os/monotonic-clock.js';
 import { keepInspectorShut } from '../os/on-signals.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
 import { STACK_FD } from './stack-answer.js';
+import { StartClock } from './start-clock.js';
 import { Trainer } from './trainer.js';
 
 const STDOUT = 1;
+/** When this process loaded its modules, by the machine's monotonic clock in ms. */
+const LOADED_MS = monotonicMs();
+const BOOTED_MS = LOADED_MS - performance.now() + performance.nodeTiming.bootstrapComplete;
 
 let trainer: Trainer | undefined;
 let logger: Logger | undefined;
@@ -36,6 +41,9 @@ function fail(error: unknown): void {
 function start(assignment: WorkerAssignment): void {
   const { runId: run, generation, topology, config } = assignment;
   const { node, rank } = topology;
+  const clock = new StartClock(assignment.start);
+  clock.end('node', BOOTED_MS);
+  clock.end('modules', LOADED_MS);
   placeFailpoints({ rank, generation });
   logger = createLogger({
     level: config.logLevel,
@@ -49,9 +57,11 @@ function start(assignment: WorkerAssignment): void {
     topology,
     timeoutMs: timeoutsOf(config.cluster).collectiveMs,
   });
+  clock.end('rings');
   removeWithAgent(assignment.snapshotDir);
-  trainer = Trainer.create({ assignment, transport, logger, emit });
+  trainer = Trainer.create({ assignment, transport, logger, emit, clock });
   trainer.writer.answerForStack(STACK_FD);
+  clock.end('state');
   emit({ type: 'ready' });
 }
 

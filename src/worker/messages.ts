@@ -11,6 +11,7 @@ import type {
   ValidationReport,
   WriteShards,
 } from '../rpc/generated/messages.js';
+import type { TimedPart } from './start-clock.js';
 
 /** Everything that a worker needs to take part in a run. */
 export interface WorkerAssignment {
@@ -30,6 +31,8 @@ export interface WorkerAssignment {
   readonly initFrom: string | null;
   /** How the model grows from that checkpoint, which is dense; null if both are the same model. */
   readonly inheritance: Inheritance | null;
+  /** Parts of the start before that of the worker's process. */
+  readonly start: readonly TimedPart[];
 }
 
 /** Messages from node agent to worker, over the child process's IPC channel. */

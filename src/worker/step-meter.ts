@@ -107,6 +107,7 @@ export class StepMeter {
         ...(batches[0]!.packed && { answerTokens: sumOver(numCounted) }),
       } satisfies RankMeasures,
       rowBytesTo,
+      startMs: {},
       cpuMs: cpuMsSince(this.#cpu),
       queuedMs: runQueue.waitedMs - this.#queuedMs,
     };

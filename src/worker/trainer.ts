@@ -14,7 +14,7 @@ import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import { numParametersOf } from '../model/parameter-counts.js';
-import { kernels } from '../ops/kernels/choose-kernels.js';
+import { kernels, usePrecision } from '../ops/kernels/choose-kernels.js';
 import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/generated/messages.js';
 import { type BestValidation, bestAfter, metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
@@ -29,6 +29,7 @@ import type { RouteProbe } from './route-probe.js';
 import { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { Snapshots } from './snapshots.js';
+import type { StartClock } from './start-clock.js';
 import {
   crc32OfShared,
   createTrainState,
@@ -48,6 +49,7 @@ export interface TrainerOptions {
   readonly transport: Transport;
   readonly logger: Logger;
   readonly emit: (event: WorkerEvent) => void;
+  readonly clock: StartClock;
 }
 
 /** Facts about a step after its update. */
@@ -103,8 +105,12 @@ export class Trainer {
 
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
   static create(options: TrainerOptions): Trainer {
-    const { assignment, transport } = options;
+    const { assignment, transport, clock } = options;
+    usePrecision(assignment.config.train.precision);
+    kernels();
+    clock.end('kernels');
     const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });
+    clock.end('data');
     const checkpoint = assignment.resumeFrom === null ? null : openCheckpoint(assignment.resumeFrom);
     const runDir = path.dirname(assignment.checkpointDir);
     const state = createTrainState(assignment.config, transport, checkpoint, runDir);
@@ -123,9 +129,10 @@ export class Trainer {
    * @returns true if training stopped before the run was done
    */
   async run(): Promise<boolean> {
-    const { assignment, transport, logger, emit } = this.options;
+    const { assignment, transport, logger, emit, clock } = this.options;
     const { config, topology } = assignment;
     const { train } = config;
+    clock.end('peers');
     const loader = createLoader({
       dataset: this.dataset,
       weights: config.data.weights,
@@ -164,6 +171,9 @@ export class Trainer {
       if (assignment.initFrom !== null) this.#validate(validation);
       if (this.#step === 0) this.#recordProbe();
       let trial = OverlapTrial.of(this.state.model, this.options);
+      const firstStep = this.#step + 1;
+      clock.end('trials');
+      for (const part of clock.parts) transport.spans.past(part, firstStep);
       while (this.#step < numSteps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
@@ -186,10 +196,12 @@ export class Trainer {
           inspectorOf: recorder?.begin(this.#step, batches, microBatches.map(loader.placesForStep)),
           beforeUpdate: () => this.snapshots.settle(transport),
         });
+        if (this.#step === firstStep) clock.end('first');
+        const startMs = this.#step === firstStep ? clock.partsMs : {};
         const { report, stopAsked } = outcome;
         recorder?.end(outcome.sent);
         logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
-        emit({ type: 'step', report });
+        emit({ type: 'step', report: { ...report, startMs } });
         const quote = () =>
           quotePlaces(this.dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
         this.#skipped.add(outcome, { batches, quote });

@@ -34,6 +34,7 @@ const step = stepReport({
   rank: 2,
   rowBytesTo: [0, 64, 0, 64],
   partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
+  startMs: {},
   layers: [layerWith({})],
 });
 const worker = {
@@ -114,6 +115,7 @@ describe('refused is', () => {
     ['a number of no measure', { step: { ...step, measures: { lunch: 1 } } }, /: measures: /],
     ['bytes to too few ranks', { step: { ...step, rowBytesTo: [0, 64] } }, /: rowBytesTo/],
     ['an unknown part', { step: { ...step, partsMs: { lunch: 1 } } }, /: partsMs/],
+    ['an unknown part of a start', { step: { ...step, startMs: { lunch: 1 } } }, /: startMs/],
     ['a layer of no expert', withLayer({ kept: [1] }), /: layers\.0: kept has 1 numbers instead of 8$/],
     ['a choice less than none', withLayer({ kept: byExpert.with(1, -1) }), /: layers\.0: kept: is no list/],
     ['a mean of one number', withLayer({ gateCosine: [0.5] }), /0: gateCosine has 1 numbers/],

@@ -59,6 +59,7 @@ export function stepReport(fields: Partial<StepReport> = {}): StepReport {
     measures: {},
     stepMs: 5,
     partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
+    startMs: {},
     layers: [],
     bytesSameNode: 0,
     bytesOtherNode: 0,

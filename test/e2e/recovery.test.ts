@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { readJournal } from '@locmoe/run-format';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { ChromeTrace } from '../../src/cli/chrome-trace.js';
 import { NIGHTLY } from '../nightly.js';
 import {
   locmoe,
@@ -84,10 +85,53 @@ it('a run goes on by itself, to the same loss at every step, until its restarts 
   );
   expect(stdout).toMatch(/restarted: rank \d, .*SIGKILL\n {2}2: /);
   expect(stdout).toMatch(/failed: rank \d, .*\n {5}detected in/);
+  await expectBills(directory, faults.length);
   expect(readdirSync(directory)).toEqual(
     expect.arrayContaining(['failure.json', 'failure-1.json', 'failure-2.json']),
   );
 });
+
+/** Each recovery has a bill that adds up to the outage, also by the wall clock of the journal, and its start is in the trace. */
+async function expectBills(directory: string, numRecoveries: number): Promise<void> {
+  const journal = readJournal(path.join(directory, 'journal.ndjson'));
+  const bills = journal.flatMap((entry) => (entry.type === 'bill' ? [entry] : []));
+  expect(bills.map(({ generation }) => generation)).toEqual(
+    Array.from({ length: numRecoveries }, (_, i) => i + 2),
+  );
+  for (const { generation, time, outageS, slowest, ranksS } of bills) {
+    expect(ranksS).toHaveLength(2);
+    expect(Math.min(...ranksS.flatMap((spansS) => Object.values(spansS)))).toBeGreaterThanOrEqual(0);
+    const sum = Object.values(ranksS[slowest]).reduce((total, span) => total + span, 0);
+    const failedAt = journal.find((each) => each.type === 'failure' && each.generation === generation - 1)!;
+    const seenS = ranksS[slowest].detection + (time - failedAt.time) / 1000;
+    for (const ratio of [sum / outageS, sum / seenS])
+      expect(Math.abs(ratio - 1), JSON.stringify({ outageS, seenS, ranksS })).toBeLessThan(0.05);
+    expect(ranksS[slowest]).toMatchObject({ modules: expect.toSatisfy((modules) => modules > 0.05) });
+  }
+  const { stdout } = await locmoe('status', '--json', '--run', directory);
+  const { time: _, type: _type, generation: _generation, ...bill } = bills[0];
+  expect(JSON.parse(stdout).generations[1].bill).toEqual(bill);
+  const file = path.join(temporaryFolder(), 'trace.json');
+  await locmoe('trace', directory, '--generation', '2', '--steps', '1', '--out', file);
+  const { traceEvents } = JSON.parse(readFileSync(file, 'utf8')) as ChromeTrace;
+  for (const tid of [1, 2]) {
+    const names = traceEvents.flatMap((each) => (each.ph === 'X' && each.tid === tid ? [each.name] : []));
+    const start = [
+      'rings',
+      'state',
+      'node',
+      'modules',
+      'rings',
+      'kernels',
+      'data',
+      'state',
+      'peers',
+      'trials',
+    ];
+    expect(names.slice(0, start.length)).toEqual(start);
+    expect(names).toContain('step 1');
+  }
+}
 
 it('a run that began with the weights of another does not go back to them', async () => {
   const curves = [];

@@ -14,6 +14,7 @@ const report = (step: number, rank: number): StepReport => ({
   measures: {},
   stepMs: 10 * (rank + 1),
   partsMs: { forward: rank, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
+  startMs: {},
   layers: [
     {
       layer: 1,

@@ -110,6 +110,7 @@ const generation = (more: Partial<RunDetail['generations'][number]>): RunDetail[
   end: 'open',
   failure: null,
   recovery: null,
+  bill: null,
   ...more,
 });
 const point = (

@@ -38,7 +38,11 @@ export {
   type JournalMember,
   type JournalStart,
   lostSecondsOf,
+  RECOVERY_SPANS,
   type RecoveryAccount,
+  type RecoveryBill,
+  START_PARTS,
+  type StartPart,
 } from './journal-events.js';
 export {
   findProblem,

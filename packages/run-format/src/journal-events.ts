@@ -38,6 +38,52 @@ export function lostSecondsOf({ detectedS, restartedS, lostS }: RecoveryAccount)
   return detectedS + restartedS + lostS;
 }
 
+/** Parts of the start of a rank, from the command to its node until its first step is applied. */
+export const START_PARTS = [
+  /** From the spawn until Node loads the program. */
+  'node',
+  /** The program's modules, TensorFlow's library among them. */
+  'modules',
+  /** The library that computes. */
+  'kernels',
+  /** The node's shared memory: made by the agent, mapped by the worker. */
+  'rings',
+  /** The dataset is opened. */
+  'data',
+  /** The snapshot is restored by the agent, or else the checkpoint is read; the model is built and loaded. */
+  'state',
+  /** The wait until all ranks are ready and all nodes are connected. */
+  'peers',
+  /** Ways of exchange are tried, and weights of another run are validated. */
+  'trials',
+  /** The first step, until it is applied. */
+  'first',
+] as const;
+export type StartPart = (typeof START_PARTS)[number];
+
+/** Where the time of a rank goes, from the last sign of life of the process to blame to its first new step. */
+export const RECOVERY_SPANS = [
+  'detection',
+  /** From the failure until the old processes are gone and the state to start from is chosen. */
+  'end',
+  /** Until all nodes have joined. */
+  'join',
+  ...START_PARTS,
+  /** From the first step until the first one that had not been done before. */
+  'again',
+] as const;
+
+const bill = z.object({
+  /** Time from that sign of life until all ranks had done the first new step, in s. */
+  outageS: z.number(),
+  /** The rank for which the others waited: it waited least for its peers. */
+  slowest: count,
+  /** The spans by rank, in s. Those of the slowest add up to the outage, except for the way of the messages. */
+  ranksS: z.array(z.record(z.enum(RECOVERY_SPANS), z.number())),
+});
+/** What a recovery spent its time on. */
+export type RecoveryBill = DeepReadonly<z.output<typeof bill>>;
+
 const generation = count;
 
 /** An event in the life of a run that a coordinator must know to take the run over. */
@@ -60,6 +106,8 @@ export const journalEvent = z.discriminatedUnion('type', [
     step: count.nullable(),
   }),
   z.object({ type: z.literal('recovered'), generation, ...account.shape }),
+  /** All ranks have done the first step that had not been done before the failure. */
+  z.object({ type: z.literal('bill'), generation, ...bill.shape }),
   z.object({ type: z.literal('end'), state: z.enum(['finished', 'stopped', 'failed']), exitCode: z.int() }),
 ]);
 export type JournalEvent = DeepReadonly<z.output<typeof journalEvent>>;

@@ -3,6 +3,7 @@ import {
   type JournalStart,
   lostSecondsOf,
   type RecoveryAccount,
+  type RecoveryBill,
 } from './journal-events.js';
 
 /** A generation of a run, reconstructed from its journal. */
@@ -31,6 +32,8 @@ export interface RunGeneration {
   > | null;
   /** How the run recovered with this generation after earlier ones had failed; null if it did not. */
   readonly recovery: RecoveryAccount | null;
+  /** What that recovery spent its time on; null before its first new step, and in runs of earlier versions. */
+  readonly bill: RecoveryBill | null;
 }
 
 type Mutable<T> = { -readonly [Field in keyof T]: T[Field] };
@@ -59,6 +62,7 @@ export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[]
           end: 'open',
           failure: null,
           recovery: null,
+          bill: null,
         });
         break;
       }
@@ -70,6 +74,11 @@ export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[]
         const { detectedS, restartedS, lostSteps, lostS } = entry;
         last.recovery = { detectedS, restartedS, lostSteps, lostS };
         if (trained !== null) trained.lastStep = last.from.step + lostSteps;
+        break;
+      }
+      case 'bill': {
+        const { outageS, slowest, ranksS } = entry;
+        if (last !== undefined) last.bill = { outageS, slowest, ranksS };
         break;
       }
       case 'failure': {

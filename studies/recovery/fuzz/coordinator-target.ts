@@ -78,6 +78,7 @@ const stepReport = (rank: number): StepReport => ({
   queuedMs: 0,
   layers: [layer],
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
+  startMs: {},
 });
 
 /** Events that node `node` may send while the run trains. */

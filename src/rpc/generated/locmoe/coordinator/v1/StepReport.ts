@@ -56,6 +56,10 @@ export interface StepReportInput {
    * The bytes of rows of tokens that this rank sent to each rank in all sparse layers, forward and backward.
    */
   'rowBytesTo'?: (number | string)[];
+  /**
+   * The time in ms by part of the start (START_PARTS), in a rank's first report of a generation; else empty.
+   */
+  'startMs'?: ({[key: string]: number | string});
 }
 
 /**
@@ -112,4 +116,8 @@ export interface StepReport {
    * The bytes of rows of tokens that this rank sent to each rank in all sparse layers, forward and backward.
    */
   'rowBytesTo': (number)[];
+  /**
+   * The time in ms by part of the start (START_PARTS), in a rank's first report of a generation; else empty.
+   */
+  'startMs': ({[key: string]: number});
 }
