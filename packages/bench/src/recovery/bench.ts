@@ -3,7 +3,7 @@ import { formatTable } from 'locmoe/internal/format';
 import type { BenchFolders } from '../folders.js';
 import { machine } from '../folders.js';
 import { measureParts } from '../measure-parts.js';
-import { addResult, faultTable, otherRows, readFigures, writeRecovery } from './figures.js';
+import { addResult, billTable, faultTable, otherRows, readFigures, writeRecovery } from './figures.js';
 import type { Part, PartResult } from './part.js';
 
 export interface BenchRecoveryOptions extends BenchFolders {
@@ -30,6 +30,8 @@ export async function benchRecovery(options: BenchRecoveryOptions, parts: Parts)
     writeRecovery(figures, machine(), out);
   });
   console.log(`\n${machine()}; median / 90th percentile / worst\n${formatTable(faultTable(figures))}`);
+  const bills = billTable(figures);
+  if (bills.length > 0) console.log(`\nwhere the time went, medians\n${formatTable(bills)}`);
   for (const [name, result] of otherRows(figures)) console.log(`${name}: ${result}`);
   console.log(`figures: ${path.join(out, 'recovery.json')}`);
   return code;

@@ -1,14 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { RECOVERY_SPANS } from '@locmoe/run-format';
 import { TrainerError } from 'locmoe/internal/errors';
 import { z } from 'zod';
-import { median, quantile } from '../statistics.js';
+import { median, quantile, sum } from '../statistics.js';
 import type { Outage, PartResult } from './part.js';
 
 const outageSchema = z.object({
   detectedS: z.number().nullable(),
   recoveredS: z.number(),
   lostSteps: z.number(),
+  spansS: z.record(z.enum(RECOVERY_SPANS), z.number()).exactOptional(),
 });
 
 const rowSchema = z.object({
@@ -133,6 +135,24 @@ export function faultTable({ faults, outages: all }: RecoveryFigures): string[][
   return [
     ['fault', 'times', 'known after, s', 'first new step after, s', 'steps done again', 'invariants broken'],
     ...rows,
+  ];
+}
+
+/** Returns the faults in a header, and a row with the median of each span of their recoveries; empty if none is measured. */
+export function billTable({ outages }: RecoveryFigures): string[][] {
+  const faults = Object.entries(outages).flatMap(([name, all]) => {
+    const bills = all.flatMap(({ spansS }) => spansS ?? []);
+    return bills.length === 0 ? [] : [{ name, bills }];
+  });
+  if (faults.length === 0) return [];
+  const row = (name: string, of: (bill: NonNullable<Outage['spansS']>) => number) => [
+    name,
+    ...faults.map(({ bills }) => median(bills.map(of)).toFixed(2)),
+  ];
+  return [
+    ['of the slowest rank, s', ...faults.map(({ name }) => name)],
+    ...RECOVERY_SPANS.map((span) => row(span, (bill) => bill[span])),
+    row('in all', (bill) => sum(Object.values(bill))),
   ];
 }
 

@@ -142,10 +142,12 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
     const failure = await find('a failure', () => since('failure', faultMs));
     const account = await find('a recovery', () => since('recovered', failure.time));
     const step = await find('a new step', () => newStepAfter(failure.time));
+    const { slowest, ranksS } = await find('a bill', () => since('bill', failure.time));
     return {
       detectedS: Math.max(0, failure.time - struckMs) / 1000,
       recoveredS: (step.time - struckMs) / 1000,
       lostSteps: account.lostSteps,
+      spansS: ranksS[slowest]!,
     };
   }
   if (row.outcome === 'takeover') {

@@ -1,3 +1,4 @@
+import type { RecoveryBill } from '@locmoe/run-format';
 import type { MeasuredPart } from '../measure-parts.js';
 
 /** Times from a fault to the first new step after it. */
@@ -8,6 +9,8 @@ export interface Outage {
   readonly recoveredS: number;
   /** Number of steps that were done again. */
   readonly lostSteps: number;
+  /** Where the time of the slowest rank went, in s; absent for a fault that the run survives without a restart. */
+  readonly spansS?: RecoveryBill['ranksS'][number];
 }
 
 /** Figures of many injections of one fault. */

@@ -1,10 +1,11 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { RECOVERY_SPANS } from '@locmoe/run-format';
 import { TrainerError } from 'locmoe/internal/errors';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { benchRecovery } from '../../src/recovery/bench.js';
-import type { Part, PartResult } from '../../src/recovery/part.js';
+import type { Outage, Part, PartResult } from '../../src/recovery/part.js';
 
 let out: string;
 let said: string[];
@@ -32,7 +33,12 @@ const bench = (parts: Parameters<typeof benchRecovery>[1], only: readonly string
 const figures = () => JSON.parse(readFileSync(path.join(out, 'recovery.json'), 'utf8'));
 
 it('gives the median of each fault, the distribution beside it, and keeps what was measured before', async () => {
-  const outages = [outage(1), outage(2.005), outage(9)];
+  const spansOf = (modules: number) => ({
+    ...(Object.fromEntries(RECOVERY_SPANS.map((span) => [span, 0])) as NonNullable<Outage['spansS']>),
+    modules,
+    again: 1,
+  });
+  const outages = [1, 2.005, 9].map((seconds) => ({ ...outage(seconds), spansS: spansOf(seconds) }));
   const parts = {
     'worker-kill': part({ fault: { outages, violations: [] } }),
     'slow-link': part({ fault: { outages: [outage(0.5, null)], violations: [] } }),
@@ -53,6 +59,8 @@ it('gives the median of each fault, the distribution beside it, and keeps what w
   });
   const row = /^ {2}worker-kill +3 +0\.10 \/ 0\.10 \/ 0\.10 +2\.00 \/ 7\.60 \/ 9\.00 +2 \/ 2 \/ 2 +0$/m;
   expect(said.join('\n')).toMatch(row);
+  expect(said.join('\n')).toMatch(/^ {2}of the slowest rank, s +worker-kill\n +detection +0\.00\n/m);
+  expect(said.join('\n')).toMatch(/^ +modules +2\.00$[\s\S]*^ +in all +3\.00$/m);
 
   const soak = { minutes: 3, faults: 15, lossDifference: 0, effectiveShare: 0.8 };
   said = [];
