@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
-import { Journal, type JournalEntry } from '@locmoe/run-format';
+import { Journal, type JournalEntry, RECOVERY_SPANS, type RecoveryBill } from '@locmoe/run-format';
 import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -87,6 +87,8 @@ const redPixelsOf = (title: string) => `(() => {
   return count;
 })()`;
 
+type Spans = RecoveryBill['ranksS'][number];
+
 /** The journal of a run that was restarted before each of its generations but the first. */
 function writeJournal(folder: string, { startedAt, stepMs }: SyntheticRun, numGenerations: number): Journal {
   const journal = new Journal(path.join(folder, 'journal.ndjson'));
@@ -97,6 +99,10 @@ function writeJournal(folder: string, { startedAt, stepMs }: SyntheticRun, numGe
     const from = { kind: step === 0 ? 'nothing' : 'checkpoint', step } as const;
     append({ type: 'generation', time, generation, from, nodes: 2, workersPerNode: 2 });
     append({ type: 'running', time: time + 5 * stepMs, generation });
+    const spansS = Object.fromEntries(RECOVERY_SPANS.map((span) => [span, 0.25])) as Spans;
+    const ranksS = [spansS, { ...spansS, modules: 1.5 }, spansS, spansS];
+    const isAgain = generation > 1;
+    if (isAgain) append({ type: 'bill', time, generation, outageS: 4.5, slowest: 1, ranksS });
     if (generation === numGenerations) break;
     const culprit = { code: 'WORKER_DIED', rank: 1, node: 0, step: step + 100 };
     const message = 'rank 1, node 0: worker was killed by SIGKILL';
@@ -451,7 +457,12 @@ describe.skipIf(reason !== null)('the page of runs', () => {
     await page.click('.generations summary');
     const table = page.locator('.generations .menu-body');
     await eventually(() => table.isVisible()).toBe(true);
-    expect(await table.locator('h2').textContent()).toMatch(/, 3 restarts$/);
+    expect(await table.locator('h2').first().textContent()).toMatch(/, 3 restarts$/);
+    // The slowest rank of each recovery: generation, rank, whole outage, then its spans.
+    const bills = table.locator('[aria-label="table of recoveries"] tbody tr');
+    expect(await bills.evaluateAll((rows) => rows.map(({ textContent }) => textContent))).toEqual(
+      [2, 3, 4].map((generation) => `${generation}14.50${'0.25'.repeat(4)}1.50${'0.25'.repeat(8)}`),
+    );
     expect(await table.locator('tbody td[data-name=steps]').last().textContent()).toBe('–');
   });
 

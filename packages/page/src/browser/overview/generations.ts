@@ -24,7 +24,7 @@ export class Generations {
     const rows = generations.map((each, index) => this.#row(each, index, run));
     const all = scrollable('table of generations', table(['', ...COLUMNS.slice(1)], rows));
     fill(this.#summary, `${generations.length} generations`);
-    fill(this.#body, heading('Generations', costsOf(run, run.detail)), all);
+    fill(this.#body, heading('Generations', costsOf(run, run.detail)), all, ...billsOf(generations));
   }
 
   #row(each: RunGeneration, index: number, run: RunData): HTMLElement {
@@ -55,6 +55,30 @@ export class Generations {
       h.td({ 'data-name': COLUMNS.at(-1) }, ENDS[each.end] && h.span(ENDS[each.end]), why),
     );
   }
+}
+
+/** Returns a table of where the time of each recovery went; nothing if none is known. */
+function billsOf(generations: readonly RunGeneration[]): HTMLElement[] {
+  const rows = generations.flatMap(({ generation, bill }) => {
+    if (bill === null) return [];
+    const spansS = Object.entries({ outage: bill.outageS, ...bill.ranksS[bill.slowest] });
+    const cells = [
+      ['generation', String(generation)],
+      ['rank', String(bill.slowest)],
+    ] as const;
+    return [[...cells, ...spansS.map(([name, seconds]) => [name, seconds.toFixed(2)] as const)]];
+  });
+  if (rows.length === 0) return [];
+  return [
+    heading('Recoveries', 'seconds of the rank for which the others waited'),
+    scrollable(
+      'table of recoveries',
+      table(
+        rows[0]!.map(([name]) => name),
+        rows.map((cells) => h.tr(...cells.map(([name, text]) => h.td({ 'data-name': name }, text)))),
+      ),
+    ),
+  ];
 }
 
 const ENDS: Readonly<Record<RunGeneration['end'], string>> = {
