@@ -1,10 +1,11 @@
+import { withInterval } from '@locmoe/bench/internal/pairs';
 import { spreadOf } from '@locmoe/bench/internal/statistics';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table, withSpread } from '../kit/text.js';
 import { type Change, type Contrast, changeOf, contrastsOf } from './contrasts.js';
 import type { Arm, Design, Goal, Question } from './design.js';
-import { type Difference, SIGNIFICANCE } from './equivalence.js';
+import { SIGNIFICANCE } from './equivalence.js';
 import { MEASURES, type Measure } from './measures.js';
 import { type Compared, geometricMean, Results } from './results.js';
 
@@ -35,14 +36,6 @@ export function reportOf(compared: Compared): Report {
     },
     pictures: [curves(shown, results), frontier(shown, results)],
   };
-}
-
-/** Formats a difference as "-0.5 % (-2.1 % to +1.0 %)". */
-function withInterval({ meanDifference, interval }: Difference): string {
-  const change = signedPercent(meanDifference);
-  return interval === null
-    ? `${change} (one seed)`
-    : `${change} (${signedPercent(interval.low)} to ${signedPercent(interval.high)})`;
 }
 
 function changeText({ difference, pairs, unreached }: Change): string {

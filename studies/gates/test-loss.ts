@@ -1,3 +1,4 @@
+import { lossesOf } from '@locmoe/bench/internal/gate/figures';
 import { sum } from '@locmoe/bench/internal/statistics';
 import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { committedFolders } from 'locmoe/internal/checkpoint/folders';
@@ -5,7 +6,6 @@ import type { ValidationBatch } from 'locmoe/internal/data/batch';
 import type { Dataset } from 'locmoe/internal/data/dataset';
 import { createLoader } from 'locmoe/internal/data/loader';
 import { evaluate, openInference } from 'locmoe/internal/inference/inference';
-import { lossesOf } from './read-figures.js';
 import type { Run } from './runs.js';
 
 /** Number of sequences evaluated at once. */
