@@ -1,4 +1,4 @@
-import { withInterval } from '@locmoe/bench/internal/pairs';
+import { differenceOf, withInterval } from '@locmoe/bench/internal/pairs';
 import { spreadOf } from '@locmoe/bench/internal/statistics';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
@@ -22,6 +22,7 @@ export function reportOf(compared: Compared): Report {
       testSequences: design.testSequences,
       significance: SIGNIFICANCE,
       contrasts: contrastTable(contrastsOf(design, results)),
+      ranking: rankingTable(design, results),
       questions: design.questions.map((question) => {
         const { planned, missing } = results.progress(question);
         return {
@@ -91,6 +92,32 @@ function questionTable(question: Question, { contrasts }: Design, results: Resul
           : []),
       ]),
       ...timed.map(({ reference, measure }) => differenceCell(question, arm, reference, measure, results)),
+    ]),
+  ]);
+}
+
+/** Ranks the arms of the llama form in the screening stage, each against the table with as many experts a token. */
+function rankingTable({ questions }: Design, results: Results): string {
+  const ranked = questions
+    .filter(({ stage, sets }) => stage === 'screening' && sets.includes('model.family=llama'))
+    .flatMap((question) =>
+      question.arms.map((arm) => ({ question, arm, reference: question.references[0]! })),
+    )
+    .filter(({ arm, reference }) => arm.id !== reference.id)
+    .flatMap(({ question, arm, reference }) => {
+      const difference = differenceOf(results.pairs(question, arm, reference, 'perplexity'));
+      const idShares = results.values(question, arm, 'idShare');
+      return difference === null ? [] : [{ arm, reference, difference, idShares }];
+    })
+    .sort((a, b) => a.difference.meanDifference - b.difference.meanDifference);
+  if (ranked.length === 0) return '_No run yet._';
+  return table([
+    ['arm', 'its table', 'perplexity against it (95 % interval)', MEASURES.idShare.title],
+    ...ranked.map(({ arm, reference, difference, idShares }) => [
+      arm.label,
+      reference.label,
+      withInterval(difference),
+      valueCell(idShares, 'idShare'),
     ]),
   ]);
 }

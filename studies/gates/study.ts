@@ -19,6 +19,7 @@ import { type Cell, cellsOf, type Job, jobsOf, recipeOf } from './jobs.js';
 import { reportOf } from './report.js';
 import type { Compared } from './results.js';
 import { addRun, keyOf, type Run, readRuns } from './runs.js';
+import { keepTables } from './tables.js';
 import { testLoss } from './test-loss.js';
 
 /** The folder of the design, relative to the folder of the studies, or absolute. */
@@ -36,7 +37,7 @@ export default study({
     design: text('<folder>', 'arms.yaml, questions.yaml, contrasts.yaml and the recipe proof.yaml', DESIGN),
   },
   // Other settings require other runs, so the page would lose the kept ones.
-  isPart: ({ set, design }) => set.length > 0 || design !== DESIGN,
+  isPart: isOther,
 
   /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed */
   async measure({ options, workDir, out, dataDir, signal }): Promise<Compared> {
@@ -67,7 +68,9 @@ export default study({
       make,
     );
     await inParallel(missing.filter(isTimed), 1, make);
-    return comparedOf(options, out);
+    const compared = comparedOf(options, out);
+    if (!isOther(options)) await keepTables(compared, { workDir, dataDir });
+    return compared;
   },
 
   read(options, out) {
@@ -82,6 +85,11 @@ export default study({
 
   report: reportOf,
 });
+
+/** Tells whether other runs are asked for than those of the page. */
+function isOther({ set, design }: { readonly design: string; readonly set: readonly string[] }): boolean {
+  return set.length > 0 || design !== DESIGN;
+}
 
 function comparedOf(
   options: { readonly design: string; readonly set: readonly string[] },
