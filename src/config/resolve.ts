@@ -26,6 +26,11 @@ export function recipeNames(): string[] {
     .sort();
 }
 
+/** Returns the path of the recipe of this name, which may not exist. */
+export function recipeFile(name: string): string {
+  return path.join(RECIPES_DIR, `${name}.yaml`);
+}
+
 const MAX_CONFIG_BYTES = 16 << 20;
 
 /**
@@ -34,8 +39,7 @@ const MAX_CONFIG_BYTES = 16 << 20;
  * @throws TrainerError `BAD_CONFIG` listing every problem, each with file:line:column or the `--set` that caused it.
  */
 export function loadConfig(source: string, overrides: ConfigOverrides = {}): RunConfig {
-  const recipe = path.join(RECIPES_DIR, `${source}.yaml`);
-  const file = existsSync(source) ? source : recipe;
+  const file = existsSync(source) ? source : recipeFile(source);
   if (!existsSync(file))
     throw new TrainerError(
       'BAD_CONFIG',

@@ -1,13 +1,7 @@
-import { holm } from '../kit/student-t.js';
+import { differenceOf, type Pair } from '@locmoe/bench/internal/pairs';
+import { holm } from '@locmoe/bench/internal/student-t';
 import type { Planned } from './design.js';
-import {
-  differenceOf,
-  type Pair,
-  SIGNIFICANCE,
-  testEquivalence,
-  type Verdict,
-  verdictOf,
-} from './equivalence.js';
+import { SIGNIFICANCE, testEquivalence, type Verdict, verdictOf } from './equivalence.js';
 import type { Compared, Results } from './results.js';
 
 /** The effect of an arm on a measure. */

@@ -1,22 +1,6 @@
-import { mean } from '@locmoe/bench/internal/statistics';
-import type { Interval } from 'locmoe/internal/evaluation/statistics';
-import { type MeanTest, testMean } from '../kit/student-t.js';
+import { type Difference, differenceOf, type Pair } from '@locmoe/bench/internal/pairs';
 
 export const SIGNIFICANCE = 0.05;
-
-/** A figure of two arms with the same seed. */
-export interface Pair {
-  readonly own: number;
-  readonly other: number;
-}
-
-/** Difference between two arms over the seeds, as fractions: -0.22 is 22 % less. */
-export interface Difference {
-  /** The geometric mean of the ratios, minus 1. */
-  readonly meanDifference: number;
-  /** 95 % interval, by Student's t on the logarithms of the ratios; null with fewer than two pairs. */
-  readonly interval: Interval | null;
-}
 
 /**
  * `equal` only if the test of equivalence rejects; `not equal` if the 95 % interval lies entirely beyond the margin, on
@@ -28,20 +12,6 @@ export interface Equivalence extends Difference {
   /** The larger p value of the two one-sided tests: below 0.05 the arms are equal. Null with fewer than two pairs. */
   readonly p: number | null;
   readonly verdict: Verdict;
-}
-
-/** @returns null without pairs */
-export function differenceOf(
-  pairs: readonly Pair[],
-): (Difference & { readonly test: MeanTest | null }) | null {
-  if (pairs.length === 0) return null;
-  const logs = pairs.map(({ own, other }) => Math.log(own / other));
-  const test = testMean(logs);
-  return {
-    meanDifference: Math.expm1(mean(logs)),
-    interval: test && { low: Math.expm1(test.interval.low), high: Math.expm1(test.interval.high) },
-    test,
-  };
 }
 
 /**

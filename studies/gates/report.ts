@@ -1,10 +1,11 @@
+import { differenceOf, withInterval } from '@locmoe/bench/internal/pairs';
 import { spreadOf } from '@locmoe/bench/internal/statistics';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table, withSpread } from '../kit/text.js';
 import { type Change, type Contrast, changeOf, contrastsOf } from './contrasts.js';
 import type { Arm, Design, Goal, Question } from './design.js';
-import { type Difference, SIGNIFICANCE } from './equivalence.js';
+import { SIGNIFICANCE } from './equivalence.js';
 import { MEASURES, type Measure } from './measures.js';
 import { type Compared, geometricMean, Results } from './results.js';
 
@@ -21,6 +22,7 @@ export function reportOf(compared: Compared): Report {
       testSequences: design.testSequences,
       significance: SIGNIFICANCE,
       contrasts: contrastTable(contrastsOf(design, results)),
+      ranking: rankingTable(design, results),
       questions: design.questions.map((question) => {
         const { planned, missing } = results.progress(question);
         return {
@@ -35,14 +37,6 @@ export function reportOf(compared: Compared): Report {
     },
     pictures: [curves(shown, results), frontier(shown, results)],
   };
-}
-
-/** Formats a difference as "-0.5 % (-2.1 % to +1.0 %)". */
-function withInterval({ meanDifference, interval }: Difference): string {
-  const change = signedPercent(meanDifference);
-  return interval === null
-    ? `${change} (one seed)`
-    : `${change} (${signedPercent(interval.low)} to ${signedPercent(interval.high)})`;
 }
 
 function changeText({ difference, pairs, unreached }: Change): string {
@@ -98,6 +92,32 @@ function questionTable(question: Question, { contrasts }: Design, results: Resul
           : []),
       ]),
       ...timed.map(({ reference, measure }) => differenceCell(question, arm, reference, measure, results)),
+    ]),
+  ]);
+}
+
+/** Ranks the arms of the llama form in the screening stage, each against the table with as many experts a token. */
+function rankingTable({ questions }: Design, results: Results): string {
+  const ranked = questions
+    .filter(({ stage, sets }) => stage === 'screening' && sets.includes('model.family=llama'))
+    .flatMap((question) =>
+      question.arms.map((arm) => ({ question, arm, reference: question.references[0]! })),
+    )
+    .filter(({ arm, reference }) => arm.id !== reference.id)
+    .flatMap(({ question, arm, reference }) => {
+      const difference = differenceOf(results.pairs(question, arm, reference, 'perplexity'));
+      const idShares = results.values(question, arm, 'idShare');
+      return difference === null ? [] : [{ arm, reference, difference, idShares }];
+    })
+    .sort((a, b) => a.difference.meanDifference - b.difference.meanDifference);
+  if (ranked.length === 0) return '_No run yet._';
+  return table([
+    ['arm', 'its table', 'perplexity against it (95 % interval)', MEASURES.idShare.title],
+    ...ranked.map(({ arm, reference, difference, idShares }) => [
+      arm.label,
+      reference.label,
+      withInterval(difference),
+      valueCell(idShares, 'idShare'),
     ]),
   ]);
 }

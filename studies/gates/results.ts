@@ -1,6 +1,6 @@
-import { type MeanTest, testMean } from '../kit/student-t.js';
+import type { Pair } from '@locmoe/bench/internal/pairs';
+import { type MeanTest, testMean } from '@locmoe/bench/internal/student-t';
 import type { Arm, Design, Question } from './design.js';
-import type { Pair } from './equivalence.js';
 import type { Cell } from './jobs.js';
 import { MEASURES, type Measure } from './measures.js';
 import { keyOf, type Run } from './runs.js';

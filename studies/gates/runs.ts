@@ -1,49 +1,10 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { Figures, Losses } from '@locmoe/bench/internal/gate/figures';
 import { TrainerError } from 'locmoe/internal/errors';
 
 export const STAGES = ['screening', 'confirming'] as const;
 export type Stage = (typeof STAGES)[number];
-
-/** Losses in nats per token. */
-export interface Losses {
-  /** Loss, mean over the domains. */
-  readonly loss: number;
-  readonly domains: Readonly<Record<string, number>>;
-}
-
-/** A mean over the whole training, and one over its last quarter. */
-export interface OverTraining {
-  readonly mean: number;
-  readonly end: number;
-}
-
-/** Figures of a run, read from its metrics. */
-export interface Figures {
-  readonly steps: number;
-  readonly tokensPerStep: number;
-  /** Validations on the development text, by the causal rule. */
-  readonly curve: readonly (Losses & { readonly step: number })[];
-  /**
-   * Tokens that an expert processes in a step, over all ranks, averaged over experts and sparse layers; null
-   * without sparse layers.
-   */
-  readonly tokensPerExpert: OverTraining | null;
-  /** Experts that process a token, averaged over the sparse layers. */
-  readonly expertsPerToken: OverTraining | null;
-  /** Share of the choices that were kept. */
-  readonly keptShare: OverTraining | null;
-  /** Measures of the choices in the last quarter, as in metrics.ndjson; null if they are missing there. */
-  readonly idShare: number | null;
-  readonly gateShare: number | null;
-  readonly loadImbalance: number | null;
-  /** Share of the kept choices whose expert was on the token's node. */
-  readonly localShare: number | null;
-  /** Medians over the steps after the first 20; values of the slowest rank. */
-  readonly stepMs: number;
-  readonly allToAllShare: number;
-  readonly bytesOtherNode: number;
-}
 
 /** Fields that identify a run. */
 export interface RunKey {

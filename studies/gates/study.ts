@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { machine } from '@locmoe/bench/internal/folders';
+import { readFigures } from '@locmoe/bench/internal/gate/figures';
 import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
 import { goesOnFromHere, runTraining } from '@locmoe/bench/internal/training';
 import { loadConfig } from 'locmoe/internal/config/resolve';
@@ -16,10 +17,10 @@ import { STUDIES } from '../kit/read-yaml.js';
 import { study } from '../kit/study.js';
 import { type Design, readDesign } from './design.js';
 import { type Cell, cellsOf, type Job, jobsOf, recipeOf } from './jobs.js';
-import { readFigures } from './read-figures.js';
 import { reportOf } from './report.js';
 import type { Compared } from './results.js';
 import { addRun, keyOf, type Run, readRuns } from './runs.js';
+import { keepTables } from './tables.js';
 import { testLoss } from './test-loss.js';
 
 /** The folder of the design, relative to the folder of the studies, or absolute. */
@@ -37,7 +38,7 @@ export default study({
     design: text('<folder>', 'arms.yaml, questions.yaml, contrasts.yaml and the recipe proof.yaml', DESIGN),
   },
   // Other settings require other runs, so the page would lose the kept ones.
-  isPart: ({ set, design }) => set.length > 0 || design !== DESIGN,
+  isPart: isOther,
 
   /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed */
   async measure({ options, workDir, out, dataDir, signal }): Promise<Compared> {
@@ -68,7 +69,9 @@ export default study({
       make,
     );
     await inParallel(missing.filter(isTimed), 1, make);
-    return comparedOf(options, out);
+    const compared = comparedOf(options, out);
+    if (!isOther(options)) await keepTables(compared, { workDir, dataDir });
+    return compared;
   },
 
   read(options, out) {
@@ -83,6 +86,11 @@ export default study({
 
   report: reportOf,
 });
+
+/** Tells whether other runs are asked for than those of the page. */
+function isOther({ set, design }: { readonly design: string; readonly set: readonly string[] }): boolean {
+  return set.length > 0 || design !== DESIGN;
+}
 
 function comparedOf(
   options: { readonly design: string; readonly set: readonly string[] },

@@ -1,3 +1,4 @@
+import { lossesOf } from '@locmoe/bench/internal/gate/figures';
 import { sum } from '@locmoe/bench/internal/statistics';
 import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { committedFolders } from 'locmoe/internal/checkpoint/folders';
@@ -8,7 +9,6 @@ import { createLoader } from 'locmoe/internal/data/loader';
 import type { TokenRange } from 'locmoe/internal/data/sequences';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { evaluate, openInference } from 'locmoe/internal/inference/inference';
-import { lossesOf } from './read-figures.js';
 import type { Run } from './runs.js';
 
 /** Number of sequences evaluated at once. */

@@ -1,14 +1,4 @@
-export { withSpread } from '@locmoe/bench/internal/statistics';
-
-/** Formats 0.1234 as "12.3 %". */
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-/** Formats 0.1234 as "+12.3 %". */
-export function signedPercent(change: number): string {
-  return `${change >= 0 ? '+' : ''}${percent(change)}`;
-}
+export { percent, signedPercent, withSpread } from '@locmoe/bench/internal/statistics';
 
 /** Formats a Markdown table. The first row is the header; all columns but the first are right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {

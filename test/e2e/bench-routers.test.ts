@@ -58,3 +58,41 @@ describe('bench routers', () => {
     expect(table(third.stdout)).not.toContain(/^ {2}switch .*$/m.exec(table(first.stdout))![0]);
   });
 });
+
+it('bench gate holds a router of your own against its table in one line, and trains no finished run again', async () => {
+  const work = temporaryFolder();
+  const bench = () =>
+    locmoe(
+      'bench',
+      'gate',
+      './examples/my-router.mjs',
+      '--quick',
+      '--work-dir',
+      work,
+      '--data-dir',
+      DATA_DIR,
+    );
+  const { code, stdout, stderr } = await bench();
+  expect(code, stdout + stderr).toBe(0);
+  const share = String.raw`\d+\.\d %`;
+  const beside = String.raw`${share} \(table ${share}\)`;
+  const line = new RegExp(
+    String.raw`^20 steps of one seed, which say nothing: my-router\.mjs: perplexity [+-]${share} \(one seed\) against two tables of the id; as the id before ${share}; on its node ${beside}; step [+-]${share}; cache hits ${beside}$`,
+    'm',
+  );
+  expect(stdout).toMatch(line);
+  const figures = JSON.parse(readFileSync(path.join(work, 'gate.json'), 'utf8'));
+  expect(stdout).toContain(figures.line);
+  expect(figures).toMatchObject({
+    router: expect.stringMatching(/my-router\.mjs#sha256=[0-9a-f]{64}$/),
+    numChoices: 2,
+    runs: [{ seed: 101, own: expect.any(Number), other: expect.any(Number), run: { steps: 20 } }],
+    // Tables of ids know nothing of nodes, and a token before has had the same experts.
+    tableFirst: { idShare: 1, firstLosses: { length: 20 } },
+    timed: { own: { steps: 20 }, table: { localShare: expect.closeTo(0.5, 1) } },
+  });
+  const again = await bench();
+  expect(again.stdout).toContain(figures.line);
+  // The first steps of the table tell each time what this machine computes.
+  expect(again.stdout.match(/^.*: 20 steps$/gm)).toEqual(['two tables of the id-first: 20 steps']);
+});

@@ -73,7 +73,7 @@ it('docs/tutorials/browser.md brings a text into a browser', async () => {
 });
 
 it('docs/tutorials/router.md compares a router of one’s own with others', async () => {
-  const [copy, plan, doctor, bench, train, report, inspect, ...others] =
+  const [copy, plan, doctor, bench, gate, train, report, inspect, ...others] =
     commandsOf('docs/tutorials/router.md');
   expect(others).toEqual([]);
   const reader = new Reader();
@@ -90,6 +90,9 @@ it('docs/tutorials/router.md compares a router of one’s own with others', asyn
   const compared = await reader.type(`${bench} --steps 4 --seeds 1`);
   for (const router of ['hash', 'switch', String.raw`\./my-router\.mjs`])
     expect(compared).toMatch(new RegExp(String.raw`^ {2}${router} +\d\.\d{3} +[\d.]+ `, 'm'));
+  expect(await reader.type(`${gate} --quick`)).toMatch(
+    /^20 steps of one seed, which say nothing: my-router\.mjs: /m,
+  );
   await reader.type(`${train} --set train.recordRoutes.every=4 --set train.steps=8`);
   expect(await reader.type(report!)).toMatch(/position/);
   const page = reader.start(inspect!);

@@ -37,6 +37,16 @@ export function withSpread({ median, least, most }: Spread, format: (value: numb
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
 }
 
+/** Formats 0.1234 as "12.3 %". */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** Formats 0.1234 as "+12.3 %". */
+export function signedPercent(change: number): string {
+  return `${change >= 0 ? '+' : ''}${percent(change)}`;
+}
+
 export function timeOf(call: () => void): number {
   const started = performance.now();
   call();

@@ -25,6 +25,7 @@ it('trains every run once, whatever is done at once, and looks at the test text 
   const shown = runs.map(({ arm, kind, seed, test }) => `${arm} ${kind} ${seed} ${test !== null}`);
   expect(shown.sort()).toEqual([
     'dense quality 1 false',
+    'hash quality 1 false',
     'hash quality 11 true',
     'hash time 11 false',
     'own quality 11 true',
@@ -44,7 +45,7 @@ it('trains every run once, whatever is done at once, and looks at the test text 
   const [again] = runs.filter(({ arm, kind }) => arm === 'own' && kind === 'quality');
   writeFileSync(file, runs.flatMap((run) => (run === again ? [] : [`${JSON.stringify(run)}\n`])).join(''));
   const second = await study();
-  expect(second.stdout).toMatch(/^6 runs, 5 of them kept from before$/m);
+  expect(second.stdout).toMatch(/^7 runs, 6 of them kept from before$/m);
   const made = [...readRuns(folder).values()].at(-1)!;
   expect([made.arm, made.curve, made.test]).toEqual([again!.arm, again!.curve, again!.test]);
 });

@@ -1,5 +1,6 @@
+import type { Pair } from '@locmoe/bench/internal/pairs';
 import { describe, expect, it } from 'vitest';
-import { type Pair, testEquivalence as testWithin } from '../../gates/equivalence.js';
+import { testEquivalence as testWithin } from '../../gates/equivalence.js';
 
 /** Pairs whose ratios have these logarithms. */
 const pairs = (...logs: number[]): Pair[] => logs.map((log) => ({ own: 20 * Math.exp(log), other: 20 }));

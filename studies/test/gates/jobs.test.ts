@@ -17,7 +17,9 @@ describe('jobsOf', () => {
     expect(names(jobsOf(cells, EVERYTHING))).toEqual([
       'quality dense 1',
       'quality switch 1',
+      'quality hash 1',
       'quality switch 2',
+      'quality hash 2',
       'quality dense 2',
       'quality hash 11',
       'quality own 11',
@@ -44,14 +46,14 @@ describe('jobsOf', () => {
     const other = { ...same, sets: [...same.sets, 'moe.capacityFactor=2'] };
     const changed = { ...first!, id: 'second', arms: [other], references: [other] };
     const cellsOfOther = cellsOf({ ...design, questions: [first!, changed, last!] }, []);
-    expect(jobsOf(cellsOfOther, EVERYTHING)).toHaveLength(14);
+    expect(jobsOf(cellsOfOther, EVERYTHING)).toHaveLength(16);
   });
 
   it('makes what is named, and refuses what there is not', () => {
     expect(names(jobsOf(cells, { only: ['last', 'own', 'quality'], seeds: [12] }))).toEqual([
       'quality own 12',
     ]);
-    expect(jobsOf(cells, { only: ['screening'], seeds: [] })).toHaveLength(4);
+    expect(jobsOf(cells, { only: ['screening'], seeds: [] })).toHaveLength(6);
     expect(() => jobsOf(cells, { only: ['swich'], seeds: [] })).toThrow(
       '--only swich: expected one of first, last, dense, switch, hash, own, screening, confirming, quality, time',
     );

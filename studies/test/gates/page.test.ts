@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import { reportOf } from '../../gates/report.js';
 import { addRun, type Run } from '../../gates/runs.js';
 import { callStudy, temporaryFolder } from '../support.js';
-import { DESIGN, runsOf } from './support.js';
+import { cells, DESIGN, design, runsOf } from './support.js';
 
 /** Writes the page of these runs as the command does. */
 async function pageOf(runs: readonly Run[], out = temporaryFolder()) {
@@ -16,6 +17,7 @@ const SPARSE = { tokensPerExpert: { mean: 48, end: 40 }, idShare: 0.9 };
 const RUNS = [
   ...runsOf('first', 'dense', 'quality', [3, 3.1], { tokensPerExpert: null, idShare: null }),
   ...runsOf('first', 'switch', 'quality', [2.9], SPARSE),
+  ...runsOf('first', 'hash', 'quality', [2.8, 2.9], { idShare: 1 }),
   ...runsOf('last', 'hash', 'quality', [3, 3.2]),
   ...runsOf('last', 'own', 'quality', [3.001, 3.2011]),
   ...runsOf('last', 'hash', 'time', [100, 100]),
@@ -29,7 +31,16 @@ it('claims what planned tests show, has a table for each question, and says what
   expect(text).toContain(
     '| own router: time to its last loss against hash | no run | at most -90.0 % |  |  | 0 of 2 pairs |',
   );
-  expect(text).toContain('## Of what experts are\n\n**1 of 4 runs are still missing.**');
+  expect(text).toContain('## Of what experts are\n\n**1 of 6 runs are still missing.**');
+  // The reference is not ranked; the interval has t of one degree of freedom, and no width, as both ratios are the same.
+  expect(text).toContain(
+    [
+      '| hash | dense | -18.1 % (-18.1 % to -18.1 %) | 100.0 % |',
+      '| switch | dense | -9.5 % (one seed) | 90.0 % |',
+      '',
+      '## Send in a router',
+    ].join('\n'),
+  );
   expect(text).toContain('## Whether a gate helps\n\n**2 of 8 runs are still missing.**');
   // Geometric mean of the perplexities, with t = 12.706 of one degree of freedom; the pair is that of seed 1 alone.
   const high = Math.exp(3.05 + 12.7062047 * 0.05).toFixed(3);
@@ -44,9 +55,20 @@ it('claims what planned tests show, has a table for each question, and says what
   expect(existsSync(path.join(out, 'gates.json'))).toBe(false);
 });
 
+it('ranks arms of the llama form alone', () => {
+  const questions = design.questions.map((question) => ({ ...question, sets: [] }));
+  const ofOtherForm = cells.map((cell) => {
+    const question = questions.find(({ id }) => id === cell.question.id)!;
+    return { ...cell, question };
+  });
+  const { view } = reportOf({ design: { ...design, questions }, cells: ofOtherForm, runs: RUNS });
+  expect(view.ranking).toBe('_No run yet._');
+});
+
 it('keeps the findings that people wrote, and needs no run', async () => {
   const { out, text } = await pageOf([]);
-  expect(text).toContain('**4 of 4 runs are still missing.**');
+  expect(text).toContain('**6 of 6 runs are still missing.**');
+  expect(text).toContain('\n_No run yet._\n');
   expect(text).not.toContain('<svg');
   writeFileSync(path.join(out, 'gates.md'), text.replace('_Nothing written yet._', 'Found by us.'));
   expect((await pageOf(RUNS, out)).text).toContain('Found by us.');

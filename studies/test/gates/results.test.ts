@@ -1,9 +1,9 @@
+import { figuresOf } from '@locmoe/bench/internal/gate/figures';
 import { globalStep } from '@locmoe/test-kit';
 import type { ValidationBatch } from 'locmoe/internal/data/batch';
 import { describe, expect, it } from 'vitest';
 import { contrastsOf } from '../../gates/contrasts.js';
 import type { Planned } from '../../gates/design.js';
-import { figuresOf } from '../../gates/read-figures.js';
 import { geometricMean, Results, stepsToReach } from '../../gates/results.js';
 import type { Run } from '../../gates/runs.js';
 import { testBatches } from '../../gates/test-loss.js';

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import { figuresOf } from '@locmoe/bench/internal/gate/figures';
 import { globalStep } from '@locmoe/test-kit';
 import { readDesign } from '../../gates/design.js';
 import { cellsOf } from '../../gates/jobs.js';
-import { figuresOf } from '../../gates/read-figures.js';
 import type { Run } from '../../gates/runs.js';
 
 export const DESIGN = fileURLToPath(new URL('design', import.meta.url));

@@ -8,6 +8,7 @@ import {
 } from 'locmoe/internal/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
 import type { BenchCollectivesOptions } from '../collectives/bench.js';
+import type { BenchGateOptions } from '../gate/bench.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchPlaceOptions } from '../place/bench.js';
@@ -34,6 +35,7 @@ const WITH_PEER = { configs: ['small'], steps: 12 } as const;
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description(BENCH_COMMANDS.bench);
   addRouters(bench);
+  addGate(bench);
   addPlan(bench);
   addStep(bench);
   addKernels(bench);
@@ -82,6 +84,36 @@ function addRouters(bench: Command): void {
         seeds: seeds ?? (quick ? 1 : 3),
         out: out ?? options.workDir,
       });
+    },
+  );
+}
+
+function addGate(bench: Command): void {
+  const command = bench
+    .command('gate')
+    .description(
+      'hold a router of your own against a table of token ids with as many experts a token, by a fixed recipe and fixed seeds, in one line; a second call goes on where the first was stopped',
+    )
+    .argument('<router>', 'value of moe.router, as ./my-router.mjs')
+    .option(
+      SET[0],
+      'set a field of the router, as moe.routerOptions.NAME=VALUE; repeat for several',
+      collect,
+      [],
+    )
+    .option(
+      '--choices <n>',
+      'experts that a token takes, if the router has no rule that says it',
+      wholeNumber(1, 2),
+    )
+    .option('--quick', 'a first look: a few steps of one seed', false);
+  type Options = Given<Omit<BenchGateOptions, 'router' | 'command'>>;
+  withData(inFolders(command, 'gate', 'keeps finished runs')).action(
+    async (router: string, { out, ...options }: Options) => {
+      computeOnOneThread();
+      const { benchGate } = await import('../gate/bench.js');
+      const given = { ...options, router, out: out ?? options.workDir, command: typedCommand() };
+      process.exitCode = await benchGate(given);
     },
   );
 }

@@ -1,3 +1,4 @@
+import type { Choice } from 'locmoe/internal/architecture/rule';
 import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
 import { PLAIN_RULE } from 'locmoe/internal/model/work';
@@ -65,7 +66,7 @@ export function choiceCosts(config: RunConfig): ChoiceCosts {
   const policy = routerPolicy(moe.router);
   const { choose, keep } = policy.rule(moe, model.dModel) ?? PLAIN_RULE;
   const { numShared } = policy.hints?.(moe) ?? {};
-  const numChoices = choose.op === 'table' ? choose.tables.length : choose.count;
+  const numChoices = numChoicesOf(choose);
   // Experts choose in training also where they keep all candidates outside it.
   const expertsChoose = keep !== null || choose.op === 'topP';
   return {
@@ -77,6 +78,11 @@ export function choiceCosts(config: RunConfig): ChoiceCosts {
       ? { purpose: 'scores', bytes: scoreBytes(tokensPerRank(config) * numChoices, numShared) }
       : { purpose: 'counts', bytes: countBytes(moe.numExperts, numShared) },
   };
+}
+
+/** Returns the maximum number of choices of a token. */
+export function numChoicesOf(choose: Choice): number {
+  return choose.op === 'table' ? choose.tables.length : choose.count;
 }
 
 export function tokensPerRank({ train, model, cluster }: RunConfig): number {

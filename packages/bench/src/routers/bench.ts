@@ -1,11 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { EXIT } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { type BenchFolders, machine, makeBenchFolders, writeFigures } from '../folders.js';
+import { keptRun } from '../kept-run.js';
 import { spreadOf, withSpread } from '../statistics.js';
-import { goesOnFromHere, runTraining } from '../training.js';
 import { type RunFigures, readRunFigures } from './run-figures.js';
 
 export interface BenchRoutersOptions extends BenchFolders {
@@ -44,7 +42,9 @@ export async function benchRouters(options: BenchRoutersOptions): Promise<number
   makeBenchFolders(options);
   const runs: RouterRun[] = [];
   for (const { router, seed, sets } of planned) {
-    const figures = await figuresOf(options, `${router}-seed${seed}`, sets).catch(goesOnFromHere);
+    const figures = await keptRun({ ...options, name: `${router}-seed${seed}`, sets }, ({ metrics }) =>
+      readRunFigures(metrics),
+    );
     runs.push({ router, seed, figures });
     const { perplexity, stepMs } = figures;
     console.log(
@@ -59,34 +59,6 @@ export async function benchRouters(options: BenchRoutersOptions): Promise<number
 function settingsOf({ set, steps }: BenchRoutersOptions, router: string, seed: number): string[] {
   const length = steps === undefined ? [] : [`train.steps=${steps}`, `train.validateEvery=${steps}`];
   return [...set, ...length, `moe.router=${router}`, `seed=${seed}`];
-}
-
-/** Returns the figures of a run, which is trained unless the work folder has the same run already. */
-async function figuresOf(
-  { config, workDir, dataDir }: BenchRoutersOptions,
-  name: string,
-  sets: readonly string[],
-): Promise<RunFigures> {
-  const resolved = loadConfig(config, { sets });
-  const key = JSON.stringify(resolved);
-  const kept = path.join(workDir, 'results', `${name.replaceAll(/[^\w.-]/g, '_')}.json`);
-  if (existsSync(kept)) {
-    const found: { key: string; figures: RunFigures } = JSON.parse(readFileSync(kept, 'utf8'));
-    if (found.key === key) return found.figures;
-  }
-  console.log(`${name}: ${resolved.train.steps} steps`);
-  const folder = await runTraining({
-    config,
-    sets,
-    dataDir,
-    folder: path.resolve(workDir, 'runs', path.parse(kept).name),
-  });
-  const figures = readRunFigures(folder.metrics);
-  rmSync(folder.checkpoints, { recursive: true, force: true });
-  mkdirSync(path.dirname(kept), { recursive: true });
-  writeFileSync(`${kept}.tmp`, JSON.stringify({ key, figures }));
-  renameSync(`${kept}.tmp`, kept);
-  return figures;
 }
 
 const COLUMNS: readonly (readonly [name: string, of: (figures: RunFigures) => number, digits: number])[] = [

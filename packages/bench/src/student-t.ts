@@ -1,5 +1,5 @@
-import { mean } from '@locmoe/bench/internal/statistics';
 import { regularizedIncompleteBeta } from 'locmoe/internal/routing/capacity/special-functions';
+import { mean } from './statistics.js';
 
 /** Returns P(T > t) of Student's t distribution (Abramowitz and Stegun 26.7.1). */
 export function studentTAbove(t: number, degreesOfFreedom: number): number {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { holm, studentTAbove, studentTQuantile, testMean } from '../../kit/student-t.js';
+import { holm, studentTAbove, studentTQuantile, testMean } from '../src/student-t.js';
 
 describe('studentTAbove', () => {
   // Upper quantiles as tabulated, to the digits that tables print.
