@@ -36,6 +36,46 @@ export function reportOf(compared: Compared): Report {
       settings: settingsOf(compared),
     },
     pictures: [curves(shown, results), frontier(shown, results)],
+    figures: figuresOf(compared, results),
+  };
+}
+
+/** Returns what recompute.py computes anew from the lines of the runs. */
+function figuresOf({ design, cells }: Compared, results: Results): object {
+  const runsOf = (question: Question, arm: Arm, measure: Measure | 'timeToLoss') => {
+    const kind = measure === 'timeToLoss' ? 'time' : MEASURES[measure].kind;
+    const cell = cells.find(
+      (each) => each.question.id === question.id && each.arm.id === arm.id && each.kind === kind,
+    );
+    const seeds = results.of(question, arm, kind).map(({ seed }) => seed);
+    return { question: question.id, arm: arm.id, measure, kind, settings: cell!.settings, seeds };
+  };
+  const arms = design.questions.flatMap((question) =>
+    (['perplexity', 'stepMs'] as const)
+      .filter((measure) => question.measures.includes(measure))
+      .flatMap((measure) => question.arms.map((arm) => ({ question, arm, measure }))),
+  );
+  return {
+    arms: arms.flatMap(({ question, arm, measure }) => {
+      const runs = runsOf(question, arm, measure);
+      if (runs.seeds.length === 0) return [];
+      const against = question.references.flatMap((reference) => {
+        const difference = differenceOf(results.pairs(question, arm, reference, measure));
+        if (difference === null || reference.id === arm.id) return [];
+        const { meanDifference: change, interval } = difference;
+        return [{ ...runsOf(question, reference, measure), change, ...interval }];
+      });
+      return [{ ...runs, mean: geometricMean(results.values(question, arm, measure)).mean, against }];
+    }),
+    tests: contrastsOf(design, results).map(({ measure, question, arm, reference, ...test }) => ({
+      ...runsOf(question, arm, measure),
+      reference: runsOf(question, reference, measure),
+      goal: test.goal,
+      planned: test.planned,
+      p: test.p,
+      pHolm: test.pHolm,
+      verdict: test.verdict,
+    })),
   };
 }
 

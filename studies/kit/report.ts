@@ -13,6 +13,8 @@ const NO_REASON_YET = '_Nothing written yet._';
 export interface Report {
   readonly view: View;
   readonly pictures?: readonly (Picture | null)[];
+  /** Figures of the page for other programs, written as NAME.json; for a study whose measurements are not that file. */
+  readonly figures?: object;
 }
 
 /**
@@ -24,7 +26,7 @@ export interface Report {
  */
 export async function writeReport(
   name: string,
-  { view, pictures = [] }: Report,
+  { view, pictures = [], figures }: Report,
   { machine, command }: { readonly machine: string; readonly command: string },
   out: string,
 ): Promise<string> {
@@ -43,6 +45,8 @@ export async function writeReport(
   for (const { name: picture, spec } of drawn)
     writeFileSync(path.join(out, `${name}-${picture}.svg`), await renderSvg(spec));
   writeFileSync(file, text);
+  if (figures !== undefined)
+    writeFileSync(path.join(out, `${name}.json`), `${JSON.stringify(figures, null, 2)}\n`);
   return file;
 }
 

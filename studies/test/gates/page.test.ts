@@ -1,8 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { reportOf } from '../../gates/report.js';
 import { addRun, type Run } from '../../gates/runs.js';
+import { STUDIES } from '../../kit/read-yaml.js';
 import { callStudy, temporaryFolder } from '../support.js';
 import { cells, DESIGN, design, runsOf } from './support.js';
 
@@ -12,6 +14,10 @@ async function pageOf(runs: readonly Run[], out = temporaryFolder()) {
   await callStudy('gates', '--report', '--design', DESIGN, '--out', out);
   return { out, text: readFileSync(path.join(out, 'gates.md'), 'utf8') };
 }
+
+const RESULTS = path.join(STUDIES, '../docs/results');
+const HAS_PYTHON = spawnSync('python3', ['--version']).status === 0;
+if (!HAS_PYTHON) console.warn('SKIPPED: figures are not recomputed: no python3');
 
 const SPARSE = { tokensPerExpert: { mean: 48, end: 40 }, idShare: 0.9 };
 const RUNS = [
@@ -51,8 +57,27 @@ it('claims what planned tests show, has a table for each question, and says what
   expect(text).toContain('Made by `npm run study -- gates` on a machine (float32); commits a commit.');
   for (const picture of ['curves', 'frontier'])
     expect(existsSync(path.join(out, `gates-${picture}.svg`)), picture).toBe(true);
-  // Only the lines of the runs are kept.
-  expect(existsSync(path.join(out, 'gates.json'))).toBe(false);
+});
+
+describe.skipIf(!HAS_PYTHON)('a script in Python', () => {
+  const recompute = (folder: string) =>
+    spawnSync('python3', [path.join(STUDIES, 'gates/recompute.py'), folder], { encoding: 'utf8' });
+
+  it('computes all figures of the page anew from the lines of the runs', () => {
+    const { stdout, status } = recompute(RESULTS);
+    expect(stdout).toMatch(/^\d+ figures recomputed, 0 differ\n$/);
+    expect(status).toBe(0);
+  });
+
+  it('names figures that do not follow from the lines', async () => {
+    const { out } = await pageOf(RUNS);
+    expect(recompute(out)).toMatchObject({ stdout: '15 figures recomputed, 0 differ\n', status: 0 });
+    const file = path.join(out, 'gates.json');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/"change": -0\.0\d+/, '"change": -0.2'));
+    const changed = recompute(out);
+    expect(changed.stdout).toMatch(/^first, switch against dense: -0\.2 on the page, -0\.09\d+ here$/m);
+    expect(changed.status).toBe(1);
+  });
 });
 
 it('ranks arms of the llama form alone', () => {
