@@ -3,24 +3,23 @@ import * as grpc from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { TrainerError } from '../errors.js';
 import type { Address } from './address.js';
-import { CONNECTION_LIMITS } from './connection-limits.js';
 import { NAME_HEADER } from './http2/connection-name.js';
 import { directListener, type FindDirect } from './http2/direct-server.js';
 import { requireToken } from './join-token.js';
 import { NO_SECURITY, type Security, tlsOptions } from './security.js';
+import { Strangers } from './strangers.js';
 
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
   /** Credentials, which a node that joins a run replaces by those of the run. */
   security: Security;
-  /** Open connections without an accepted call, by the client's address, oldest first. */
-  readonly strangers: Map<string, Socket>;
+  readonly strangers: Strangers;
   /** Finds the connection of a call, if it is named for a direct stream. */
   findDirect: FindDirect;
   /** Ends all connections and stops listening. */
   close(): void;
-  /** Called at most once a second with a line on a call that was refused for its token. */
+  /** Called with a line on what was refused: a call for its token, at most once a second, or connections (Strangers). */
   onRefused: (line: string) => void;
 }
 
@@ -35,7 +34,7 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
     'grpc.max_receive_message_length': 16 << 20,
     interceptors: [
       requireToken(() => rpc.security.token, {
-        accepted: (call, metadata) => rpc.strangers.delete(peerOf(call, metadata)),
+        accepted: (call, metadata) => rpc.strangers.accept(peerOf(call, metadata)),
         refused(call, metadata, method) {
           const now = performance.now();
           if (now - toldMs < REFUSAL_INTERVAL_MS) return;
@@ -51,7 +50,7 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
     server,
     health,
     security,
-    strangers: new Map(),
+    strangers: new Strangers((line) => rpc.onRefused(line)),
     findDirect: () => undefined,
     close: () => server.forceShutdown(),
     onRefused: () => undefined,
@@ -73,16 +72,7 @@ export async function listen(rpc: RpcServer, address: Address, option: string): 
     (connection) => injector.injectConnection(connection),
     tlsOptions(security),
   );
-  listener.on('connection', (socket: Socket) => {
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-    strangers.set(peer, socket);
-    socket.once('close', () => strangers.delete(peer));
-    for (const [other, oldest] of strangers) {
-      if (strangers.size <= CONNECTION_LIMITS.strangers) break;
-      strangers.delete(other);
-      oldest.destroy();
-    }
-  });
+  listener.on('connection', (socket: Socket) => strangers.add(socket));
   await new Promise<void>((resolve, reject) => {
     listener.once('error', (error) => reject(inUse(address, error.message, option)));
     listener.listen({ host: address.host, port: address.port }, resolve);
@@ -91,7 +81,7 @@ export async function listen(rpc: RpcServer, address: Address, option: string): 
   rpc.close = () => {
     listener.close();
     server.forceShutdown();
-    for (const socket of strangers.values()) socket.destroy();
+    strangers.closeAll();
   };
   health.setStatus('', 'SERVING');
   return { ...address, port: (listener.address() as AddressInfo).port };

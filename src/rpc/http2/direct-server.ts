@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import { CONNECTION_LIMITS } from '../connection-limits.js';
 import { readOpening } from './connection-name.js';
 import {
   DEFAULT_MAX_FRAME_BYTES,
@@ -153,8 +152,6 @@ export function directListener(
   const named = new Map<string, DirectConnection>();
   const accept = (socket: net.Socket) => {
     socket.setNoDelay(true);
-    const cutOff = () => socket.destroy();
-    socket.setTimeout(CONNECTION_LIMITS.silenceMs, cutOff);
     const ignore = () => undefined;
     socket.on('error', ignore);
     let received = Buffer.alloc(0);
@@ -165,7 +162,6 @@ export function directListener(
       if (opening === null) return;
       socket.removeListener('readable', look);
       socket.removeListener('error', ignore);
-      socket.setTimeout(0, cutOff);
       socket.unshift(received);
       if (opening.name === null) inject(socket);
       else {
@@ -180,15 +176,13 @@ export function directListener(
   const server =
     secure === null
       ? net.createServer(accept)
-      : tls.createServer(
-          { ALPNProtocols: ['h2'], handshakeTimeout: CONNECTION_LIMITS.silenceMs, ...secure },
-          accept,
-        );
+      : tls.createServer({ ALPNProtocols: ['h2'], ...secure }, accept);
   return { server, find: (name) => named.get(name) };
 }
 
 /** Returns the stream for the session of a named connection: all that its DirectConnection neither takes nor sends. */
 function besides(connection: DirectConnection, socket: net.Socket): Duplex {
+  let kept: Buffer[] = [];
   const cutter = new FrameCutter(
     {
       other: ({ type, flags, stream, length }, encoded) => {
@@ -199,7 +193,7 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
         }
         if (type === FRAME.settings && (flags & FLAG.ack) === 0)
           connection.takeSettings(decodeSettings(payload));
-        shim.push(encoded);
+        kept.push(encoded);
       },
     },
     // Node's server announces no other maximum.
@@ -215,23 +209,17 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
     0,
   );
   let isHeaders = false;
-  let unread = 0;
   const shim: Duplex = new Duplex({
-    read: () => {
-      socket.resume();
-    },
-    // `write` writes at once: the DirectConnection's bytes have to come between two frames, never within one.
-    write: (chunk: Buffer, _, done) => {
-      unread += chunk.length;
-      socket.write(chunk, () => {
-        unread -= chunk.length;
-      });
-      if (unread > CONNECTION_LIMITS.unreadBytes) socket.destroy();
-      if (!isHeaders) {
-        sent.push(chunk);
-        if (isHeaders) connection.open();
-      }
-      done();
+    read: () => take(),
+    // What the session writes at a time are whole frames, and goes to the socket at once: the DirectConnection's bytes have to
+    // come between two frames, never within one. Until the socket has sent it, the session reads no more, as on connections
+    // without a name.
+    writev: (chunks, done) => {
+      const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
+      socket.write(bytes, done);
+      if (isHeaders) return;
+      sent.push(bytes);
+      if (isHeaders) connection.open();
     },
     final: (done) => {
       socket.end();
@@ -243,17 +231,21 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
     },
   });
   let prefaceLeft = PREFACE.length;
-  socket.on('data', (chunk: Buffer) => {
-    const preface = chunk.subarray(0, prefaceLeft);
-    prefaceLeft -= preface.length;
-    if (preface.length > 0) shim.push(preface);
+  // The session gets the frames of a read in one piece, as many small ones would cost many times their bytes in memory.
+  const take = () => {
+    if (shim.readableLength >= shim.readableHighWaterMark) return;
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    kept = [chunk.subarray(0, prefaceLeft)];
+    prefaceLeft -= kept[0]!.length;
     try {
-      cutter.push(chunk.subarray(preface.length));
+      cutter.push(chunk.subarray(kept[0]!.length));
+      shim.push(Buffer.concat(kept));
     } catch (error) {
       shim.destroy(error as Error);
     }
-    if (shim.readableLength >= shim.readableHighWaterMark) socket.pause();
-  });
+  };
+  socket.on('readable', take);
   socket.on('end', () => shim.push(null));
   socket.on('error', (error) => shim.destroy(error));
   socket.on('close', () => shim.destroy());

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import http2 from 'node:http2';
 import net from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Duplex } from 'node:stream';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import { checkHealth } from '../../../src/rpc/health.js';
 import { randomName, withName } from '../../../src/rpc/http2/connection-name.js';
@@ -129,23 +131,46 @@ it(`a server outlives a client that sends anything, for ${SEEDS} of ${SEEDS} see
   await checkHealth(`127.0.0.1:${port}`, NO_SECURITY);
 });
 
-it('a server cuts off a client that reads no answers, on a connection with a name', async () => {
-  const answers = Buffer.concat(Array.from({ length: 1000 }, () => SETTINGS_ACK));
-  let written = 0;
-  const { server } = directListener(async (connection) => {
-    connection.on('error', () => undefined);
-    for (; !connection.destroyed && written < 1e8; written += answers.length) {
-      connection.write(answers);
-      await nextTurn();
-    }
-    server.close();
-    client.destroy();
-  }, null);
+/** Connects a client that reads nothing to a server that gives its connections to `inject`. */
+async function deafClient(inject: (connection: Duplex) => void, isNamed: boolean): Promise<net.Socket> {
+  const { server } = directListener(inject, null);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1').pause();
-  client.on('error', () => undefined).write(withName(Buffer.concat([PREFACE, SETTINGS]), randomName()));
-  await once(server, 'close');
+  onTestFinished(() => {
+    client.destroy();
+    server.close();
+  });
+  const opening = Buffer.concat([PREFACE, SETTINGS]);
+  client.on('error', () => undefined).write(isNamed ? withName(opening, randomName()) : opening);
+  return client;
+}
+
+it('a session waits for a client that reads no answers, on a connection with a name', async () => {
+  const connection = await new Promise<Duplex>((resolve) => void deafClient(resolve, true));
+  connection.on('error', () => undefined);
+  const answers = Buffer.alloc(10_000);
+  let written = 0;
+  for (let isSent = true; isSent && written < 1e8; written += answers.length)
+    isSent = await Promise.race([
+      new Promise<boolean>((resolve) => connection.write(answers, () => resolve(true))),
+      sleep(500, false),
+    ]);
   // The kernel buffers some megabytes for the client.
   expect(written).toBeLessThan(1e8);
+});
+
+it('a session cuts off a client that sends PINGs and reads no answers, with a name as early as without one', async () => {
+  const pings = Buffer.concat(
+    Array.from({ length: 500 }, () => encodeFrame({ type: 0x6, flags: 0, stream: 0 }, Buffer.alloc(8))),
+  );
+  const server = http2.createServer().on('session', (session) => session.on('error', () => undefined));
+  const sentUntilCut = async (isNamed: boolean) => {
+    const client = await deafClient((connection) => server.emit('connection', connection), isNamed);
+    for (; !client.destroyed && client.bytesWritten < 1e7; await nextTurn())
+      if (client.writableLength === 0) client.write(pings);
+    return client.bytesWritten;
+  };
+  const sent = [await sentUntilCut(true), await sentUntilCut(false)];
+  expect(Math.max(...sent)).toBeLessThan(2 * Math.min(...sent));
 });
