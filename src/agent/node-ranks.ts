@@ -183,7 +183,7 @@ export class NodeRanks {
           this.options.send({ event: 'snapshot', snapshot });
           this.#workers.save({ type: 'snapshot-kept', step: snapshot.step, ms });
         },
-        failed: (line) => this.#logger.warn(`no further snapshots of the run's state in memory: ${line}`),
+        warn: (line) => this.#logger.warn(line),
       },
     );
   }

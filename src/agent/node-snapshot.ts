@@ -1,6 +1,7 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
+import { verifiedAside } from '../checkpoint/checkpoint.js';
 import { writeManifestOf } from '../checkpoint/checkpointer.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
@@ -87,6 +88,17 @@ export class NodeSnapshot {
     const written = [...withoutTwins(files), { file: TOKENIZER_FILE, ...digestFile(tokenizer), tensors: [] }];
     writeManifestOf(options, this.folder, written);
     this.#isOwnComplete = true;
+  }
+
+  /**
+   * Checks that all files are still what this node's ranks wrote: other programs may clean /dev/shm.
+   *
+   * @throws TrainerError `BAD_CHECKPOINT` or `NO_RESOURCE`, naming the first file that is missing or damaged
+   */
+  async verify(): Promise<void> {
+    // The manifest is written anew because a damaged one could describe other files.
+    this.complete();
+    await verifiedAside(this.folder);
   }
 
   /** Records that the copy of the neighbour's files is complete. */

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { snapshotFolder } from '../collectives/segment-files.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
@@ -19,8 +18,8 @@ export interface SnapshotListener {
    * written their files.
    */
   kept(snapshot: SnapshotRef, ms: number): void;
-  /** Called when no further snapshot follows in this generation. */
-  failed(line: string): void;
+  /** Called when a snapshot is damaged, or no further one follows in this generation. */
+  warn(line: string): void;
 }
 
 interface Generation extends SnapshotWorld {
@@ -77,13 +76,14 @@ export class NodeSnapshots {
     snapshot.metrics = metrics;
     if (!snapshot.add(rank, files)) return;
     this.#complete(snapshot, ref, now).catch((error: unknown) => {
-      if (!now.over.signal.aborted) now.listener.failed(asTrainerError(error).line);
+      if (now.over.signal.aborted) return;
+      now.listener.warn(`no further snapshots of the run's state in memory: ${asTrainerError(error).line}`);
     });
   }
 
   /**
-   * Restores a snapshot as a checkpoint folder with the files of this node's ranks; lost files are fetched from the
-   * node that keeps a copy. All other snapshots are discarded, as later ones are no longer on the run's history.
+   * Restores a snapshot as a checkpoint folder with the files of this node's ranks; lost or damaged files are fetched from
+   * the node that keeps a copy. All other snapshots are discarded, as later ones are no longer on the run's history.
    *
    * @param chosen null for none
    * @throws TrainerError `BAD_CHECKPOINT` if neither node has files that load
@@ -93,17 +93,31 @@ export class NodeSnapshots {
     this.#keepOnly((each) => chosen !== null && each.is(chosen, now?.node));
     if (chosen === null || now === null) return null;
     const [held] = this.#held;
-    if (held?.isOwnComplete && isWhole(held.folder)) return held.folder;
-    const snapshot = held ?? new NodeSnapshot(this.#directory!, chosen, now);
-    const { node, config } = now;
+    const { node, config, listener } = now;
+    let damage: string | null = null;
+    if (held?.isOwnComplete)
+      try {
+        await held.verify();
+        return held.folder;
+      } catch (error) {
+        damage = asTrainerError(error).message;
+      }
     const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
-    const copy = { holder, node, folder: snapshot.folder };
-    const { files, metrics } = await this.#fetch(now, chosen, copy).catch((error: unknown) => {
-      const { message } = asTrainerError(error);
-      throw new TrainerError('BAD_CHECKPOINT', `the state of node ${node} in memory is lost: ${message}`);
-    });
-    snapshot.metrics = metrics;
-    snapshot.complete(files);
+    const snapshot = held ?? new NodeSnapshot(this.#directory!, chosen, now);
+    try {
+      if (holder === node) throw new TrainerError('BAD_CHECKPOINT', 'no other node has a copy');
+      const { files, metrics } = await this.#fetch(now, chosen, { holder, node, folder: snapshot.folder });
+      snapshot.metrics = metrics;
+      snapshot.complete(files);
+    } catch (error) {
+      const reasons = [damage, asTrainerError(error).message].filter((each) => each !== null);
+      throw new TrainerError(
+        'BAD_CHECKPOINT',
+        `the state of node ${node} in memory is lost: ${reasons.join('; ')}`,
+      );
+    }
+    if (damage !== null)
+      listener.warn(`${damage}: the copy of this snapshot of step ${chosen.step} on node ${holder} is taken`);
     this.#held = [snapshot];
     return snapshot.folder;
   }
@@ -175,15 +189,5 @@ export class NodeSnapshots {
   #keepOnly(stays: (snapshot: NodeSnapshot) => boolean): void {
     for (const each of this.#held) if (!stays(each)) each.remove();
     this.#held = this.#held.filter(stays);
-  }
-}
-
-/** Tells whether the files of a snapshot are still there: other programs may clean /dev/shm. */
-function isWhole(folder: string): boolean {
-  try {
-    openCheckpoint(folder);
-    return true;
-  } catch {
-    return false;
   }
 }

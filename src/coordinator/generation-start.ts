@@ -40,6 +40,11 @@ export async function nextIdentity(
     const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
     const savedStep = checkpoint?.manifest.step ?? 0;
     const snapshot = snapshotAfterFailure(given.snapshots, config, failed, savedStep);
+    const unused = failed.identity.snapshot;
+    if (unused != null && snapshot === null && unused.step > savedStep)
+      logger.warn(
+        `the snapshot of step ${unused.step} is not used: generation ${generation} starts from ${checkpoint?.folder ?? 'the beginning'}`,
+      );
     const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
     // Past step 0 the restored state replaces the initial weights.
     const initFrom = place.resumedStep === 0 ? identity.initFrom : null;

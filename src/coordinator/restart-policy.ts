@@ -18,6 +18,8 @@ const RECOVERABLE: readonly ErrorCode[] = [
 ];
 /** Errors that may be transient while a run trains, such as a file server that is away for a moment. */
 const RECOVERABLE_IN_TRAINING: readonly ErrorCode[] = [...RECOVERABLE, 'NO_RESOURCE'];
+/** Errors of a snapshot that is damaged, or whose files vanish while they are read. */
+const SNAPSHOT_LOST: readonly ErrorCode[] = ['BAD_CHECKPOINT', 'NO_RESOURCE'];
 
 /** Decides whether a run restarts after a failure: within its budget, and unless the same failure repeats. */
 export class RestartPolicy {
@@ -46,7 +48,7 @@ export class RestartPolicy {
     startsFrom: JournalStart['kind'] = 'checkpoint',
   ): boolean {
     // A snapshot that does not load counts as absent: the next generation starts from a checkpoint, at no cost to the budget.
-    if (startsFrom === 'snapshot' && state === 'starting' && failure.error.code === 'BAD_CHECKPOINT')
+    if (startsFrom === 'snapshot' && state === 'starting' && SNAPSHOT_LOST.includes(failure.error.code))
       return true;
     const { max, windowS } = this.budget;
     const codes = state === 'running' ? RECOVERABLE_IN_TRAINING : RECOVERABLE;

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -6,7 +15,7 @@ import { filesOfNode } from '../../src/agent/node-snapshot.js';
 import { NodeSnapshots } from '../../src/agent/node-snapshots.js';
 import { fetchSnapshot } from '../../src/agent/snapshot-fetch.js';
 import { openStored } from '../../src/checkpoint/checkpoint.js';
-import { writeShards } from '../../src/checkpoint/shards.js';
+import { shardFiles, writeShards } from '../../src/checkpoint/shards.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Peer, SnapshotRef } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
@@ -25,7 +34,7 @@ interface Node {
   readonly snapshots: NodeSnapshots;
   readonly server: Server;
   readonly kept: number[];
-  readonly failed: string[];
+  readonly warned: string[];
   directory: string;
 }
 
@@ -55,14 +64,14 @@ afterEach(() => {
 function newNode(): Node {
   const server = new Server();
   const snapshots = new NodeSnapshots({ server, security: NO_SECURITY } as RpcServer);
-  return { server, snapshots, kept: [], failed: [], directory: '' };
+  return { server, snapshots, kept: [], warned: [], directory: '' };
 }
 
 function begin(node: number, generation: number): void {
-  const { snapshots, kept, failed } = nodes[node];
+  const { snapshots, kept, warned } = nodes[node];
   nodes[node].directory = snapshots.begin(
     { runId, generation, node, config, datasetDir },
-    { kept: ({ step }) => kept.push(step), failed: (line) => failed.push(line) },
+    { kept: ({ step }) => kept.push(step), warn: (line) => warned.push(line) },
   );
 }
 
@@ -118,7 +127,7 @@ it('files that are gone from memory come from the neighbour, or are lost with th
   restartAll();
   const chosen = { generation: 1, step: 4 };
   const folderOf = (node: number) => path.join(nodes[node].directory, 'generation-1-step-4');
-  rmSync(path.join(folderOf(0), 'manifest.json'));
+  rmSync(path.join(folderOf(0), shardFiles(0, 4).experts));
   rmSync(folderOf(1), { recursive: true });
   // Node 1 keeps a copy of node 0's state, which node 0 lost; node 0 still has the copy of node 1's.
   expectState(await nodes[1].snapshots.restore(chosen), 1, chosen);
@@ -126,6 +135,39 @@ it('files that are gone from memory come from the neighbour, or are lost with th
     code: 'BAD_CHECKPOINT',
     message: expect.stringMatching(/^the state of node 0 in memory is lost: /),
   });
+});
+
+it.each([
+  ['truncated', (folder: string) => truncateSync(path.join(folder, 'shared.safetensors'), 9)],
+  [
+    'garbage of the same size',
+    (folder: string) => {
+      const file = path.join(folder, 'shared.safetensors');
+      writeFileSync(file, Buffer.alloc(statSync(file).size, 0x5a));
+    },
+  ],
+  [
+    'those of another step',
+    (folder: string) => {
+      rmSync(folder, { recursive: true });
+      cpSync(path.join(folder, '../generation-1-step-4'), folder, { recursive: true });
+    },
+  ],
+])('a node whose files are %s takes the copy and says so once', async (_, damage) => {
+  await writeAll(4);
+  await writeAll(8);
+  restartAll();
+  const chosen = { generation: 1, step: 8 };
+  damage(path.join(nodes[1].directory, 'generation-1-step-8'));
+  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
+  expect(nodes.map(({ warned }) => warned)).toEqual([
+    [],
+    [
+      expect.stringMatching(
+        /step-8\/\S+ is damaged: .*: the copy of this snapshot of step 8 on node 0 is taken$/,
+      ),
+    ],
+  ]);
 });
 
 it('the one before stays until all nodes have the next', async () => {

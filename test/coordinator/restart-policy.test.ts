@@ -55,7 +55,9 @@ describe('a run is restarted', () => {
       0,
       null,
     ]);
-    expect(strict.decide(lost, 'starting', 'checkpoint')).toBe(false);
+    const vanished = failure('NO_RESOURCE', 'ENOENT: no such file or directory', { rank: 1 });
+    expect([strict.decide(vanished, 'starting', 'snapshot'), strict.whyNot]).toEqual([true, null]);
+    for (const each of [lost, vanished]) expect(strict.decide(each, 'starting', 'checkpoint')).toBe(false);
   });
 });
 

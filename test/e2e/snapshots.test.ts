@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { readJournal } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
@@ -80,6 +80,65 @@ it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, wi
   const { code, stdout } = await run.finished;
   expect(code, stdout).toBe(130);
   expect(stdout).toMatch(/generation 2 failed: .* in memory is lost: .*; restarting \(0 restarts left\)/);
+  await run.expectNothingLeft();
+});
+
+it('a damaged snapshot is replaced by its copy on the other node, one that vanishes while it is read by the checkpoint', async () => {
+  const folder = temporaryFolder();
+  const vanish = path.join(folder, 'vanish');
+  const sets = [
+    'train.steps=100000',
+    'train.checkpointEvery=5',
+    'train.snapshotEvery=3',
+    'cluster.maxRestarts=2',
+  ];
+  // Only the first checkpoint is saved, by its five files of rank 0.
+  const full = [6, 1, 1].map((file, i) => `checkpoint.shard:${file}-99999:full:rank=0:generation=${i + 1}`);
+  const env = {
+    LOCMOE_FAIL: [UNHURRIED.LOCMOE_FAIL, ...full].join(),
+    NODE_OPTIONS: `--import ${new URL('vanish-when-read.mjs', import.meta.url)}`,
+    LOCMOE_TEST_VANISH: vanish,
+  };
+  const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env });
+  await run.until(/no checkpoint of step 10: /);
+  const directory = newestRun(folder);
+  /** Stops a worker, so that no snapshot follows the one from which the run would restart. */
+  const stopWorker = async () => {
+    const status = async () =>
+      JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout).restartsFrom;
+    await expect.poll(status, { timeout: 60_000 }).toBe('snapshot');
+    const worker = run.pidsOf('worker').at(-1)!;
+    process.kill(worker, 'SIGSTOP');
+    return worker;
+  };
+
+  const first = await stopWorker();
+  const [root] = readdirSync('/dev/shm').filter((name) =>
+    name.startsWith(`locmoe-${path.basename(directory)}-snapshots-n1-`),
+  );
+  for (const snapshot of readdirSync(`/dev/shm/${root}`))
+    for (const { name, parentPath } of readdirSync(`/dev/shm/${root}/${snapshot}`, { withFileTypes: true }))
+      if (name.endsWith('.safetensors')) {
+        const file = path.join(parentPath, name);
+        writeFileSync(file, Buffer.alloc(statSync(file).size, 0x5a));
+      }
+  process.kill(first, 'SIGKILL');
+  await run.until(/recovered: /);
+  expect(run.output).toMatch(
+    /warning: .*is damaged: .*: the copy of this snapshot of step \d+ on node 0 is taken/,
+  );
+
+  const second = await stopWorker();
+  writeFileSync(vanish, '');
+  process.kill(second, 'SIGKILL');
+  await run.until(/generation 4 starts from step 5 on 2 nodes[\s\S]*recovered: /);
+  run.interrupt();
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout + stderr).toBe(130);
+  expect(stdout).toMatch(/generation 3 failed: .*ENOENT.*; restarting \(0 restarts left\)/);
+  expect(stdout + stderr).toMatch(
+    /the snapshot of step \d+ is not used: generation 4 starts from \S+step-0*5/,
+  );
   await run.expectNothingLeft();
 });
 
