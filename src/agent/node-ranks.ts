@@ -18,7 +18,8 @@ import type { NodeSnapshots } from './node-snapshots.js';
 import { NodeWorkers } from './node-workers.js';
 import { TraceRecorder } from './trace-recorder.js';
 import { type WorkerFault, workerFailure } from './worker-failure.js';
-import type { WorkerStream } from './worker-pool.js';
+import type { WorkerPool } from './worker-pool.js';
+import type { WorkerStream } from './worker-process.js';
 
 export interface NodeRanksOptions {
   readonly join: wire.JoinReply;
@@ -29,8 +30,8 @@ export interface NodeRanksOptions {
   readonly snapshots?: NodeSnapshots | null | undefined;
   /** Takes injected faults; null or undefined where they are not allowed. */
   readonly link?: FaultyLink | null | undefined;
-  /** Program of the worker processes; the trainer's own by default. */
-  readonly workerProgram?: URL | undefined;
+  /** Worker processes of this node over all generations. */
+  readonly pool: WorkerPool;
   readonly logger: Logger;
   readonly shipper: LogShipper;
   /** Writes a JSON line to the node's log. */
@@ -82,7 +83,7 @@ export class NodeRanks {
         failed: (fault) => this.#fail(fault),
         finished: (stoppedEarly) => options.send({ event: 'finished', finished: { stoppedEarly } }),
       },
-      options.workerProgram,
+      options.pool,
     );
     this.#snapshotDir = this.#beginSnapshots();
     this.#heartbeat = setInterval(() => {
@@ -251,10 +252,13 @@ export class NodeRanks {
     this.#plane.abort(reason);
   }
 
-  /** Aborts the ranks if there is a `reason`, waits until all processes, streams and recorders have ended. */
+  /** Aborts the ranks if there is a `reason`, waits until all workers are free or gone, and streams and recorders have ended. */
   async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<void> {
     this.#isEnding = true;
-    if (reason !== null) this.#abort(reason);
+    if (reason !== null) {
+      this.#abort(reason);
+      this.#workers.release();
+    }
     const left = await this.#workers.end(reason === null ? GRACE.exitMs : abortGraceMs);
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);

@@ -36,6 +36,8 @@ export interface WorkerAssignment {
 export type WorkerCommand =
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
   | { readonly type: 'begin' }
+  /** Drop the generation, which was aborted, and keep the process for another one. */
+  | { readonly type: 'release' }
   /** Arms a failpoint, for fault injection (failpoint.ts). */
   | { readonly type: 'failpoint'; readonly specification: string }
   | SaveCommand
@@ -76,4 +78,6 @@ export type WorkerEvent =
       readonly message: string;
       readonly context: ErrorContext;
     }
-  | { readonly type: 'finished'; readonly stoppedEarly: boolean };
+  | { readonly type: 'finished'; readonly stoppedEarly: boolean }
+  /** The generation was aborted, and nothing of its generation is left; the worker waits for `start`. */
+  | { readonly type: 'released' };

@@ -22,6 +22,7 @@ const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {
   if ('failpoint' in request) armFailpoint(request.failpoint);
+  else if ('place' in request) placeFailpoints(request.place);
   else if ('stackFd' in request) answerForStack(request.stackFd);
   else {
     const { done, ...job } = request;
@@ -42,7 +43,6 @@ function carryOut(job: ShardJob | SnapshotJob): ShardAnswer {
 }
 
 function save({ folder, tensors, ...job }: ShardJob): ShardFile[] {
-  placeFailpoints(job);
   return fenced(job, () => writeShards(folder, job, tensors, atShard));
 }
 

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type WorkerExit, WorkerPool } from '../../src/agent/worker-pool.js';
+import { type RankProcesses, WorkerPool } from '../../src/agent/worker-pool.js';
+import type { WorkerExit, WorkerListener } from '../../src/agent/worker-process.js';
 import { isRunning } from '../../src/os/process-info.js';
 import type { WorkerAssignment, WorkerEvent } from '../../src/worker/messages.js';
 import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
@@ -17,30 +18,34 @@ vi.mock('node:child_process', async (importOriginal) => {
 });
 
 let pool: WorkerPool;
+let listener: WorkerListener;
+let workers: RankProcesses;
 let events: [number, WorkerEvent][];
 let lines: [number, string, string][];
 let exits: WorkerExit[];
 
 beforeEach(() => {
   [events, lines, exits] = [[], [], []];
-  pool = new WorkerPool(
-    {
-      event: (rank, event) => events.push([rank, event]),
-      line: (...line) => lines.push(line),
-      exit: (exit) => exits.push(exit),
-    },
-    WORKER_PROGRAM,
-  );
+  pool = new WorkerPool(WORKER_PROGRAM);
+  listener = {
+    event: (rank, event) => events.push([rank, event]),
+    line: (...line) => lines.push(line),
+    exit: (exit) => exits.push(exit),
+  };
 });
 
 afterEach(async () => {
   vi.useRealTimers();
   stand.in = null;
-  await pool.end(0);
+  await workers.end(0);
+  await pool.end();
 });
 
 function start(...ranks: readonly number[]): void {
-  pool.start(ranks.map((rank, localRank) => ({ topology: { rank, localRank } }) as WorkerAssignment));
+  workers = pool.start(
+    ranks.map((rank, localRank) => ({ topology: { rank, localRank } }) as WorkerAssignment),
+    listener,
+  );
 }
 
 describe('workers', () => {
@@ -53,17 +58,10 @@ describe('workers', () => {
 
   it('that a signal ends are told with it, after their last line', async () => {
     scriptWorkers([{ print: 'last words' }, { kill: 'SIGSEGV' }]);
-    pool = new WorkerPool(
-      {
-        event: () => undefined,
-        line: (...line) => lines.push(line),
-        exit: (exit) => {
-          expect(lines).toEqual([[0, 'last words', 'stdout']]);
-          exits.push(exit);
-        },
-      },
-      WORKER_PROGRAM,
-    );
+    listener.exit = (exit) => {
+      expect(lines).toEqual([[0, 'last words', 'stdout']]);
+      exits.push(exit);
+    };
     start(0);
     await until(() => exits.length === 1);
     expect(exits[0]).toMatchObject({ code: null, signal: 'SIGSEGV', killedByUs: false });
@@ -75,7 +73,7 @@ describe('workers', () => {
     await until(() => lines.length === 2);
     expect(lines.map(([, line]) => line)).toEqual(['1', '1']);
     // The signal to the process group fails unless the worker leads a group.
-    expect(process.kill(-pool.pidOf(0), 0)).toBe(true);
+    expect(process.kill(-workers.pidOf(0), 0)).toBe(true);
   });
 
   it('that cannot be started are told with the reason', async () => {
@@ -86,7 +84,7 @@ describe('workers', () => {
     await until(() => exits.length === 1);
     expect(exits[0]).toMatchObject({ rank: 2, pid: 0, code: null, signal: null });
     expect(exits[0].spawnError?.message).toMatch(/ENOENT/);
-    expect(await pool.end(0)).toEqual([]);
+    expect(await workers.end(0)).toEqual([]);
   });
 });
 
@@ -95,8 +93,8 @@ describe('the end', () => {
     scriptWorkers([{ emit: { type: 'ready' } }, 'hang']);
     start(0, 1);
     await until(() => events.length === 2);
-    const pids = [pool.pidOf(0), pool.pidOf(1)];
-    expect(await pool.end(20)).toEqual([]);
+    const pids = [workers.pidOf(0), workers.pidOf(1)];
+    expect(await workers.end(20)).toEqual([]);
     expect(exits).toMatchObject([
       { signal: 'SIGKILL', killedByUs: true },
       { signal: 'SIGKILL', killedByUs: true },
@@ -118,13 +116,12 @@ describe('the end', () => {
     });
     start(0);
     vi.useFakeTimers();
-    const left = pool.end(50);
+    const left = workers.end(50);
     await vi.advanceTimersByTimeAsync(49);
     expect(kill).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
     expect(kill).toHaveBeenCalledWith('SIGKILL');
     await vi.advanceTimersByTimeAsync(1_000);
     expect(await left).toEqual([4711]);
-    pool = new WorkerPool({ event: () => undefined, line: () => undefined, exit: () => undefined });
   });
 });
