@@ -39,6 +39,9 @@ export interface NodeRanksOptions {
   readonly send: (event: wire.AgentEvent) => void;
 }
 
+/** Spares are started once training is under way, as loading them would delay the steps that a restart repeats. */
+const SPARES_AFTER_MS = 2_000;
+
 /**
  * The ranks of a node during a generation: their worker processes (NodeWorkers), their data plane (DataPlane), and the
  * recorders of their operations. Reports the first fault of each rank and frees the other ranks from waiting. Never
@@ -56,6 +59,7 @@ export class NodeRanks {
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
+  #spareTimer: NodeJS.Timeout | undefined;
   #hasStarted = false;
   #isEnding = false;
 
@@ -98,6 +102,13 @@ export class NodeRanks {
 
   begin(): void {
     this.#workers.begin();
+    const { config, pool } = this.options;
+    if (!this.#hasStarted || config.cluster.maxRestarts === 0) return;
+    clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(
+      () => pool.keepSpares(config, (line) => this.#logger.info(line)),
+      SPARES_AFTER_MS,
+    );
   }
 
   save(command: SaveCommand): void {
@@ -255,6 +266,7 @@ export class NodeRanks {
   /** Aborts the ranks if there is a `reason`, waits until all workers are free or gone, and streams and recorders have ended. */
   async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<void> {
     this.#isEnding = true;
+    clearTimeout(this.#spareTimer);
     if (reason !== null) {
       this.#abort(reason);
       this.#workers.release();

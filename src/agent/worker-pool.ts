@@ -1,10 +1,17 @@
+import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import type { WorkerAssignment, WorkerCommand } from '../worker/messages.js';
 import { type WorkerListener, WorkerProcess } from './worker-process.js';
 import type { WorkerStack } from './worker-stack.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
+
+/** Resident memory of a process that has loaded everything and holds no rank. */
+const SPARE_BYTES = 200e6;
+/** Maximum number of spares that are replaced in a run: those that end by themselves would do so again. */
+const MOST_LOST = 3;
 
 /**
  * The worker processes of one node over all generations of a run: those that hold the node's ranks, and idle ones. At the end of
@@ -13,6 +20,9 @@ const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 export class WorkerPool {
   readonly #program: string;
   #idle: WorkerProcess[] = [];
+  /** Idle processes that have ended by themselves. */
+  #numLost = 0;
+  #hasToldOfMemory = false;
 
   /** @param program run by each worker process; the trainer's own by default */
   constructor(program: URL = WORKER_MAIN) {
@@ -36,6 +46,35 @@ export class WorkerPool {
     const found = this.#idle.find((each) => each.rank === rank) ?? this.#idle.find(isOther);
     this.#idle = this.#idle.filter((each) => each !== found);
     return found;
+  }
+
+  /**
+   * Starts processes that load what a rank of this run needs, until so many are idle.
+   *
+   * @param inform called once if there is no memory for them
+   */
+  keepSpares(config: RunConfig, inform: (line: string) => void): void {
+    while (this.#idle.length < config.cluster.spares && this.#numLost <= MOST_LOST) {
+      const freeBytes = freemem();
+      if (freeBytes < 2 * SPARE_BYTES) {
+        if (!this.#hasToldOfMemory)
+          inform(
+            `no spare worker process (cluster.spares): ${Math.round(freeBytes / 1e6)} MB of memory are free, and one takes ` +
+              `about ${SPARE_BYTES / 1e6} MB`,
+          );
+        this.#hasToldOfMemory = true;
+        return;
+      }
+      const spare = new WorkerProcess(this.#program);
+      spare.send({ type: 'prepare', config });
+      this.#idle.push(spare);
+      void spare.ended.then(() => {
+        if (!this.#idle.includes(spare)) return;
+        this.#idle = this.#idle.filter((each) => each !== spare);
+        this.#numLost++;
+        this.keepSpares(config, inform);
+      });
+    }
   }
 
   /** Ends the idle processes. */

@@ -10,7 +10,7 @@ import { keepInspectorShut } from '../os/on-signals.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
 import { ShardWriter } from './shard-writer.js';
 import { STACK_FD } from './stack-answer.js';
-import { Trainer } from './trainer.js';
+import { prepare, Trainer } from './trainer.js';
 
 const STDOUT = 1;
 
@@ -113,7 +113,8 @@ process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 process.on('message', (command: WorkerCommand) => {
   try {
-    if (command.type === 'start') start(command.assignment);
+    if (command.type === 'prepare') prepare(command.config).catch(fail);
+    else if (command.type === 'start') start(command.assignment);
     else if (command.type === 'release') release().catch(fail);
     // After an abort, commands of the generation may still be on their way.
     else if (work === null) return;

@@ -34,6 +34,8 @@ export interface WorkerAssignment {
 
 /** Messages from node agent to worker, over the child process's IPC channel. */
 export type WorkerCommand =
+  /** Load what a run with this configuration needs, before there is an assignment. */
+  | { readonly type: 'prepare'; readonly config: RunConfig }
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
   | { readonly type: 'begin' }
   /** Drop the generation, which was aborted, and keep the process for another one. */

@@ -5,6 +5,7 @@ import { meanLoss, numStepsOf, stepFolder } from '@locmoe/run-format';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { mergedCheckpoint } from '../checkpoint/merged.js';
 import type { Transport } from '../collectives/transport.js';
+import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -14,7 +15,7 @@ import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import { numParametersOf } from '../model/parameter-counts.js';
-import { kernels } from '../ops/kernels/choose-kernels.js';
+import { kernels, usePrecision } from '../ops/kernels/choose-kernels.js';
 import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/generated/messages.js';
 import { type BestValidation, bestAfter, metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
@@ -57,6 +58,14 @@ interface StepEnd {
   readonly isLast: boolean;
   readonly stopAsked: boolean;
   readonly validation: readonly ValidationBatch[];
+}
+
+/** Loads the libraries and modules that a rank of such a run needs besides those that this module imports. */
+export async function prepare({ train }: RunConfig): Promise<void> {
+  usePrecision(train.precision);
+  kernels();
+  if (train.recordRoutes) await import('./route-recorder.js');
+  if (train.probeRoutes) await import('./route-probe.js');
 }
 
 /** One rank of a generation: `create`, then `run` once, then `release` where the process goes on. */
