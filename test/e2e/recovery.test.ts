@@ -51,7 +51,7 @@ const BY_NIGHT: readonly Fault[] = [
 it('a run goes on by itself, to the same loss at every step, until its restarts are used up', async () => {
   const faults = NIGHTLY ? [...BY_DAY, ...BY_NIGHT] : BY_DAY;
   const folder = temporaryFolder();
-  const sets = [...SETS, `cluster.maxRestarts=${faults.length}`];
+  const sets = [...SETS, `cluster.maxRestarts=${faults.length}`, 'cluster.spares=0'];
   const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env: UNHURRIED });
   for (const [i, [after, kind, signal, report]] of faults.entries()) {
     await run.until(after);
@@ -62,6 +62,7 @@ it('a run goes on by itself, to the same loss at every step, until its restarts 
     await run.until(new RegExp(`(${recovered}[\\s\\S]*){${i + 1}}`));
   }
   await run.until(new RegExp(`checkpoint at step ${5 * faults.length}:`));
+  expect(run.pidsOf('worker')).toHaveLength(2);
   process.kill(run.pidsOf('worker')[0], 'SIGKILL');
   const { code, stderr } = await run.finished;
   expect(code, stderr).toBe(3);
@@ -87,6 +88,51 @@ it('a run goes on by itself, to the same loss at every step, until its restarts 
   expect(readdirSync(directory)).toEqual(
     expect.arrayContaining(['failure.json', 'failure-1.json', 'failure-2.json']),
   );
+});
+
+it('healthy workers keep their processes, and a spare takes the place of one that died, whatever happens next', async () => {
+  const folder = temporaryFolder();
+  const sets = [...SETS, 'cluster.maxRestarts=9'];
+  const env = { LOCMOE_FAIL: 'step.begun:*:sleep=300' };
+  const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env });
+  const ranks = async (): Promise<number[]> => {
+    const { stdout } = await locmoe('status', '--json', '--run', newestRun(folder));
+    return JSON.parse(stdout).workers.map(({ pid }: { pid: number }) => pid);
+  };
+  const allSpares = async () => {
+    await expect.poll(() => run.pidsOf('worker').length, { timeout: 60_000 }).toBe(4);
+    return run.pidsOf('worker').filter((pid) => !first.includes(pid));
+  };
+  await run.until(/step +1\//);
+  const first = await ranks();
+
+  // A spare that dies is replaced, and the run does not notice.
+  const [lost] = await allSpares();
+  process.kill(lost, 'SIGKILL');
+  await expect.poll(() => run.pidsOf('worker').includes(lost)).toBe(false);
+  const spares = await allSpares();
+
+  process.kill(first[1], 'SIGKILL');
+  await run.until(/(recovered: [\s\S]*){1}/);
+  const second = await ranks();
+  expect(second[0]).toBe(first[0]);
+  expect(spares).toContain(second[1]);
+
+  // Node 1 may have no spare yet.
+  for (const pid of second) process.kill(pid, 'SIGKILL');
+  await run.until(/(recovered: [\s\S]*){2}/);
+  const third = await ranks();
+  expect(spares).toContain(third[0]);
+
+  process.kill(third[0], 'SIGKILL');
+  await run.until(/generation 4 starts from/);
+  process.kill(third[1], 'SIGKILL');
+  await run.until(/(recovered: [\s\S]*){3}/);
+  expect(await ranks()).not.toContain(third[1]);
+  const { code, stdout } = await run.finished;
+  expect(code, stdout).toBe(0);
+  await run.expectNothingLeft();
+  expect(lossCurve(newestRun(folder))).toEqual(lossCurve(faultFree));
 });
 
 it('a run that began with the weights of another does not go back to them', async () => {
