@@ -1,8 +1,10 @@
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type RankProcesses, WorkerPool } from '../../src/agent/worker-pool.js';
 import type { WorkerExit, WorkerListener } from '../../src/agent/worker-process.js';
+import type { RunConfig } from '../../src/config/schema.js';
 import { isRunning } from '../../src/os/process-info.js';
 import type { WorkerAssignment, WorkerEvent } from '../../src/worker/messages.js';
 import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
@@ -16,6 +18,12 @@ vi.mock('node:child_process', async (importOriginal) => {
     fork: (...args: Parameters<typeof original.fork>) => stand.in ?? original.fork(...args),
   };
 });
+
+const free = vi.hoisted(() => ({ bytes: 1e12 }));
+vi.mock('node:os', async (importOriginal) => ({
+  ...(await importOriginal<typeof import('node:os')>()),
+  freemem: () => free.bytes,
+}));
 
 let pool: WorkerPool;
 let listener: WorkerListener;
@@ -37,7 +45,7 @@ beforeEach(() => {
 afterEach(async () => {
   vi.useRealTimers();
   stand.in = null;
-  await workers.end(0);
+  await workers?.end(0);
   await pool.end();
 });
 
@@ -85,6 +93,84 @@ describe('workers', () => {
     expect(exits[0]).toMatchObject({ rank: 2, pid: 0, code: null, signal: null });
     expect(exits[0].spawnError?.message).toMatch(/ENOENT/);
     expect(await workers.end(0)).toEqual([]);
+  });
+});
+
+describe('the next generation', () => {
+  const pids = (...ranks: readonly number[]) => ranks.map((rank) => workers.pidOf(rank));
+
+  async function endGeneration(): Promise<void> {
+    workers.send({ type: 'release' });
+    expect(await workers.end(60_000)).toEqual([]);
+  }
+
+  it('finds the processes that gave their ranks back, for the same ranks where it can', async () => {
+    scriptWorkers(['await release']);
+    start(2, 3);
+    const first = pids(2, 3);
+    await endGeneration();
+    expect(exits).toEqual([]);
+    start(3, 4);
+    expect(pids(3, 4)).toEqual(first.toReversed());
+    await endGeneration();
+    expect(first.filter(isRunning)).toEqual(first);
+    await pool.end();
+    expect(first.filter(isRunning)).toEqual([]);
+  });
+
+  it('has a new process in the place of one that died or was killed', async () => {
+    scriptWorkers(['await release'], [{ exit: 3 }], ['hang']);
+    start(0, 1, 2);
+    const first = pids(0, 1, 2);
+    await until(() => exits.length === 1);
+    workers.send({ type: 'release' });
+    await workers.end(20);
+    scriptWorkers(['hang']);
+    start(0, 1, 2);
+    expect(pids(0, 1, 2).map((pid, rank) => pid === first[rank])).toEqual([true, false, false]);
+  });
+});
+
+describe('spares', () => {
+  const config = { cluster: { spares: 1 } } as RunConfig;
+  const spares = () =>
+    readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
+      .split(' ')
+      .map(Number)
+      .filter((pid) => pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('worker.program'));
+
+  it('take ranks, and one that dies is replaced, but not for ever', async () => {
+    scriptWorkers(['hang']);
+    const inform = vi.fn();
+    pool.keepSpares(config, inform);
+    const [first] = spares();
+    start(0);
+    expect(workers.pidOf(0)).toBe(first);
+    pool.keepSpares(config, inform);
+    pool.keepSpares(config, inform);
+    const seen = new Set([first]);
+    for (let time = 0; time < 4; time++) {
+      await until(() => spares().some((pid) => !seen.has(pid)));
+      const fresh = spares().filter((pid) => !seen.has(pid));
+      expect(fresh).toHaveLength(1);
+      seen.add(fresh[0]);
+      process.kill(fresh[0], 'SIGKILL');
+    }
+    await until(() => spares().length === 1);
+    expect(spares()).toEqual([first]);
+    expect([exits, inform.mock.calls]).toEqual([[], []]);
+  });
+
+  it('are not started while memory is short, which is told once', () => {
+    free.bytes = 300e6;
+    const inform = vi.fn();
+    pool.keepSpares(config, inform);
+    pool.keepSpares(config, inform);
+    expect(inform).toHaveBeenCalledExactlyOnceWith(
+      expect.stringMatching(/^no spare .*: 300 MB of memory are free/),
+    );
+    expect(spares()).toEqual([]);
+    free.bytes = 1e12;
   });
 });
 
