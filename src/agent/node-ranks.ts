@@ -39,8 +39,10 @@ export interface NodeRanksOptions {
   readonly send: (event: wire.AgentEvent) => void;
 }
 
-/** Spares are started once training is under way, as loading them would delay the steps that a restart repeats. */
+/** Spares are started with the first new step that ends so long after the begin, as loading them takes time from what a restart repeats. */
 const SPARES_AFTER_MS = 2_000;
+/** Where a restart repeats much, spares are started so long after the begin. */
+const SPARES_ANYHOW_MS = 30_000;
 
 /**
  * The ranks of a node during a generation: their worker processes (NodeWorkers), their data plane (DataPlane), and the
@@ -59,7 +61,7 @@ export class NodeRanks {
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
-  #spareTimer: NodeJS.Timeout | undefined;
+  #begunMs = 0;
   #hasStarted = false;
   #isEnding = false;
 
@@ -102,13 +104,7 @@ export class NodeRanks {
 
   begin(): void {
     this.#workers.begin();
-    const { config, pool } = this.options;
-    if (!this.#hasStarted || config.cluster.maxRestarts === 0) return;
-    clearTimeout(this.#spareTimer);
-    this.#spareTimer = setTimeout(
-      () => pool.keepSpares(config, (line) => this.#logger.info(line)),
-      SPARES_AFTER_MS,
-    );
+    this.#begunMs = performance.now();
   }
 
   save(command: SaveCommand): void {
@@ -198,7 +194,12 @@ export class NodeRanks {
 
   #onReport(event: wire.AgentEvent): void {
     this.options.send(event);
-    if (event.event === 'step') this.#trace.afterStep();
+    if (event.event !== 'step') return;
+    this.#trace.afterStep();
+    const { config, pool } = this.options;
+    const isNew = pool.advance(event.step.step);
+    if (performance.now() - this.#begunMs > (isNew ? SPARES_AFTER_MS : SPARES_ANYHOW_MS))
+      pool.keepSpares(config, (line) => this.#logger.info(line));
   }
 
   /** Forwards a worker's JSON lines; any other line was cut, or comes from a native library or a crash. */
@@ -266,7 +267,6 @@ export class NodeRanks {
   /** Aborts the ranks if there is a `reason`, waits until all workers are free or gone, and streams and recorders have ended. */
   async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<void> {
     this.#isEnding = true;
-    clearTimeout(this.#spareTimer);
     if (reason !== null) {
       this.#abort(reason);
       this.#workers.release();

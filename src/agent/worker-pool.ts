@@ -20,6 +20,8 @@ const MOST_LOST = 3;
 export class WorkerPool {
   readonly #program: string;
   #idle: WorkerProcess[] = [];
+  /** Last step that any generation has done. */
+  #lastStep = 0;
   /** Idle processes that have ended by themselves. */
   #numLost = 0;
   #hasToldOfMemory = false;
@@ -48,14 +50,25 @@ export class WorkerPool {
     return found;
   }
 
+  /** Records that a step is done; returns whether no generation had done it before. */
+  advance(step: number): boolean {
+    const isNew = step > this.#lastStep;
+    if (isNew) this.#lastStep = step;
+    return isNew;
+  }
+
   /**
-   * Starts processes that load what a rank of this run needs, until so many are idle.
+   * Starts processes that load what a rank of this run needs, until enough are idle. To be called now and then, as idle
+   * processes may end.
    *
    * @param inform called once if there is no memory for them
    */
   keepSpares(config: RunConfig, inform: (line: string) => void): void {
-    while (this.#idle.length < config.cluster.spares && this.#numLost <= MOST_LOST) {
-      const freeBytes = freemem();
+    const { spares, maxRestarts } = config.cluster;
+    const wanted = maxRestarts === 0 ? 0 : spares;
+    while (this.#idle.length < wanted && this.#numLost <= MOST_LOST) {
+      // Unlike `freemem`, this heeds the limit of a container; early versions of Node 20 do not have it.
+      const freeBytes = process.availableMemory?.() ?? freemem();
       if (freeBytes < 2 * SPARE_BYTES) {
         if (!this.#hasToldOfMemory)
           inform(
@@ -69,16 +82,16 @@ export class WorkerPool {
       spare.send({ type: 'prepare', config });
       this.#idle.push(spare);
       void spare.ended.then(() => {
-        if (!this.#idle.includes(spare)) return;
+        if (this.#idle.includes(spare)) this.#numLost++;
         this.#idle = this.#idle.filter((each) => each !== spare);
-        this.#numLost++;
-        this.keepSpares(config, inform);
       });
     }
   }
 
-  /** Ends the idle processes. */
+  /** Ends the idle processes at the end of a run. */
   async end(): Promise<void> {
+    this.#lastStep = 0;
+    this.#numLost = 0;
     const idle = this.#idle.splice(0);
     for (const process of idle) process.kill();
     await within(GRACE.killMs, Promise.all(idle.map(({ ended }) => ended)));

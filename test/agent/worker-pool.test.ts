@@ -19,12 +19,6 @@ vi.mock('node:child_process', async (importOriginal) => {
   };
 });
 
-const free = vi.hoisted(() => ({ bytes: 1e12 }));
-vi.mock('node:os', async (importOriginal) => ({
-  ...(await importOriginal<typeof import('node:os')>()),
-  freemem: () => free.bytes,
-}));
-
 let pool: WorkerPool;
 let listener: WorkerListener;
 let workers: RankProcesses;
@@ -43,6 +37,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   vi.useRealTimers();
   stand.in = null;
   await workers?.end(0);
@@ -132,7 +127,7 @@ describe('the next generation', () => {
 });
 
 describe('spares', () => {
-  const config = { cluster: { spares: 1 } } as RunConfig;
+  const config = { cluster: { spares: 1, maxRestarts: 3 } } as RunConfig;
   const spares = () =>
     readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
       .split(' ')
@@ -150,19 +145,23 @@ describe('spares', () => {
     pool.keepSpares(config, inform);
     const seen = new Set([first]);
     for (let time = 0; time < 4; time++) {
-      await until(() => spares().some((pid) => !seen.has(pid)));
+      await until(() => {
+        pool.keepSpares(config, inform);
+        return spares().some((pid) => !seen.has(pid));
+      });
       const fresh = spares().filter((pid) => !seen.has(pid));
       expect(fresh).toHaveLength(1);
       seen.add(fresh[0]);
       process.kill(fresh[0], 'SIGKILL');
     }
     await until(() => spares().length === 1);
+    pool.keepSpares(config, inform);
     expect(spares()).toEqual([first]);
     expect([exits, inform.mock.calls]).toEqual([[], []]);
   });
 
   it('are not started while memory is short, which is told once', () => {
-    free.bytes = 300e6;
+    vi.spyOn(process, 'availableMemory').mockReturnValue(300e6);
     const inform = vi.fn();
     pool.keepSpares(config, inform);
     pool.keepSpares(config, inform);
@@ -170,7 +169,6 @@ describe('spares', () => {
       expect.stringMatching(/^no spare .*: 300 MB of memory are free/),
     );
     expect(spares()).toEqual([]);
-    free.bytes = 1e12;
   });
 });
 
