@@ -1,5 +1,6 @@
 // A worker process: receives its assignment from the node agent, trains, and reports. Started by agent/worker-pool.ts.
 import { rmSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, EXIT } from '../errors.js';
@@ -88,6 +89,9 @@ async function release(): Promise<void> {
   await drop(work);
   collectNow();
   emit({ type: 'released' });
+  // Memories of WebAssembly are freed by the second collection, after finalizers that follow the first one in a turn of their own.
+  await nextTurn();
+  collectNow();
 }
 
 async function drop({ trainer, transport }: Work): Promise<void> {

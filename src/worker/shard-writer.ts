@@ -32,7 +32,9 @@ export type ShardRequest =
   | ((ShardJob | SnapshotJob) & { readonly done: DoneCount })
   | { readonly failpoint: string }
   | { readonly place: { readonly rank: number; readonly generation: number } }
-  | { readonly stackFd: number };
+  | { readonly stackFd: number }
+  /** The state of the generation is no longer needed. */
+  | 'forget';
 
 export type ShardAnswer =
   | { readonly files: ShardFile[] }
@@ -93,8 +95,11 @@ export class ShardWriter {
   async end(): Promise<void> {
     await this.#job;
     this.#onDone = () => undefined;
+    // It refers to the tensors of the job.
+    this.#onAnswer = () => undefined;
     this.#isBusy = false;
     this.#lent = false;
+    this.#thread.postMessage('forget' satisfies ShardRequest);
   }
 
   /**

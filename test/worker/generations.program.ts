@@ -1,5 +1,6 @@
 // Begins one generation after another in a separate process, aborts each at another of its collectives, and prints the tensors and
 // the memory that the process holds after each.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { TrainerError } from '../../src/errors.js';
@@ -43,9 +44,13 @@ function generation(abortAt: number): number {
 }
 
 const numCollectives = generation(0);
-const held = Array.from({ length: NUM_GENERATIONS }, (_, i) => {
+const held: { readonly tensors: number; readonly residentBytes: number }[] = [];
+for (let i = 0; i < NUM_GENERATIONS; i++) {
   generation(1 + Math.floor(((i + 0.5) / NUM_GENERATIONS) * numCollectives));
+  // As a worker does.
   collectNow();
-  return { tensors: tf.memory().numTensors, residentBytes: process.memoryUsage.rss() };
-});
+  await nextTurn();
+  collectNow();
+  held.push({ tensors: tf.memory().numTensors, residentBytes: process.memoryUsage.rss() });
+}
 console.log(JSON.stringify(held));

@@ -24,6 +24,6 @@ it('a worker holds no more after 20 generations than after the first ones, where
   );
   expect(new Set(held.map(({ tensors }) => tensors)).size).toBe(1);
   const bytes = held.map(({ residentBytes }) => residentBytes);
-  // One generation has 30 MB of parameters and moments, besides its activations.
-  expect(Math.min(...bytes.slice(15)) - Math.min(...bytes.slice(5, 10))).toBeLessThan(10e6);
+  // Freed memory goes back to the kernel a little later, so the minimum of some samples shows what stays. One generation has 30 MB of parameters and moments, besides its activations.
+  expect(Math.min(...bytes.slice(10)) - Math.min(...bytes.slice(0, 10))).toBeLessThan(15e6);
 });
