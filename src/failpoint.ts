@@ -62,7 +62,7 @@ let here: Place = {};
  * `LOCMOE_FAIL=SPECIFICATION[,SPECIFICATION...]`, or by `armFailpoint`. Each specification is
  * `NAME[:CALL][:ACTION][:rank=R][:generation=G]`:
  *
- * - CALL counts the calls of this process (of this thread: each reads the environment for itself): `3` is the third, `3-5`
+ * - CALL counts the calls of this process in a generation (of this thread: each reads the environment for itself): `3` is the third, `3-5`
  *   are three in a row, `*` is every one. The first by default.
  * - ACTION: `kill` (the default) and `stop` send SIGKILL and SIGSTOP to the process, `exit` ends it with code 3, `throw`
  *   throws an error, `full` throws ENOSPC, `sleep=MS` blocks; `nan` is left to the caller.
@@ -98,9 +98,13 @@ export function assertFailpoints(specifications: string): void {
   specifications.split(',').forEach(parse);
 }
 
-/** Declares the rank and generation that this process works for, once they are known. */
+/**
+ * Declares the rank and generation that this process works for from now on. Counts begin anew, and what `armFailpoint`
+ * has armed before is disarmed.
+ */
 export function placeFailpoints(place: Place): void {
   here = place;
+  armed = undefined;
 }
 
 function armFromEnvironment(): void {

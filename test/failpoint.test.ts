@@ -70,11 +70,22 @@ it('what is armed while a process runs counts from then on, and adds to its envi
 });
 
 it('a place limits it to one rank and one generation', () => {
-  started.armFailpoint('checkpoint.shard:full:rank=1:generation=2');
+  vi.stubEnv('LOCMOE_FAIL', 'checkpoint.shard:full:rank=1:generation=2');
   started.failpoint('checkpoint.shard');
   started.placeFailpoints({ rank: 1, generation: 1 });
   started.failpoint('checkpoint.shard');
   started.placeFailpoints({ rank: 1, generation: 2 });
+  expect(() => started.failpoint('checkpoint.shard')).toThrow(enospc);
+});
+
+it('a process in its next generation counts anew, and is rid of what was armed while it ran', () => {
+  vi.stubEnv('LOCMOE_FAIL', 'checkpoint.shard:2:full');
+  started.placeFailpoints({ rank: 1, generation: 1 });
+  started.armFailpoint('checkpoint.listed:full');
+  started.failpoint('checkpoint.shard');
+  started.placeFailpoints({ rank: 0, generation: 2 });
+  started.failpoint('checkpoint.listed');
+  started.failpoint('checkpoint.shard');
   expect(() => started.failpoint('checkpoint.shard')).toThrow(enospc);
 });
 

@@ -15,7 +15,8 @@ import { NO_SECURITY, type Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
 import { runLedAt, securityOfRun } from '../run/run-token.js';
 
-const FIRST_RETRY_MS = 100;
+/** A coordinator between two generations is back within some 10 ms. */
+const FIRST_RETRY_MS = 20;
 const LAST_RETRY_MS = 2_000;
 const ROUTE_TIMEOUT_MS = 3_000;
 

@@ -10,8 +10,7 @@ import { LastingSession } from './lasting-session.js';
 import { LogShipper } from './log-shipper.js';
 import { NodeRanks, type NodeRanksOptions } from './node-ranks.js';
 
-export interface NodeAgentOptions
-  extends Pick<NodeRanksOptions, 'rpc' | 'snapshots' | 'link' | 'workerProgram'> {
+export interface NodeAgentOptions extends Pick<NodeRanksOptions, 'rpc' | 'snapshots' | 'link' | 'pool'> {
   readonly join: JoinReply;
   /** host:port at which the peers reach this node. */
   readonly dataAddress: string;
@@ -20,7 +19,7 @@ export interface NodeAgentOptions
   readonly output: ((line: string) => void) | null;
   /** Keeps training without a coordinator for `cluster.coordinatorTimeoutS`; false by default. */
   readonly outlivesCoordinator?: boolean;
-  /** How long workers may take after an abort to report and exit before they are killed. */
+  /** How long workers may take after an abort to give their ranks back or to exit before they are killed. */
   readonly abortGraceMs?: number;
 }
 

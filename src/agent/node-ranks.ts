@@ -19,7 +19,8 @@ import type { NodeSnapshots } from './node-snapshots.js';
 import { NodeWorkers } from './node-workers.js';
 import { TraceRecorder } from './trace-recorder.js';
 import { type WorkerFault, workerFailure } from './worker-failure.js';
-import type { WorkerStream } from './worker-pool.js';
+import type { WorkerPool } from './worker-pool.js';
+import type { WorkerStream } from './worker-process.js';
 
 export interface NodeRanksOptions {
   readonly join: wire.JoinReply;
@@ -30,14 +31,19 @@ export interface NodeRanksOptions {
   readonly snapshots?: NodeSnapshots | null | undefined;
   /** Takes injected faults; null or undefined where they are not allowed. */
   readonly link?: FaultyLink | null | undefined;
-  /** Program of the worker processes; the trainer's own by default. */
-  readonly workerProgram?: URL | undefined;
+  /** Worker processes of this node over all generations. */
+  readonly pool: WorkerPool;
   readonly logger: Logger;
   readonly shipper: LogShipper;
   /** Writes a JSON line to the node's log. */
   readonly log: (line: string) => void;
   readonly send: (event: wire.AgentEvent) => void;
 }
+
+/** Spares are started with the first new step that ends so long after the begin, as loading them takes time from what a restart repeats. */
+const SPARES_AFTER_MS = 2_000;
+/** Where a restart repeats much, spares are started so long after the begin. */
+const SPARES_ANYHOW_MS = 30_000;
 
 /**
  * The ranks of a node during a generation: their worker processes (NodeWorkers), their data plane (DataPlane), and the
@@ -56,6 +62,7 @@ export class NodeRanks {
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
+  #begunMs = 0;
   #hasStarted = false;
   #isEnding = false;
 
@@ -83,7 +90,7 @@ export class NodeRanks {
         failed: (fault) => this.#fail(fault),
         finished: (stoppedEarly) => options.send({ event: 'finished', finished: { stoppedEarly } }),
       },
-      options.workerProgram,
+      options.pool,
     );
     this.#snapshotDir = this.#beginSnapshots();
     this.#heartbeat = setInterval(() => {
@@ -98,6 +105,7 @@ export class NodeRanks {
 
   begin(): void {
     this.#workers.begin();
+    this.#begunMs = performance.now();
   }
 
   save(command: SaveCommand): void {
@@ -190,7 +198,12 @@ export class NodeRanks {
 
   #onReport(event: wire.AgentEvent): void {
     this.options.send(event);
-    if (event.event === 'step') this.#trace.afterStep();
+    if (event.event !== 'step') return;
+    this.#trace.afterStep();
+    const { config, pool } = this.options;
+    const isNew = pool.advance(event.step.step);
+    if (performance.now() - this.#begunMs > (isNew ? SPARES_AFTER_MS : SPARES_ANYHOW_MS))
+      pool.keepSpares(config, (line) => this.#logger.info(line));
   }
 
   /** Forwards a worker's JSON lines; any other line was cut, or comes from a native library or a crash. */
@@ -255,10 +268,13 @@ export class NodeRanks {
     this.#plane.abort(reason);
   }
 
-  /** Aborts the ranks if there is a `reason`, waits until all processes, streams and recorders have ended. */
+  /** Aborts the ranks if there is a `reason`, waits until all workers are free or gone, and streams and recorders have ended. */
   async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<void> {
     this.#isEnding = true;
-    if (reason !== null) this.#abort(reason);
+    if (reason !== null) {
+      this.#abort(reason);
+      this.#workers.release();
+    }
     const left = await this.#workers.end(reason === null ? GRACE.exitMs : abortGraceMs);
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);

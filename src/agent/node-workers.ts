@@ -13,7 +13,8 @@ import type {
 import { HeartbeatAge } from './heartbeat-age.js';
 import { ResidentHistory } from './resident-history.js';
 import { describeOperation, type WorkerFault } from './worker-failure.js';
-import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js';
+import type { RankProcesses, WorkerPool } from './worker-pool.js';
+import type { WorkerExit, WorkerStream } from './worker-process.js';
 import type { WorkerStack } from './worker-stack.js';
 
 export interface NodeWorkersListener {
@@ -30,7 +31,7 @@ export interface NodeWorkersListener {
 
 /** The workers of a node: reports when all are ready or finished, which one failed and why, and the progress of each. */
 export class NodeWorkers {
-  readonly #pool: WorkerPool;
+  #processes: RankProcesses | null = null;
   readonly #oomKills = new OomKills();
   readonly #heartbeatAge = new HeartbeatAge();
   readonly #stopAge = new HeartbeatAge();
@@ -44,25 +45,19 @@ export class NodeWorkers {
   #hasBegun = false;
   #onReady: () => void = () => undefined;
 
-  /** @param program run by each worker process; the trainer's own by default */
   constructor(
     private readonly listener: NodeWorkersListener,
-    program?: URL,
-  ) {
-    this.#pool = new WorkerPool(
-      {
-        event: (rank, event) => this.#onEvent(rank, event),
-        line: (rank, line, stream) => listener.line(rank, line, stream),
-        exit: (exit) => this.#onExit(exit),
-      },
-      program,
-    );
-  }
+    private readonly pool: WorkerPool,
+  ) {}
 
   /** Starts one worker for each assignment. Resolves when all are ready; stays pending if one of them fails before. */
   start(assignments: readonly WorkerAssignment[]): Promise<void> {
     this.#ranks = assignments.map(({ topology }) => topology.rank);
-    this.#pool.start(assignments);
+    this.#processes = this.pool.start(assignments, {
+      event: (rank, event) => this.#onEvent(rank, event),
+      line: (rank, line, stream) => this.listener.line(rank, line, stream),
+      exit: (exit) => this.#onExit(exit),
+    });
     return new Promise((resolve) => {
       this.#onReady = resolve;
     });
@@ -72,35 +67,41 @@ export class NodeWorkers {
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = this.#ranks.length > 0;
-    this.#pool.send({ type: 'begin' });
+    this.#processes?.send({ type: 'begin' });
   }
 
   armFailpoint({ rank, specification }: FailpointFault): void {
-    this.#pool.send({ type: 'failpoint', specification }, [rank]);
+    this.#processes?.send({ type: 'failpoint', specification }, [rank]);
   }
 
   stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
-    return this.#pool.stackOf(rank, timeoutMs);
+    return this.#processes!.stackOf(rank, timeoutMs);
   }
 
   /** Returns the pid of a worker; 0 if there is none. */
   pidOf(rank: number): number {
-    return this.#pool.pidOf(rank);
+    return this.#processes?.pidOf(rank) ?? 0;
   }
 
   /** Kills a worker; its progress before that stays readable. */
   kill(rank: number): void {
     this.#killed.add(rank);
-    this.#pool.kill(rank);
+    this.#processes?.kill(rank);
   }
 
   /** Forwards the coordinator's command about a save, or the news that the node holds a snapshot. */
   save(command: SaveCommand | SnapshotKept): void {
-    this.#pool.send(command);
+    this.#processes?.send(command);
   }
 
-  end(graceMs: number): Promise<number[]> {
-    return this.#pool.end(graceMs);
+  /** Makes the workers drop the generation: they keep their processes for the next one. */
+  release(): void {
+    this.#processes?.send({ type: 'release' });
+  }
+
+  /** Waits as RankProcesses.end. */
+  async end(graceMs: number): Promise<number[]> {
+    return (await this.#processes?.end(graceMs)) ?? [];
   }
 
   /** Samples the kernel's count of OOM kills; called at intervals. */
@@ -111,7 +112,7 @@ export class NodeWorkers {
   /** Reads the progress of every started worker from its control block and from the kernel. */
   progress(progressOf: (rank: number) => RankProgress): WorkerProgress[] {
     return this.#ranks.flatMap((rank): WorkerProgress[] => {
-      const pid = this.#pool.pidOf(rank);
+      const pid = this.pidOf(rank);
       if (pid === 0 || this.#killed.has(rank)) return [];
       const progress = progressOf(rank);
       const { state, residentBytes } = processInfo(pid);
@@ -168,9 +169,12 @@ export class NodeWorkers {
         return;
       case 'failed': {
         const error = new TrainerError(event.code, event.message, event.context);
-        this.listener.failed({ rank, pid: this.#pool.pidOf(rank), error, code: null, signal: null });
+        this.listener.failed({ rank, pid: this.pidOf(rank), error, code: null, signal: null });
         return;
       }
+      case 'released':
+        // The process itself handles it.
+        return;
       case 'finished':
         this.#finished.add(rank);
         this.#stoppedEarly ||= event.stoppedEarly;

@@ -14,6 +14,7 @@ import { findPlace, type Place } from './find-place.js';
 import { NodeAgent, type NodeEnd } from './node-agent.js';
 import { NodeSnapshots } from './node-snapshots.js';
 import type { ParentWatch } from './parent-watch.js';
+import { WorkerPool } from './worker-pool.js';
 
 export interface NodeOptions {
   readonly coordinator: string;
@@ -66,9 +67,11 @@ export async function runNode(options: NodeOptions): Promise<number> {
   const link = options.allowFaults ? new FaultyLink() : null;
   const idleCode = forever ? EXIT.done : EXIT.interrupted;
   const snapshots = new NodeSnapshots(rpc);
+  const pool = new WorkerPool();
   let agent: NodeAgent | null = null;
   let isAsked = false;
   let formerNode: number | undefined;
+  let runId = '';
   /** How long to look for a run that may continue elsewhere; null if its address is known. */
   let lookMs: number | null = null;
   const off = onSignals((signal) => {
@@ -96,6 +99,9 @@ export async function runNode(options: NodeOptions): Promise<number> {
         return null;
       });
       if (place === null) return EXIT.failedRun;
+      // A node that looked for its run may have found another one, with another configuration.
+      if (place.join.runId !== runId) await pool.end();
+      runId = place.join.runId;
       rpc.security = place.security;
       // From here on, a broken session reveals that the coordinator has ended.
       options.parent?.pause();
@@ -103,6 +109,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         ...place,
         rpc,
         snapshots,
+        pool,
         output,
         link,
         outlivesCoordinator: options.parent === null,
@@ -113,7 +120,10 @@ export async function runNode(options: NodeOptions): Promise<number> {
       place.client.close();
       const goesOn = typeof end === 'string';
       if (isAsked && (!hasStarted || goesOn)) return idleCode;
-      if (!goesOn) snapshots.clear();
+      if (!goesOn) {
+        snapshots.clear();
+        await pool.end();
+      }
       formerNode = goesOn ? place.join.node : undefined;
       lookMs = end === 'look' ? 1000 * coordinatorTimeoutOf(place.join) : null;
       if (goesOn) {
@@ -129,6 +139,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
     options.parent?.pause();
     link?.close();
     snapshots.clear();
+    await pool.end();
     rpc.close();
   }
 }

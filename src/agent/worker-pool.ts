@@ -1,138 +1,160 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import type { Duplex } from 'node:stream';
+import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
-import type { WorkerAssignment, WorkerCommand, WorkerEvent } from '../worker/messages.js';
-import { STACK_FD } from '../worker/stack-answer.js';
-import { readLines } from './bounded-lines.js';
-import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
-import { stackOf, type WorkerStack } from './worker-stack.js';
+import type { WorkerAssignment, WorkerCommand } from '../worker/messages.js';
+import { type WorkerListener, WorkerProcess } from './worker-process.js';
+import type { WorkerStack } from './worker-stack.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
+
+/** Resident memory of a process that has loaded everything and holds no rank. */
+const SPARE_BYTES = 200e6;
+/** Maximum number of spares that are replaced in a run: those that end by themselves would do so again. */
+const MOST_LOST = 3;
+
 /**
- * Workers ignore signals: the coordinator decides, and the node agent ends its workers. This runs before the worker's modules
- * load, which takes seconds, as Slurm signals every process of a job.
+ * The worker processes of one node over all generations of a run: those that hold the node's ranks, and idle ones. At the end of
+ * a generation, a process that gives its rank back becomes idle.
  */
-const IGNORE_SIGNALS =
-  "data:text/javascript,for(const name of ['SIGINT','SIGTERM'])process.on(name,()=>undefined)";
-
-export interface WorkerExit {
-  readonly rank: number;
-  readonly pid: number;
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  /** True if the pool itself killed it. */
-  readonly killedByUs: boolean;
-  /** The reason why the process could not be started, in which case `pid` is 0. */
-  readonly spawnError?: Error;
-}
-
-export type WorkerStream = 'stdout' | 'stderr';
-
-export interface WorkerPoolListener {
-  event(rank: number, event: WorkerEvent): void;
-  /** Called for each line of the worker's standard output (its log) or standard error (native libraries, crashes). */
-  line(rank: number, line: string, stream: WorkerStream): void;
-  exit(exit: WorkerExit): void;
-}
-
-/** The worker processes of one node: starts them, passes messages, reaps them. */
 export class WorkerPool {
-  readonly #children = new Map<number, ChildProcess>();
   readonly #program: string;
-  #killing = false;
+  #idle: WorkerProcess[] = [];
+  /** Last step that any generation has done. */
+  #lastStep = 0;
+  /** Idle processes that have ended by themselves. */
+  #numLost = 0;
+  #hasToldOfMemory = false;
 
-  constructor(
-    private readonly listener: WorkerPoolListener,
-    program: URL = WORKER_MAIN,
-  ) {
+  /** @param program run by each worker process; the trainer's own by default */
+  constructor(program: URL = WORKER_MAIN) {
     this.#program = fileURLToPath(program);
   }
 
-  start(assignments: readonly WorkerAssignment[]): void {
-    for (const assignment of assignments) this.#spawn(assignment);
+  /** Gives each rank a process: the one that held it last, else another idle one, else a new one. */
+  start(assignments: readonly WorkerAssignment[], listener: WorkerListener): RankProcesses {
+    const ranks = assignments.map(({ topology }) => topology.rank);
+    const processes = assignments.map((assignment, i) => {
+      const process = this.#take(ranks[i]!, ranks) ?? new WorkerProcess(this.#program);
+      process.assign(assignment, listener);
+      return [ranks[i]!, process] as const;
+    });
+    return new RankProcesses(new Map(processes), (process) => this.#idle.push(process));
   }
 
+  #take(rank: number, ranks: readonly number[]): WorkerProcess | undefined {
+    this.#idle = this.#idle.filter(({ isAlive }) => isAlive);
+    const isOther = (each: WorkerProcess) => each.rank === null || !ranks.includes(each.rank);
+    const found = this.#idle.find((each) => each.rank === rank) ?? this.#idle.find(isOther);
+    this.#idle = this.#idle.filter((each) => each !== found);
+    return found;
+  }
+
+  /** Records that a step is done; returns whether no generation had done it before. */
+  advance(step: number): boolean {
+    const isNew = step > this.#lastStep;
+    if (isNew) this.#lastStep = step;
+    return isNew;
+  }
+
+  /**
+   * Starts processes that load what a rank of this run needs, until enough are idle. To be called now and then, as idle
+   * processes may end.
+   *
+   * @param inform called once if there is no memory for them
+   */
+  keepSpares(config: RunConfig, inform: (line: string) => void): void {
+    const { spares, maxRestarts } = config.cluster;
+    const wanted = maxRestarts === 0 ? 0 : spares;
+    while (this.#idle.length < wanted && this.#numLost <= MOST_LOST) {
+      // Unlike `freemem`, this heeds the limit of a container; early versions of Node 20 do not have it.
+      const freeBytes = process.availableMemory?.() ?? freemem();
+      if (freeBytes < 2 * SPARE_BYTES) {
+        if (!this.#hasToldOfMemory)
+          inform(
+            `no spare worker process (cluster.spares): ${Math.round(freeBytes / 1e6)} MB of memory are free, and one takes ` +
+              `about ${SPARE_BYTES / 1e6} MB`,
+          );
+        this.#hasToldOfMemory = true;
+        return;
+      }
+      const spare = new WorkerProcess(this.#program);
+      spare.send({ type: 'prepare', config });
+      this.#idle.push(spare);
+      void spare.ended.then(() => {
+        if (this.#idle.includes(spare)) this.#numLost++;
+        this.#idle = this.#idle.filter((each) => each !== spare);
+      });
+    }
+  }
+
+  /** Ends the idle processes at the end of a run. */
+  async end(): Promise<void> {
+    this.#lastStep = 0;
+    this.#numLost = 0;
+    const idle = this.#idle.splice(0);
+    for (const process of idle) process.kill();
+    await within(GRACE.killMs, Promise.all(idle.map(({ ended }) => ended)));
+  }
+}
+
+/** The processes that hold the ranks of a node during a generation. */
+export class RankProcesses {
+  readonly #processes: Map<number, WorkerProcess>;
+
+  /** @param onIdle called at the end of the generation with each process that goes on to the next one */
+  constructor(
+    processes: ReadonlyMap<number, WorkerProcess>,
+    private readonly onIdle: (process: WorkerProcess) => void,
+  ) {
+    this.#processes = new Map(processes);
+  }
+
+  /** Returns the pid of a rank's process; 0 if there is none. */
   pidOf(rank: number): number {
-    return this.#children.get(rank)?.pid ?? 0;
+    return this.#processes.get(rank)?.pid ?? 0;
   }
 
   /** Finds out where a stuck worker is. */
-  async stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
-    const child = this.#children.get(rank)!;
-    return stackOf(child.pid!, child.stdio[STACK_FD] as Duplex, timeoutMs);
+  stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
+    return this.#processes.get(rank)!.stackOf(timeoutMs);
   }
 
   /** Kills one worker, whose fault is known. */
   kill(rank: number): void {
-    this.#children.get(rank)?.kill('SIGKILL');
+    this.#processes.get(rank)?.kill();
   }
 
   /** Sends a command to these workers, or to all. */
-  send(command: WorkerCommand, ranks: Iterable<number> = this.#children.keys()): void {
+  send(command: WorkerCommand, ranks: Iterable<number> = this.#processes.keys()): void {
     for (const rank of ranks) {
-      const child = this.#children.get(rank);
-      if (child?.connected) child.send(command);
+      const process = this.#processes.get(rank);
+      if (process?.holdsRank) process.send(command);
     }
   }
 
   /**
-   * Gives the workers `graceMs` to exit, then kills the rest.
+   * Gives the workers `graceMs` to exit, or to give their ranks back after an abort, then kills the rest.
    *
    * @returns pids of workers that SIGKILL did not end within a second
    */
   async end(graceMs: number): Promise<number[]> {
-    const gone = Promise.all([...this.#children.values()].map(exited));
-    const timers: NodeJS.Timeout[] = [];
-    const late = new Promise<void>((resolve) => {
-      const kill = () => {
-        this.#killing = true;
-        for (const child of this.#children.values()) child.kill('SIGKILL');
-      };
-      timers.push(setTimeout(kill, graceMs), setTimeout(resolve, graceMs + GRACE.killMs));
-    });
-    await Promise.race([gone, late]);
-    for (const timer of timers) clearTimeout(timer);
-    return [...this.#children.values()].filter(isAlive).map(({ pid }) => pid ?? 0);
-  }
-
-  #spawn(assignment: WorkerAssignment): void {
-    const { rank } = assignment.topology;
-    const child = fork(this.#program, [], {
-      // The last descriptor is STACK_FD.
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
-      // A separate process group makes Ctrl-C in a terminal reach the coordinator alone.
-      detached: true,
-      env: { ...process.env, ...WORKER_ENV },
-      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS, '--import', IGNORE_SIGNALS],
-    });
-    this.#children.set(rank, child);
-    child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));
-    for (const stream of ['stdout', 'stderr'] as const)
-      readLines(child[stream]!, (line) => this.listener.line(rank, line, stream));
-    // If the process cannot be started, the channel fails too; the first error has the reason.
-    let spawnError: Error | undefined;
-    child.on('error', (error) => {
-      if (child.pid === undefined) spawnError ??= error;
-    });
-    // 'close' follows the last line, so that a crash message is logged before the exit is reported.
-    child.on('close', (code, signal) => {
-      const killedByUs = this.#killing;
-      this.listener.exit(
-        spawnError === undefined
-          ? { rank, pid: child.pid ?? 0, code, signal, killedByUs }
-          : { rank, pid: 0, code: null, signal: null, killedByUs, spawnError },
-      );
-    });
-    child.send({ type: 'start', assignment } satisfies WorkerCommand);
+    const processes = [...this.#processes.values()];
+    const free = Promise.all(processes.map((each) => each.free));
+    await within(graceMs, free);
+    for (const each of processes) if (each.holdsRank) each.killAtEnd();
+    await within(GRACE.killMs, free);
+    this.#processes.clear();
+    for (const each of processes) if (!each.holdsRank && each.isAlive) this.onIdle(each);
+    return processes.filter(({ holdsRank }) => holdsRank).map(({ pid }) => pid);
   }
 }
 
-function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode === null && signalCode === null;
-}
-
-function exited(child: ChildProcess): Promise<void> {
-  if (!isAlive(child)) return Promise.resolve();
-  return new Promise((resolve) => child.once('close', () => resolve()));
+async function within(limitMs: number, done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([done, late]);
+  clearTimeout(timer);
 }

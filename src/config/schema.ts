@@ -12,6 +12,7 @@ import { trainSchema } from './train-schema.js';
 const DAY_S = 86_400;
 /** Positions in a ring of shared memory are 32-bit numbers. */
 const MAX_RING_BYTES = 2 ** 30;
+const MAX_SPARES = 16;
 
 const seconds = z.number().positive().max(DAY_S);
 
@@ -110,6 +111,13 @@ export const clusterSchema = z.strictObject({
   rejoinTimeoutS: seconds
     .default(60)
     .describe('how long a restart waits for lost nodes, or others in their place'),
+  spares: count
+    .max(MAX_SPARES)
+    .default(1)
+    .describe(
+      'loaded processes without a rank that each node keeps, so that a restart need not wait for new ones; none if maxRestarts ' +
+        'is 0, or while memory is short',
+    ),
   minNodes: positive
     .nullable()
     .default(null)

@@ -52,7 +52,7 @@ export const GRACE = {
   evidenceMs: 2_500,
   /** How long the exit of a lost node's process is awaited once all ranks are accounted for. */
   lostExitMs: 500,
-  /** Workers may report and exit for this long after an abort, before they are killed. */
+  /** Workers may report and give their ranks back for this long after an abort, before they are killed. */
   abortMs: 1_500,
   /** An agent awaits the coordinator's decision for this long after an abort; it comes once other nodes have ended. */
   decisionMs: 20_000,

@@ -1,5 +1,5 @@
 import { generationOf, type RunFolder, stepOf } from '@locmoe/run-format';
-import { type Checkpoint, newestValid } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, newestValid, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { claimCheckpoints, committedFolders } from '../checkpoint/folders.js';
 import { crossFieldProblems } from '../config/cross-field.js';
 import type { RunConfig } from '../config/schema.js';
@@ -37,7 +37,13 @@ export async function nextIdentity(
   const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
   const next = { ...identity, generation, config };
   try {
-    const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
+    claimCheckpoints(folder.checkpoints, generation);
+    const newest = newestReadable(lineageOf(plan, folder));
+    // Whoever starts from memory reads no checkpoint, and reading one takes as long as the rest of a restart.
+    const isInMemory = holdsLater(given.snapshots, config, failed, newest);
+    const checkpoint = isInMemory
+      ? newest
+      : await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
     const savedStep = checkpoint?.manifest.step ?? 0;
     const snapshot = snapshotAfterFailure(given.snapshots, config, failed, savedStep);
     const unused = failed.identity.snapshot;
@@ -45,7 +51,8 @@ export async function nextIdentity(
       logger.warn(
         `the snapshot of step ${unused.step} is not used: generation ${generation} starts from ${checkpoint?.folder ?? 'the beginning'}`,
       );
-    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
+    const resumedStep = snapshot?.step ?? savedStep;
+    const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep };
     // Past step 0 the restored state replaces the initial weights.
     const initFrom = place.resumedStep === 0 ? identity.initFrom : null;
     return { identity: { ...next, ...place, snapshot, initFrom }, error: null };
@@ -54,17 +61,45 @@ export async function nextIdentity(
   }
 }
 
+/** Opens the newest of some checkpoints whose manifest is whole, without its other files; null if there is none. */
+function newestReadable(folders: readonly string[]): Checkpoint | null {
+  for (const folder of folders)
+    try {
+      return openCheckpoint(folder);
+    } catch {
+      // Whoever loads it warns of it.
+    }
+  return null;
+}
+
+/** Tells whether the state in memory may be gone on with, on the nodes of a configuration. */
+function mayUseMemory({ cluster }: RunConfig, failed: Coordinator): boolean {
+  // After a non-finite step the state in memory may itself be the cause.
+  const wasFinite = failed.lifecycle.failure?.error.code !== 'NOT_FINITE';
+  return wasFinite && failed.identity.config.cluster.nodes === cluster.nodes;
+}
+
+/** Tells whether the nodes that are left hold a snapshot that is newer than a checkpoint. */
+function holdsLater(
+  snapshots: SnapshotTable,
+  config: RunConfig,
+  failed: Coordinator,
+  checkpoint: Checkpoint | null,
+): boolean {
+  const step = checkpoint?.manifest.step ?? 0;
+  const { nodes } = config.cluster;
+  return mayUseMemory(config, failed) && snapshots.newest(nodes, step, failed.members.rejoining) !== null;
+}
+
 /** Chooses the snapshot to start from; null to start from the checkpoint, which other layouts can also load. */
 function snapshotAfterFailure(
   snapshots: SnapshotTable,
-  { cluster }: RunConfig,
+  config: RunConfig,
   failed: Coordinator,
   checkpointStep: number,
 ): SnapshotRef | null {
-  // After a non-finite step the state in memory may itself be the cause.
-  const isSame = failed.identity.config.cluster.nodes === cluster.nodes;
-  if (isSame && failed.lifecycle.failure?.error.code !== 'NOT_FINITE')
-    return snapshots.choose(failed.members.rejoining, cluster.nodes, checkpointStep);
+  if (mayUseMemory(config, failed))
+    return snapshots.choose(failed.members.rejoining, config.cluster.nodes, checkpointStep);
   snapshots.forget();
   return null;
 }

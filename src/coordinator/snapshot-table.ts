@@ -32,13 +32,15 @@ export class SnapshotTable {
    *
    * @param numNodes number of nodes, equal in both generations
    * @param checkpointStep step of the newest checkpoint; 0 for none
+   * @param left nodes that remain; all by default
    */
-  newest(numNodes: number, checkpointStep: number): SnapshotRef | null {
-    const isComplete = ({ nodes }: Entry) =>
-      Array.from({ length: numNodes }, (_, node) => node).every(
-        // A node's state is held by the node itself and by its predecessor.
-        (node) => nodes.has(node) || nodes.has((node + numNodes - 1) % numNodes),
-      );
+  newest(numNodes: number, checkpointStep: number, left?: readonly number[]): SnapshotRef | null {
+    const all = Array.from({ length: numNodes }, (_, node) => node);
+    const isComplete = ({ nodes }: Entry) => {
+      const holds = (node: number) => nodes.has(node) && (left ?? all).includes(node);
+      // A node's state is held by the node itself and by its predecessor.
+      return all.every((node) => holds(node) || holds((node + numNodes - 1) % numNodes));
+    };
     const [newest] = this.#entries.filter(isComplete).sort((a, b) => b.step - a.step);
     if (this.#isUntried || newest === undefined || newest.step <= checkpointStep) return null;
     return { generation: newest.generation, step: newest.step };
@@ -48,12 +50,12 @@ export class SnapshotTable {
    * Chooses the newest snapshot that the remaining nodes hold completely. All other snapshots are forgotten, as the
    * nodes discard them, too.
    *
-   * @param left nodes that remain; for the other parameters see `newest`
+   * Parameters are those of `newest`.
    */
   choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
+    const chosen = this.newest(numNodes, checkpointStep, left);
     for (const { nodes } of this.#entries)
       for (const node of nodes) if (!left.includes(node)) nodes.delete(node);
-    const chosen = this.newest(numNodes, checkpointStep);
     this.#entries = this.#entries.filter(
       ({ generation, step }) => generation === chosen?.generation && step === chosen.step,
     );

@@ -56,3 +56,10 @@ export function consume<Result>(inputs: readonly tf.Tensor[], result: Result): R
 export function isRecording(): boolean {
   return tf.engine().state.gradientDepth > 0;
 }
+
+/** Frees what the operations of a gradient that was not completed have saved, which TensorFlow would keep for ever. */
+export function dropTape(): void {
+  const { state } = tf.engine();
+  for (const { saved } of state.activeTape ?? []) for (const tensor of saved ?? []) tensor.dispose();
+  state.activeTape = null as never;
+}

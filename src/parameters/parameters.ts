@@ -1,5 +1,5 @@
 import { TrainerError } from '../errors.js';
-import { onGradient } from '../ops/autograd.js';
+import { dropTape, onGradient } from '../ops/autograd.js';
 import { setGradientTarget } from '../ops/gradient-target.js';
 import { tf } from '../ops/tensorflow.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
@@ -223,6 +223,9 @@ export class ParameterStore implements ParameterSource {
     this.#recorded = new Map();
     try {
       return tf.tidy(() => tf.variableGrads(loss, [...this.#differentiated.values()]).value.dataSync()[0]!);
+    } catch (error) {
+      dropTape();
+      throw error;
     } finally {
       for (const name of this.#recorded.keys()) setGradientTarget(this.#variables.get(name)!, null);
       this.#recorded = null;

@@ -1,25 +1,37 @@
 // A worker process: receives its assignment from the node agent, trains, and reports. Started by agent/worker-pool.ts.
 import { rmSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
-import { collectSeldom } from '../garbage-collection.js';
+import { collectNow, collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../logger.js';
 import { monotonicMs } from '../os/monotonic-clock.js';
 import { keepInspectorShut } from '../os/on-signals.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
+import { ShardWriter } from './shard-writer.js';
 import { STACK_FD } from './stack-answer.js';
 import { StartClock } from './start-clock.js';
-import { Trainer } from './trainer.js';
+import { prepare, Trainer } from './trainer.js';
 
 const STDOUT = 1;
 /** When this process loaded its modules, by the machine's monotonic clock in ms. */
 const LOADED_MS = monotonicMs();
 const BOOTED_MS = LOADED_MS - performance.now() + performance.nodeTiming.bootstrapComplete;
 
-let trainer: Trainer | undefined;
+/** What belongs to the generation in which this process holds a rank. */
+interface Work {
+  readonly trainer: Trainer;
+  readonly transport: ShmTransport;
+}
+
+/** Null while this process holds no rank. */
+let work: Work | null = null;
+let isTraining = false;
 let logger: Logger | undefined;
+let snapshotDir: string | null = null;
+const writer = new ShardWriter();
 
 function emit(event: WorkerEvent): void {
   process.send?.(event);
@@ -33,8 +45,7 @@ function leave(event: WorkerEvent, code: number): void {
 
 function fail(error: unknown): void {
   const { code, message, context, stack } = asTrainerError(error);
-  // A rank that is only aborted logs no error: the coordinator reports whose failure was the cause.
-  logger?.[code === 'ABORTED' ? 'debug' : 'error']({ code, context, stack }, message);
+  logger?.error({ code, context, stack }, message);
   leave({ type: 'failed', code, message, context }, EXIT.failedRun);
 }
 
@@ -49,7 +60,7 @@ function start(assignment: WorkerAssignment): void {
     level: config.logLevel,
     origin: { run, generation, node, rank },
     destination: syncDestination(STDOUT),
-    mixin: () => (trainer === undefined ? {} : { step: trainer.step }),
+    mixin: () => (work === null ? {} : { step: work.trainer.step }),
   });
   const transport = new ShmTransport({
     segmentPath: assignment.segmentPath,
@@ -58,40 +69,75 @@ function start(assignment: WorkerAssignment): void {
     timeoutMs: timeoutsOf(config.cluster).collectiveMs,
   });
   clock.end('rings');
-  removeWithAgent(assignment.snapshotDir);
-  trainer = Trainer.create({ assignment, transport, logger, emit, clock });
-  trainer.writer.answerForStack(STACK_FD);
+  snapshotDir = assignment.snapshotDir;
+  work = { trainer: Trainer.create({ assignment, transport, logger, emit, clock, writer }), transport };
   clock.end('state');
   emit({ type: 'ready' });
 }
 
+async function begin({ trainer }: Work): Promise<void> {
+  isTraining = true;
+  try {
+    const stoppedEarly = await trainer.run();
+    leave({ type: 'finished', stoppedEarly }, EXIT.done);
+  } catch (error) {
+    const { code, message, context, stack } = asTrainerError(error);
+    // After any other error nothing that this process computes is trusted.
+    if (code !== 'ABORTED') throw error;
+    isTraining = false;
+    // The coordinator reports whose failure was the cause.
+    logger?.debug({ code, context, stack }, message);
+    emit({ type: 'failed', code, message, context });
+    // This function's references to the trainer are gone by then.
+    setImmediate(() => release().catch(fail));
+  }
+}
+
+/** Gives the rank back; a rank that trains does so when its collective ends with `ABORTED`. */
+async function release(): Promise<void> {
+  if (work === null || isTraining) return;
+  await drop(work);
+  collectNow();
+  emit({ type: 'released' });
+  // Memories of WebAssembly are freed by the second collection, after finalizers that follow the first one in a turn of their own.
+  await nextTurn();
+  collectNow();
+}
+
+async function drop({ trainer, transport }: Work): Promise<void> {
+  work = null;
+  await trainer.release();
+  transport.close();
+}
+
 /** Removes the node's snapshots when this process exits, in case the agent was killed and could not. */
-function removeWithAgent(snapshotDir: string | null): void {
+function removeWithAgent(): void {
   const agent = process.ppid;
   process.on('exit', () => {
     if (snapshotDir !== null && process.ppid !== agent) rmSync(snapshotDir, { recursive: true, force: true });
   });
 }
 
-async function begin(): Promise<void> {
-  const stoppedEarly = await trainer!.run();
-  leave({ type: 'finished', stoppedEarly }, EXIT.done);
-}
-
 collectSeldom();
 keepInspectorShut();
+removeWithAgent();
+writer.answerForStack(STACK_FD);
 process.on('disconnect', () => process.exit(EXIT.failedRun));
 process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 process.on('message', (command: WorkerCommand) => {
   try {
-    if (command.type === 'start') start(command.assignment);
-    else if (command.type === 'begin') begin().catch(fail);
+    if (command.type === 'prepare') prepare(command.config).catch(fail);
+    else if (command.type === 'start') start(command.assignment);
+    else if (command.type === 'release') release().catch(fail);
+    // After an abort, commands of the generation may still be on their way.
+    else if (work === null) return;
+    else if (command.type === 'begin') begin(work).catch(fail);
     else if (command.type === 'failpoint') {
       armFailpoint(command.specification);
-      trainer?.writer.armFailpoint(command.specification);
-    } else if (command.type === 'snapshot-kept') trainer!.snapshots.onKept(command);
-    else trainer!.saver.onCommand(command);
+      writer.armFailpoint(command.specification);
+    } else if (command.type === 'snapshot-kept') work.trainer.snapshots.onKept(command);
+    else work.trainer.saver.onCommand(command);
   } catch (error) {
     fail(error);
   }

@@ -37,8 +37,12 @@ export interface WorkerAssignment {
 
 /** Messages from node agent to worker, over the child process's IPC channel. */
 export type WorkerCommand =
+  /** Load what a run with this configuration needs, before there is an assignment. */
+  | { readonly type: 'prepare'; readonly config: RunConfig }
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
   | { readonly type: 'begin' }
+  /** Drop the generation, which was aborted, and keep the process for another one. */
+  | { readonly type: 'release' }
   /** Arms a failpoint, for fault injection (failpoint.ts). */
   | { readonly type: 'failpoint'; readonly specification: string }
   | SaveCommand
@@ -79,4 +83,6 @@ export type WorkerEvent =
       readonly message: string;
       readonly context: ErrorContext;
     }
-  | { readonly type: 'finished'; readonly stoppedEarly: boolean };
+  | { readonly type: 'finished'; readonly stoppedEarly: boolean }
+  /** The generation was aborted, and nothing of its generation is left; the worker waits for `start`. */
+  | { readonly type: 'released' };

@@ -6,6 +6,7 @@ import { bytesOfTensors } from '../checkpoint/rank-tensors.js';
 import { atShard, writeShards } from '../checkpoint/shards.js';
 import { asTrainerError } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
+import { collectNow } from '../garbage-collection.js';
 import { lowerPriority } from '../os/lower-priority.js';
 import { PRIVATE_FOLDER } from '../os/make-folder.js';
 import type { ShardFile } from '../rpc/generated/messages.js';
@@ -21,7 +22,10 @@ lowerPriority(NICE);
 const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {
-  if ('failpoint' in request) armFailpoint(request.failpoint);
+  // Tensors that were lent stay in memory until both threads have collected their references.
+  if (request === 'forget') collectNow();
+  else if ('failpoint' in request) armFailpoint(request.failpoint);
+  else if ('place' in request) placeFailpoints(request.place);
   else if ('stackFd' in request) answerForStack(request.stackFd);
   else {
     const { done, ...job } = request;
@@ -42,7 +46,6 @@ function carryOut(job: ShardJob | SnapshotJob): ShardAnswer {
 }
 
 function save({ folder, tensors, ...job }: ShardJob): ShardFile[] {
-  placeFailpoints(job);
   return fenced(job, () => writeShards(folder, job, tensors, atShard));
 }
 

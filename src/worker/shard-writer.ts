@@ -31,7 +31,10 @@ export type DoneCount = Int32Array<SharedArrayBuffer>;
 export type ShardRequest =
   | ((ShardJob | SnapshotJob) & { readonly done: DoneCount })
   | { readonly failpoint: string }
-  | { readonly stackFd: number };
+  | { readonly place: { readonly rank: number; readonly generation: number } }
+  | { readonly stackFd: number }
+  /** The state of the generation is no longer needed. */
+  | 'forget';
 
 export type ShardAnswer =
   | { readonly files: ShardFile[] }
@@ -58,12 +61,15 @@ export class ShardWriter {
   #lent = false;
   readonly #done: DoneCount = new Int32Array(new SharedArrayBuffer(4));
   #numJobs = 0;
+  /** Resolves when the last job is done or has failed. */
+  #job: Promise<unknown> = Promise.resolve();
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
   /** Why the thread has ended; null while it runs. */
   #ended: string | null = null;
 
-  /** @param onDone called when neither the last copy nor anything it refers to is needed any more */
-  constructor(private readonly onDone: () => void = () => undefined) {
+  #onDone: () => void = () => undefined;
+
+  constructor() {
     this.#thread.unref();
     this.#thread.on('message', (answer: ShardAnswer) => this.#onAnswer(answer));
     const fail = (message: string) => {
@@ -73,6 +79,27 @@ export class ShardWriter {
     };
     this.#thread.on('error', (error) => fail(error.stack ?? error.message));
     this.#thread.on('exit', () => fail('the thread that writes checkpoints has ended'));
+  }
+
+  /**
+   * Begins a generation.
+   *
+   * @param onDone called when neither the last copy nor anything it refers to is needed any more
+   */
+  begin(place: { readonly rank: number; readonly generation: number }, onDone: () => void): void {
+    this.#onDone = onDone;
+    this.#thread.postMessage({ place } satisfies ShardRequest);
+  }
+
+  /** Ends a generation once the thread has done its job. */
+  async end(): Promise<void> {
+    await this.#job;
+    this.#onDone = () => undefined;
+    // It refers to the tensors of the job.
+    this.#onAnswer = () => undefined;
+    this.#isBusy = false;
+    this.#lent = false;
+    this.#thread.postMessage('forget' satisfies ShardRequest);
   }
 
   /**
@@ -135,7 +162,7 @@ export class ShardWriter {
   /** Declares that the copy, or lent tensors, are no longer needed. */
   release(): void {
     this.#isBusy = false;
-    this.onDone();
+    this.#onDone();
   }
 
   /** Arms a failpoint in the thread, which counts its own calls. */
@@ -154,7 +181,7 @@ export class ShardWriter {
    * @throws TrainerError as `writeShards`; `SUPERSEDED` if a later generation of the run was started
    */
   write(job: ShardJob | SnapshotJob): Promise<ShardFile[]> {
-    return new Promise((resolve, reject) => {
+    const written = new Promise<ShardFile[]>((resolve, reject) => {
       this.#onAnswer = (answer) => {
         this.release();
         if ('files' in answer) resolve(answer.files);
@@ -168,6 +195,8 @@ export class ShardWriter {
       this.#numJobs++;
       this.#thread.postMessage({ ...job, done: this.#done } satisfies ShardRequest);
     });
+    this.#job = written.catch(() => undefined);
+    return written;
   }
 }
 

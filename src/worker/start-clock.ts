@@ -19,8 +19,9 @@ export class StartClock {
     this.#lastMs = before.at(-1)?.endMs ?? monotonicMs();
   }
 
-  /** Ends a part that began with the end of the previous one. */
+  /** Ends a part that began with the end of the previous one; one that was over by then, as in a loaded process, took no time. */
   end(name: StartPart, endMs = monotonicMs()): void {
+    if (endMs <= this.#lastMs) return;
     this.parts.push({ name, startMs: this.#lastMs, endMs });
     this.#lastMs = endMs;
   }

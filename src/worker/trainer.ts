@@ -5,6 +5,7 @@ import { meanLoss, numStepsOf, stepFolder } from '@locmoe/run-format';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { mergedCheckpoint } from '../checkpoint/merged.js';
 import type { Transport } from '../collectives/transport.js';
+import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -26,7 +27,7 @@ import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
 import type { RouteProbe } from './route-probe.js';
-import { ShardWriter } from './shard-writer.js';
+import type { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { Snapshots } from './snapshots.js';
 import type { StartClock } from './start-clock.js';
@@ -50,6 +51,8 @@ export interface TrainerOptions {
   readonly logger: Logger;
   readonly emit: (event: WorkerEvent) => void;
   readonly clock: StartClock;
+  /** The thread that writes checkpoints and snapshots. */
+  readonly writer: ShardWriter;
 }
 
 /** Facts about a step after its update. */
@@ -59,13 +62,19 @@ interface StepEnd {
   readonly validation: readonly ValidationBatch[];
 }
 
-/** One rank of a run: `create`, then `run` once. */
+/** Loads the libraries and modules that a rank of such a run needs besides those that this module imports. */
+export async function prepare({ train }: RunConfig): Promise<void> {
+  usePrecision(train.precision);
+  kernels();
+  if (train.recordRoutes) await import('./route-recorder.js');
+  if (train.probeRoutes) await import('./route-probe.js');
+}
+
+/** One rank of a generation: `create`, then `run` once, then `release` where the process goes on. */
 export class Trainer {
   /** Number of updates done. */
   #step: number;
   readonly #skipped: SkippedSteps;
-  /** The thread that writes checkpoints and snapshots. */
-  readonly writer: ShardWriter;
   /** Receives the coordinator's commands about a checkpoint that is being saved. */
   readonly saver: CheckpointSaver;
   /** Takes snapshots; is told when the node holds the last snapshot. */
@@ -85,12 +94,12 @@ export class Trainer {
     private readonly dataset: Dataset,
     checkpoint: Checkpoint | null,
   ) {
-    const { config, checkpointDir } = options.assignment;
+    const { config, checkpointDir, generation, topology } = options.assignment;
     this.#skipped = new SkippedSteps(state, options.logger);
-    this.writer = new ShardWriter(() => state.expertFile?.release());
-    this.saver = new CheckpointSaver({ ...options, writer: this.writer });
+    options.writer.begin({ rank: topology.rank, generation }, () => state.expertFile?.release());
+    this.saver = new CheckpointSaver(options);
     this.#step = checkpoint?.manifest.data.nextStep ?? 0;
-    this.snapshots = new Snapshots({ ...options, writer: this.writer, step: this.#step });
+    this.snapshots = new Snapshots({ ...options, step: this.#step });
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
     // A new run that goes on from a checkpoint of another does not have the best one of that run.
@@ -220,6 +229,13 @@ export class Trainer {
       const experts = this.#slotStatistics;
       if (experts !== undefined) logger.info({ experts }, describeSlots(experts));
     }
+  }
+
+  /** Frees the files and tensors of the generation once the thread no longer reads them. */
+  async release(): Promise<void> {
+    await this.options.writer.end();
+    this.dataset.close();
+    this.state.model.dispose();
   }
 
   /** Statistics of experts in a file so far; undefined if experts are not in a file. */

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } fr
 import { NodeAgent } from '../../src/agent/node-agent.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
 import { grpcTransport } from '../../src/agent/transport/grpc-transport.js';
+import { WorkerPool } from '../../src/agent/worker-pool.js';
 import { SHM_DIR } from '../../src/collectives/segment-files.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
@@ -85,7 +86,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
     rpc,
     client,
     output: null,
-    workerProgram: WORKER_PROGRAM,
+    pool: new WorkerPool(WORKER_PROGRAM),
     abortGraceMs: GRACE_MS,
   });
   await coordinator.first('heartbeat');

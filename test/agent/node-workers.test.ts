@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NodeWorkers } from '../../src/agent/node-workers.js';
 import type { WorkerFault } from '../../src/agent/worker-failure.js';
+import { WorkerPool } from '../../src/agent/worker-pool.js';
 import type { RankProgress } from '../../src/collectives/control-block.js';
 import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 import type { SnapshotReport, WorkerAssignment } from '../../src/worker/messages.js';
@@ -23,7 +24,7 @@ beforeEach(() => {
       failed: (fault) => faults.push(fault),
       finished: (stoppedEarly) => finished.push(stoppedEarly),
     },
-    WORKER_PROGRAM,
+    new WorkerPool(WORKER_PROGRAM),
   );
 });
 

@@ -24,6 +24,8 @@ export type WorkerAction =
   | 'attach'
   /** Waits for the agent's `begin`. */
   | 'await begin'
+  /** Waits until the agent wants the rank back, and gives it back. */
+  | 'await release'
   /** Waits until the segment says that the run is to stop. */
   | 'await stop'
   /** Waits at a barrier for all other ranks; reports an error and then exits as a trainer does. */

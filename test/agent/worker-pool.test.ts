@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type WorkerExit, WorkerPool } from '../../src/agent/worker-pool.js';
+import { type RankProcesses, WorkerPool } from '../../src/agent/worker-pool.js';
+import type { WorkerExit, WorkerListener } from '../../src/agent/worker-process.js';
+import type { RunConfig } from '../../src/config/schema.js';
 import { isRunning } from '../../src/os/process-info.js';
 import type { WorkerAssignment, WorkerEvent } from '../../src/worker/messages.js';
 import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
@@ -17,30 +20,35 @@ vi.mock('node:child_process', async (importOriginal) => {
 });
 
 let pool: WorkerPool;
+let listener: WorkerListener;
+let workers: RankProcesses;
 let events: [number, WorkerEvent][];
 let lines: [number, string, string][];
 let exits: WorkerExit[];
 
 beforeEach(() => {
   [events, lines, exits] = [[], [], []];
-  pool = new WorkerPool(
-    {
-      event: (rank, event) => events.push([rank, event]),
-      line: (...line) => lines.push(line),
-      exit: (exit) => exits.push(exit),
-    },
-    WORKER_PROGRAM,
-  );
+  pool = new WorkerPool(WORKER_PROGRAM);
+  listener = {
+    event: (rank, event) => events.push([rank, event]),
+    line: (...line) => lines.push(line),
+    exit: (exit) => exits.push(exit),
+  };
 });
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   vi.useRealTimers();
   stand.in = null;
-  await pool.end(0);
+  await workers?.end(0);
+  await pool.end();
 });
 
 function start(...ranks: readonly number[]): void {
-  pool.start(ranks.map((rank, localRank) => ({ topology: { rank, localRank } }) as WorkerAssignment));
+  workers = pool.start(
+    ranks.map((rank, localRank) => ({ topology: { rank, localRank } }) as WorkerAssignment),
+    listener,
+  );
 }
 
 describe('workers', () => {
@@ -53,17 +61,10 @@ describe('workers', () => {
 
   it('that a signal ends are told with it, after their last line', async () => {
     scriptWorkers([{ print: 'last words' }, { kill: 'SIGSEGV' }]);
-    pool = new WorkerPool(
-      {
-        event: () => undefined,
-        line: (...line) => lines.push(line),
-        exit: (exit) => {
-          expect(lines).toEqual([[0, 'last words', 'stdout']]);
-          exits.push(exit);
-        },
-      },
-      WORKER_PROGRAM,
-    );
+    listener.exit = (exit) => {
+      expect(lines).toEqual([[0, 'last words', 'stdout']]);
+      exits.push(exit);
+    };
     start(0);
     await until(() => exits.length === 1);
     expect(exits[0]).toMatchObject({ code: null, signal: 'SIGSEGV', killedByUs: false });
@@ -75,7 +76,7 @@ describe('workers', () => {
     await until(() => lines.length === 2);
     expect(lines.map(([, line]) => line)).toEqual(['1', '1']);
     // The signal to the process group fails unless the worker leads a group.
-    expect(process.kill(-pool.pidOf(0), 0)).toBe(true);
+    expect(process.kill(-workers.pidOf(0), 0)).toBe(true);
   });
 
   it('that cannot be started are told with the reason', async () => {
@@ -86,7 +87,88 @@ describe('workers', () => {
     await until(() => exits.length === 1);
     expect(exits[0]).toMatchObject({ rank: 2, pid: 0, code: null, signal: null });
     expect(exits[0].spawnError?.message).toMatch(/ENOENT/);
-    expect(await pool.end(0)).toEqual([]);
+    expect(await workers.end(0)).toEqual([]);
+  });
+});
+
+describe('the next generation', () => {
+  const pids = (...ranks: readonly number[]) => ranks.map((rank) => workers.pidOf(rank));
+
+  async function endGeneration(): Promise<void> {
+    workers.send({ type: 'release' });
+    expect(await workers.end(60_000)).toEqual([]);
+  }
+
+  it('finds the processes that gave their ranks back, for the same ranks where it can', async () => {
+    scriptWorkers(['await release']);
+    start(2, 3);
+    const first = pids(2, 3);
+    await endGeneration();
+    expect(exits).toEqual([]);
+    start(3, 4);
+    expect(pids(3, 4)).toEqual(first.toReversed());
+    await endGeneration();
+    expect(first.filter(isRunning)).toEqual(first);
+    await pool.end();
+    expect(first.filter(isRunning)).toEqual([]);
+  });
+
+  it('has a new process in the place of one that died or was killed', async () => {
+    scriptWorkers(['await release'], [{ exit: 3 }], ['hang']);
+    start(0, 1, 2);
+    const first = pids(0, 1, 2);
+    await until(() => exits.length === 1);
+    workers.send({ type: 'release' });
+    await workers.end(20);
+    scriptWorkers(['hang']);
+    start(0, 1, 2);
+    expect(pids(0, 1, 2).map((pid, rank) => pid === first[rank])).toEqual([true, false, false]);
+  });
+});
+
+describe('spares', () => {
+  const config = { cluster: { spares: 1, maxRestarts: 3 } } as RunConfig;
+  const spares = () =>
+    readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
+      .split(' ')
+      .map(Number)
+      .filter((pid) => pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('worker.program'));
+
+  it('take ranks, and one that dies is replaced, but not for ever', async () => {
+    scriptWorkers(['hang']);
+    const inform = vi.fn();
+    pool.keepSpares(config, inform);
+    const [first] = spares();
+    start(0);
+    expect(workers.pidOf(0)).toBe(first);
+    pool.keepSpares(config, inform);
+    pool.keepSpares(config, inform);
+    const seen = new Set([first]);
+    for (let time = 0; time < 4; time++) {
+      await until(() => {
+        pool.keepSpares(config, inform);
+        return spares().some((pid) => !seen.has(pid));
+      });
+      const fresh = spares().filter((pid) => !seen.has(pid));
+      expect(fresh).toHaveLength(1);
+      seen.add(fresh[0]);
+      process.kill(fresh[0], 'SIGKILL');
+    }
+    await until(() => spares().length === 1);
+    pool.keepSpares(config, inform);
+    expect(spares()).toEqual([first]);
+    expect([exits, inform.mock.calls]).toEqual([[], []]);
+  });
+
+  it('are not started while memory is short, which is told once', () => {
+    vi.spyOn(process, 'availableMemory').mockReturnValue(300e6);
+    const inform = vi.fn();
+    pool.keepSpares(config, inform);
+    pool.keepSpares(config, inform);
+    expect(inform).toHaveBeenCalledExactlyOnceWith(
+      expect.stringMatching(/^no spare .*: 300 MB of memory are free/),
+    );
+    expect(spares()).toEqual([]);
   });
 });
 
@@ -95,8 +177,8 @@ describe('the end', () => {
     scriptWorkers([{ emit: { type: 'ready' } }, 'hang']);
     start(0, 1);
     await until(() => events.length === 2);
-    const pids = [pool.pidOf(0), pool.pidOf(1)];
-    expect(await pool.end(20)).toEqual([]);
+    const pids = [workers.pidOf(0), workers.pidOf(1)];
+    expect(await workers.end(20)).toEqual([]);
     expect(exits).toMatchObject([
       { signal: 'SIGKILL', killedByUs: true },
       { signal: 'SIGKILL', killedByUs: true },
@@ -118,13 +200,12 @@ describe('the end', () => {
     });
     start(0);
     vi.useFakeTimers();
-    const left = pool.end(50);
+    const left = workers.end(50);
     await vi.advanceTimersByTimeAsync(49);
     expect(kill).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
     expect(kill).toHaveBeenCalledWith('SIGKILL');
     await vi.advanceTimersByTimeAsync(1_000);
     expect(await left).toEqual([4711]);
-    pool = new WorkerPool({ event: () => undefined, line: () => undefined, exit: () => undefined });
   });
 });

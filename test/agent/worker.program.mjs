@@ -9,6 +9,10 @@ let begin;
 const begun = new Promise((resolve) => {
   begin = resolve;
 });
+let release;
+const released = new Promise((resolve) => {
+  release = resolve;
+});
 let transport;
 
 async function load(name) {
@@ -24,6 +28,7 @@ async function follow({ topology, segmentPath, generation }) {
       transport.setProgress(7, 'forward');
     } else if (action === 'barrier') (await load('barrier')).barrier(transport, { purpose: 'step' });
     else if (action === 'await begin') await begun;
+    else if (action === 'await release') await released.then(() => send({ type: 'released' }));
     else if (action === 'await stop') while (!transport.stopRequested) await sleep(5);
     else if (action === 'hang') await new Promise(() => undefined);
     else if ('emit' in action) await send(action.emit);
@@ -41,7 +46,8 @@ function send(message) {
 process.on('disconnect', () => process.exit(3));
 process.on('message', (command) => {
   if (command.type === 'begin') begin();
-  else
+  else if (command.type === 'release') release();
+  else if (command.type === 'start')
     follow(command.assignment).catch(async ({ code, message, context }) => {
       await send({ type: 'failed', code: code ?? 'INTERNAL', message, context: context ?? {} });
       process.exit(3);

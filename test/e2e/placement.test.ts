@@ -64,7 +64,7 @@ it('consecutive and placed experts go on from each other, and after a worker was
   for (const { difference } of traffic.recorded.layers) expect(difference).toBe(0);
 
   // The file is not needed by a run that has begun.
-  const restarting = ['cluster.maxRestarts=3', 'train.snapshotEvery=2'];
+  const restarting = ['cluster.maxRestarts=3', 'cluster.spares=0', 'train.snapshotEvery=2'];
   const sets = [...SETS, placing, ...restarting];
   const run = startTraining({ folder, ...LAYOUT, sets, env: UNHURRIED });
   await run.until(/step +1\//);

@@ -20,7 +20,8 @@ function newSaver() {
   const transport = soloTransport();
   const assignment = { config, generation: 1, checkpointDir: root, topology: transport.topology };
   const onDone = vi.fn();
-  const writer = new ShardWriter(onDone);
+  const writer = new ShardWriter();
+  writer.begin({ rank: 0, generation: 1 }, onDone);
   const events: WorkerEvent['type'][] = [];
   const saver = new CheckpointSaver({
     assignment: assignment as Partial<WorkerAssignment> as WorkerAssignment,
