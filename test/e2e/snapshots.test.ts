@@ -93,6 +93,7 @@ it('a damaged snapshot is replaced by its copy on the other node, one that vanis
     'train.checkpointEvery=5',
     'train.snapshotEvery=3',
     'cluster.maxRestarts=2',
+    'cluster.spares=0',
   ];
   // Only the first checkpoint is saved, by its five files of rank 0.
   const full = [6, 1, 1].map((file, i) => `checkpoint.shard:${file}-99999:full:rank=0:generation=${i + 1}`);
