@@ -251,15 +251,19 @@ export class NodeRanks {
     this.#plane.abort(reason);
   }
 
-  /** Aborts the ranks if there is a `reason`, waits until all processes, streams and recorders have ended. */
-  async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<void> {
+  /**
+   * Aborts the ranks if there is a `reason`, waits until all processes, streams and recorders have ended.
+   *
+   * @returns the local snapshots that this node holds
+   */
+  async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<wire.SnapshotRef[]> {
     this.#isEnding = true;
     if (reason !== null) this.#abort(reason);
     const left = await this.#workers.end(reason === null ? GRACE.exitMs : abortGraceMs);
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);
-    this.options.snapshots?.end();
+    const local = this.options.snapshots?.end() ?? [];
     // The segment is readable until the plane is closed.
     this.#trace.end();
     await this.#plane?.close();
@@ -267,5 +271,6 @@ export class NodeRanks {
       this.#flight.settle(),
       this.#trace.settle(reason === null ? GRACE.drainMs : GRACE.flightMs),
     ]);
+    return local;
   }
 }

@@ -3,28 +3,41 @@ import type { SnapshotRef } from '../rpc/generated/messages.js';
 /** A snapshot, with the nodes that hold the state of their own ranks and of the next node's. */
 interface Entry extends SnapshotRef {
   readonly nodes: Set<number>;
+  /** Nodes that hold only the state of their own ranks. */
+  readonly local: Set<number>;
 }
 
-/** Each node keeps two snapshots, and nodes may be one snapshot apart. */
-const MAX_ENTRIES = 4;
+/** Each node keeps two snapshots of either kind, and nodes may be one snapshot apart. */
+const MAX_ENTRIES = 8;
 
 /** In-memory snapshots on the run's current history. */
 export class SnapshotTable {
   #entries: Entry[] = [];
-  /** True while the running generation has started from a snapshot and completed no step. */
-  #isUntried = false;
+  /** Last step that the running generation has completed; null if it has started from a snapshot and completed none. */
+  #completed: number | null = 0;
 
-  /** Records that a node holds its part of a snapshot. */
-  add(node: number, { generation, step }: SnapshotRef): void {
+  /** Records that a node holds its part of a snapshot, and a copy of the next node's. */
+  add(node: number, ref: SnapshotRef): void {
+    this.#entryOf(ref).nodes.add(node);
+  }
+
+  /** Records that a node holds the state of its own ranks, after the generation. */
+  addLocal(node: number, ref: SnapshotRef): void {
+    // The reports of a later step may be lost, and a run that goes on from it would have no record of it.
+    if (this.#completed !== null && ref.step <= this.#completed) this.#entryOf(ref).local.add(node);
+  }
+
+  #entryOf({ generation, step }: SnapshotRef): Entry {
     const known = this.#entries.find((each) => each.generation === generation && each.step === step);
-    if (known !== undefined) known.nodes.add(node);
-    else
-      this.#entries = [...this.#entries.slice(1 - MAX_ENTRIES), { generation, step, nodes: new Set([node]) }];
+    if (known !== undefined) return known;
+    const entry = { generation, step, nodes: new Set<number>(), local: new Set<number>() };
+    this.#entries = [...this.#entries.slice(1 - MAX_ENTRIES), entry];
+    return entry;
   }
 
   /** Records that a step is complete. */
-  stepped(): void {
-    this.#isUntried = false;
+  stepped(step: number): void {
+    this.#completed = step;
   }
 
   /**
@@ -34,36 +47,44 @@ export class SnapshotTable {
    * @param checkpointStep step of the newest checkpoint; 0 for none
    */
   newest(numNodes: number, checkpointStep: number): SnapshotRef | null {
-    const isComplete = ({ nodes }: Entry) =>
-      Array.from({ length: numNodes }, (_, node) => node).every(
-        // A node's state is held by the node itself and by its predecessor.
-        (node) => nodes.has(node) || nodes.has((node + numNodes - 1) % numNodes),
-      );
-    const [newest] = this.#entries.filter(isComplete).sort((a, b) => b.step - a.step);
-    if (this.#isUntried || newest === undefined || newest.step <= checkpointStep) return null;
+    const [newest] = this.#entries
+      .filter((each) => isComplete(each, numNodes))
+      .sort((a, b) => b.step - a.step);
+    if (this.#completed === null || newest === undefined || newest.step <= checkpointStep) return null;
     return { generation: newest.generation, step: newest.step };
   }
 
   /**
-   * Chooses the newest snapshot that the remaining nodes hold completely. All other snapshots are forgotten, as the
-   * nodes discard them, too.
+   * Chooses the newest snapshot that the remaining nodes hold completely. Other snapshots are forgotten, as the
+   * nodes discard them, too, except an earlier one with copies where the chosen one has none.
    *
    * @param left nodes that remain; for the other parameters see `newest`
    */
   choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
-    for (const { nodes } of this.#entries)
-      for (const node of nodes) if (!left.includes(node)) nodes.delete(node);
+    for (const { nodes, local } of this.#entries)
+      for (const each of [nodes, local]) for (const node of each) if (!left.includes(node)) each.delete(node);
     const chosen = this.newest(numNodes, checkpointStep);
+    const isChosen = ({ generation, step }: Entry) =>
+      generation === chosen?.generation && step === chosen.step;
+    const hasCopies = this.#entries.some((each) => isChosen(each) && each.local.size === 0);
     this.#entries = this.#entries.filter(
-      ({ generation, step }) => generation === chosen?.generation && step === chosen.step,
+      (each) =>
+        isChosen(each) || (chosen !== null && !hasCopies && each.nodes.size > 0 && each.step < chosen.step),
     );
-    this.#isUntried = chosen !== null;
+    this.#completed = chosen === null ? 0 : null;
     return chosen;
   }
 
   /** Forgets all snapshots, as the next generation starts from none. */
   forget(): void {
     this.#entries = [];
-    this.#isUntried = false;
+    this.#completed = 0;
   }
+}
+
+function isComplete({ nodes, local }: Entry, numNodes: number): boolean {
+  return Array.from({ length: numNodes }, (_, node) => node).every(
+    // A node's state is held by the node itself and by its predecessor.
+    (node) => nodes.has(node) || local.has(node) || nodes.has((node + numNodes - 1) % numNodes),
+  );
 }
