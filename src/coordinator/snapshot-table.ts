@@ -13,8 +13,10 @@ const MAX_ENTRIES = 8;
 /** In-memory snapshots on the run's current history. */
 export class SnapshotTable {
   #entries: Entry[] = [];
-  /** Last step that the running generation has completed; null if it has started from a snapshot and completed none. */
-  #completed: number | null = 0;
+  /** Last step that the running generation has completed; 0 for none. */
+  #completed = 0;
+  /** Snapshot from which the running generation has started, as long as it has completed no step. */
+  #untried: Entry | null = null;
 
   /** Records that a node holds its part of a snapshot, and a copy of the next node's. */
   add(node: number, ref: SnapshotRef): void {
@@ -24,7 +26,7 @@ export class SnapshotTable {
   /** Records that a node holds the state of its own ranks, after the generation. */
   addLocal(node: number, ref: SnapshotRef): void {
     // The reports of a later step may be lost, and a run that goes on from it would have no record of it.
-    if (this.#completed !== null && ref.step <= this.#completed) this.#entryOf(ref).local.add(node);
+    if (ref.step <= this.#completed) this.#entryOf(ref).local.add(node);
   }
 
   #entryOf({ generation, step }: SnapshotRef): Entry {
@@ -38,6 +40,7 @@ export class SnapshotTable {
   /** Records that a step is complete. */
   stepped(step: number): void {
     this.#completed = step;
+    this.#untried = null;
   }
 
   /**
@@ -47,37 +50,41 @@ export class SnapshotTable {
    * @param checkpointStep step of the newest checkpoint; 0 for none
    */
   newest(numNodes: number, checkpointStep: number): SnapshotRef | null {
+    const newest = this.#newest(numNodes, checkpointStep);
+    return newest && { generation: newest.generation, step: newest.step };
+  }
+
+  #newest(numNodes: number, checkpointStep: number): Entry | null {
     const [newest] = this.#entries
-      .filter((each) => isComplete(each, numNodes))
+      .filter((each) => each !== this.#untried && isComplete(each, numNodes))
       .sort((a, b) => b.step - a.step);
-    if (this.#completed === null || newest === undefined || newest.step <= checkpointStep) return null;
-    return { generation: newest.generation, step: newest.step };
+    return newest === undefined || newest.step <= checkpointStep ? null : newest;
   }
 
   /**
-   * Chooses the newest snapshot that the remaining nodes hold completely. Other snapshots are forgotten, as the
-   * nodes discard them, too, except an earlier one with copies where the chosen one has none.
+   * Chooses the newest snapshot that the remaining nodes hold completely, unless the generation has failed to start from it.
+   * Other snapshots are forgotten, as the nodes discard them, too, except earlier ones with copies where the chosen one has none.
    *
    * @param left nodes that remain; for the other parameters see `newest`
    */
   choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
     for (const { nodes, local } of this.#entries)
       for (const each of [nodes, local]) for (const node of each) if (!left.includes(node)) each.delete(node);
-    const chosen = this.newest(numNodes, checkpointStep);
-    const isChosen = ({ generation, step }: Entry) =>
-      generation === chosen?.generation && step === chosen.step;
-    const hasCopies = this.#entries.some((each) => isChosen(each) && each.local.size === 0);
+    const chosen = this.#newest(numNodes, checkpointStep);
     this.#entries = this.#entries.filter(
       (each) =>
-        isChosen(each) || (chosen !== null && !hasCopies && each.nodes.size > 0 && each.step < chosen.step),
+        each === chosen ||
+        (chosen !== null && chosen.local.size > 0 && each.nodes.size > 0 && each.step < chosen.step),
     );
-    this.#completed = chosen === null ? 0 : null;
-    return chosen;
+    this.#untried = chosen;
+    this.#completed = 0;
+    return chosen && { generation: chosen.generation, step: chosen.step };
   }
 
   /** Forgets all snapshots, as the next generation starts from none. */
   forget(): void {
     this.#entries = [];
+    this.#untried = null;
     this.#completed = 0;
   }
 }

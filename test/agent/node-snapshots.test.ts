@@ -166,6 +166,12 @@ it('a node starts from a local snapshot, and keeps an earlier one with a copy', 
   expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], []]);
 });
 
+it('ranks that have written different steps have no local snapshot in common', () => {
+  writeLocal(7, 0, 1, 2, 3);
+  writeLocal(9, 0);
+  expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], [{ generation: 1, step: 7 }]]);
+});
+
 it('a local snapshot of which a file is gone, or shorter, is none', () => {
   writeLocal(7, 0, 1, 2, 3);
   const [ofZero, ofOne] = nodes.map(({ directory }) => localSnapshotFolders(directory)[1]);

@@ -69,6 +69,16 @@ it('chooses a local snapshot only if every node is left, and no step after the l
   expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 31 });
 });
 
+it('goes back to a snapshot with copies where no step was done from a local one', () => {
+  holds(10, 0, 1);
+  table.stepped(31);
+  holdsLocal(31, 0, 1);
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 31 });
+  holdsLocal(31, 0, 1);
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 10 });
+  expect(table.choose([0, 1], 2, 0)).toBeNull();
+});
+
 it('goes back to a snapshot with copies where a node is lost, also after a local one was chosen', () => {
   holds(10, 0, 1);
   table.stepped(31);
