@@ -24,6 +24,7 @@ export const FAILPOINTS = {
   'checkpoint.aside-checked': 'that checkpoint is known to be of no later generation',
   'checkpoint.discarding': 'that checkpoint no longer counts, and its files are still there',
   'run.pruned': 'a run to remove no longer counts, and its files are still there',
+  'snapshot.copied': 'a rank has copied its state to the files of a local snapshot, and not yet marked them',
   'step.gradients':
     "a rank's own gradient is complete and not yet summed over the ranks; nan puts one into it",
 } as const satisfies Readonly<Record<string, string>>;

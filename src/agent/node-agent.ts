@@ -184,10 +184,10 @@ export class NodeAgent {
   }
 
   async #tearDown(reason: string | null): Promise<void> {
-    await this.#ranks.end(reason, this.options.abortGraceMs);
+    const snapshots = await this.#ranks.end(reason, this.options.abortGraceMs);
     this.#logger.info(reason === null ? 'node leaves' : `node leaves${becauseOf(reason)}`);
     this.#shipper.flush();
-    this.#session.send({ event: 'leaving', leaving: {} });
+    this.#session.send({ event: 'leaving', leaving: { snapshots } });
     const late = sleep(GRACE.decisionMs, 'end' as const, { ref: false });
     const decision = reason === null ? 'end' : await Promise.race([this.#decision, late]);
     this.#shipper.close();

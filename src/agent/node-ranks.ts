@@ -268,8 +268,12 @@ export class NodeRanks {
     this.#plane.abort(reason);
   }
 
-  /** Aborts the ranks if there is a `reason`, waits until all workers are free or gone, and streams and recorders have ended. */
-  async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<void> {
+  /**
+   * Aborts the ranks if there is a `reason`, waits until all workers are free or gone, and streams and recorders have ended.
+   *
+   * @returns the local snapshots that this node holds
+   */
+  async end(reason: string | null, abortGraceMs: number = GRACE.abortMs): Promise<wire.SnapshotRef[]> {
     this.#isEnding = true;
     if (reason !== null) {
       this.#abort(reason);
@@ -279,7 +283,7 @@ export class NodeRanks {
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);
-    this.options.snapshots?.end();
+    const local = this.options.snapshots?.end() ?? [];
     // The segment is readable until the plane is closed.
     this.#trace.end();
     await this.#plane?.close();
@@ -287,5 +291,6 @@ export class NodeRanks {
       this.#flight.settle(),
       this.#trace.settle(reason === null ? GRACE.drainMs : GRACE.flightMs),
     ]);
+    return local;
   }
 }

@@ -20,12 +20,14 @@ export interface SnapshotWorld {
 const { shared, optimizerShared, state } = shardFiles(0, 1);
 const SHARED: readonly string[] = [shared, optimizerShared, state];
 
+export function ranksOfNode({ cluster: { workersPerNode } }: RunConfig, node: number): number[] {
+  return Array.from({ length: workersPerNode }, (_, local) => node * workersPerNode + local);
+}
+
 /** Names the files that a node's ranks write for a snapshot. */
-export function filesOfNode({ cluster }: RunConfig, node: number): string[] {
-  const { nodes, workersPerNode } = cluster;
-  return Array.from({ length: workersPerNode }, (_, local) =>
-    Object.values(shardFiles(node * workersPerNode + local, nodes * workersPerNode)),
-  ).flat();
+export function filesOfNode(config: RunConfig, node: number): string[] {
+  const { nodes, workersPerNode } = config.cluster;
+  return ranksOfNode(config, node).flatMap((rank) => Object.values(shardFiles(rank, nodes * workersPerNode)));
 }
 
 /**
@@ -33,19 +35,16 @@ export function filesOfNode({ cluster }: RunConfig, node: number): string[] {
  * subfolder, a copy of its neighbour's experts.
  */
 export class NodeSnapshot {
-  readonly folder: string;
   readonly #own = new Map<number, readonly ShardFile[]>();
   #copied: readonly ShardFile[] = [];
   #isOwnComplete = false;
   metrics: Readonly<Record<string, number>> = {};
 
   constructor(
-    directory: string,
-    private readonly ref: SnapshotRef,
+    readonly folder: string,
+    readonly ref: SnapshotRef,
     private readonly world: SnapshotWorld,
-  ) {
-    this.folder = path.join(directory, `generation-${ref.generation}-step-${ref.step}`);
-  }
+  ) {}
 
   /** True once the files of this node's ranks are complete. */
   get isOwnComplete(): boolean {

@@ -1,11 +1,13 @@
 import { rmSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { snapshotFolder } from '../collectives/segment-files.js';
+import { localSnapshotFolders, snapshotFolder } from '../collectives/segment-files.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { FetchRequest, Peer, SnapshotRef } from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { SnapshotReport } from '../worker/messages.js';
+import { filesOfLocal, readLocal } from './local-snapshot.js';
 import { filesOfNode, NodeSnapshot, type SnapshotWorld } from './node-snapshot.js';
 import { fetchSnapshot, type SentFiles, serveSnapshots } from './snapshot-fetch.js';
 
@@ -70,7 +72,7 @@ export class NodeSnapshots {
       // All nodes hold the newest snapshot, or the ranks would not have taken another.
       const newest = this.#held.at(-1);
       this.#keepOnly((each) => each === newest);
-      snapshot = new NodeSnapshot(this.#directory!, ref, now);
+      snapshot = this.#place(ref, now);
       this.#held.push(snapshot);
     }
     snapshot.metrics = metrics;
@@ -83,17 +85,25 @@ export class NodeSnapshots {
 
   /**
    * Restores a snapshot as a checkpoint folder with the files of this node's ranks; lost or damaged files are fetched from
-   * the node that keeps a copy. All other snapshots are discarded, as later ones are no longer on the run's history.
+   * the node that keeps a copy. Other snapshots are discarded, as later ones are no longer on the run's history; where a
+   * local one is restored, earlier ones with a copy stay, from which a lost node can be restored.
    *
    * @param chosen null for none
    * @throws TrainerError `BAD_CHECKPOINT` if neither node has files that load
    */
   async restore(chosen: SnapshotRef | null): Promise<string | null> {
     const now = this.#now;
-    this.#keepOnly((each) => chosen !== null && each.is(chosen, now?.node));
+    const held = chosen && this.#held.find((each) => each.is(chosen, now?.node));
+    const local = chosen && now && !held ? this.#localOf(chosen, now) : null;
+    for (const folder of this.#localFolders)
+      if (folder !== local?.folder) rmSync(folder, { recursive: true, force: true });
+    this.#keepOnly((each) => (local === null ? each === held : each.ref.step <= local.ref.step));
     if (chosen === null || now === null) return null;
-    const [held] = this.#held;
     const { node, config, listener } = now;
+    if (local !== null) {
+      local.complete(await filesOfLocal(local.folder, now));
+      return local.folder;
+    }
     let damage: string | null = null;
     if (held?.isOwnComplete)
       try {
@@ -103,7 +113,7 @@ export class NodeSnapshots {
         damage = asTrainerError(error).message;
       }
     const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
-    const snapshot = held ?? new NodeSnapshot(this.#directory!, chosen, now);
+    const snapshot = held ?? this.#place(chosen, now);
     try {
       if (holder === node) throw new TrainerError('BAD_CHECKPOINT', 'no other node has a copy');
       const { files, metrics } = await this.#fetch(now, chosen, { holder, node, folder: snapshot.folder });
@@ -122,11 +132,17 @@ export class NodeSnapshots {
     return snapshot.folder;
   }
 
-  /** Ends the generation after its workers have ended, and discards unfinished snapshots. */
-  end(): void {
-    this.#now?.over.abort();
+  /**
+   * Ends the generation after its workers have ended, and discards unfinished snapshots.
+   *
+   * @returns the local snapshots, which this node's ranks have all written
+   */
+  end(): SnapshotRef[] {
+    const now = this.#now;
+    now?.over.abort();
     this.#now = null;
     this.#keepOnly((each) => each.isOwnComplete);
+    return now === null ? [] : this.#localFolders.flatMap((folder) => readLocal(folder, now)?.ref ?? []);
   }
 
   /** Discards all snapshots at the end of the run. */
@@ -135,6 +151,27 @@ export class NodeSnapshots {
     this.#held = [];
     if (this.#directory !== null) rmSync(this.#directory, { recursive: true, force: true });
     this.#directory = null;
+  }
+
+  get #localFolders(): readonly string[] {
+    return this.#directory === null ? [] : localSnapshotFolders(this.#directory);
+  }
+
+  /** Finds a local snapshot; null if this node does not hold it. */
+  #localOf({ generation, step }: SnapshotRef, now: Generation): NodeSnapshot | null {
+    for (const folder of this.#localFolders) {
+      const found = readLocal(folder, now);
+      if (found?.ref.generation !== generation || found.ref.step !== step) continue;
+      const snapshot = new NodeSnapshot(folder, found.ref, now);
+      snapshot.metrics = found.metrics;
+      return snapshot;
+    }
+    return null;
+  }
+
+  #place(ref: SnapshotRef, now: Generation): NodeSnapshot {
+    const folder = path.join(this.#directory!, `generation-${ref.generation}-step-${ref.step}`);
+    return new NodeSnapshot(folder, ref, now);
   }
 
   async #complete(snapshot: NodeSnapshot, ref: SnapshotRef, now: Generation): Promise<void> {

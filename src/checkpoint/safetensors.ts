@@ -29,7 +29,7 @@ export interface StoredTensor {
 }
 
 /** A tensor to write, of elements in memory or in another file. */
-type TensorToWrite = Omit<StoredTensor, 'data'> & { readonly data: TensorData | FileFloats };
+export type TensorToWrite = Omit<StoredTensor, 'data'> & { readonly data: TensorData | FileFloats };
 
 /** A tensor in a file; `begin` and `end` are bytes from the start of the file. */
 export interface TensorEntry {
@@ -61,19 +61,32 @@ export function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
 ): FileDigest {
+  const { head, sorted } = layOut(path, tensors, metadata);
+  return writeDurably(path, partsOf(head, sorted));
+}
+
+/**
+ * Lays out a file: `head` first, whose length is a multiple of 8, then the data of the tensors in the order of `sorted`.
+ *
+ * @throws TrainerError `INTERNAL` as `writeSafetensors`
+ */
+export function layOut<Tensor extends TensorToWrite>(
+  path: string,
+  tensors: readonly Tensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): { readonly head: Buffer; readonly sorted: readonly Tensor[] } {
   const widthOf = ({ data }: TensorToWrite) => ARRAYS[dtypeOf(data)].BYTES_PER_ELEMENT;
   const sorted = [...tensors].sort((a, b) => widthOf(b) - widthOf(a) || (a.name < b.name ? -1 : 1));
   const header = Buffer.from(headerJson(path, sorted, metadata));
-  const padded = Buffer.alloc(Math.ceil(header.length / 8) * 8, ' ');
-  header.copy(padded);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(padded.length));
-  return writeDurably(path, partsOf([length, padded], sorted));
+  const head = Buffer.alloc(8 + Math.ceil(header.length / 8) * 8, ' ');
+  head.writeBigUInt64LE(BigInt(head.length - 8));
+  header.copy(head, 8);
+  return { head, sorted };
 }
 
 /** Yields the parts of a file; tensors in another file are read one at a time. */
-function* partsOf(head: readonly Uint8Array[], tensors: readonly TensorToWrite[]): Generator<Uint8Array> {
-  yield* head;
+function* partsOf(head: Uint8Array, tensors: readonly TensorToWrite[]): Generator<Uint8Array> {
+  yield head;
   for (const { data } of tensors) yield bytesOf('fd' in data ? readFloats(data) : data);
 }
 

@@ -16,6 +16,11 @@ export function snapshotFolder(runId: string, node: number): string {
   return `${SHM_DIR}/locmoe-${runId}-snapshots-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
 
+/** Returns the two folders of a folder of snapshots that hold local snapshots in turn. */
+export function localSnapshotFolders(directory: string): readonly [string, string] {
+  return [`${directory}/local-0`, `${directory}/local-1`];
+}
+
 /** Removes the segments and snapshots of dead agents of this pid namespace; returns their paths. */
 export function removeStaleSegments(): string[] {
   const removed: string[] = [];

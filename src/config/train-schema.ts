@@ -102,7 +102,8 @@ export const trainSchema = z.strictObject({
     .default('auto')
     .describe(
       'steps between two copies of the state in the memory of the nodes, from which a run goes on when workers ' +
-        'or a node are lost; auto: as often as costs under 1 % of the time, and every 30 s where that costs under 10 %; 0: none',
+        'or a node are lost; auto: of each node by itself, for lost workers, after every step or as often as costs 1 to 2 % of ' +
+        'the time; with a copy on another node, for a lost node, as often as costs under 1 %, and every 30 s where that costs under 10 %; 0: none',
     ),
   routes: z
     .string()

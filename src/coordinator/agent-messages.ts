@@ -165,6 +165,11 @@ function boundsOf(
       domains: z.array(bounds<wire.DomainLoss>({ domain: z.enum(data.domains) })).max(data.domains.length),
     }),
     snapshot: bounds<wire.SnapshotRef>({ step, generation: ofSave.generation }),
+    leaving: bounds<wire.Leaving>({
+      snapshots: z
+        .array(bounds<wire.SnapshotRef>({ step, generation: z.int().min(1).max(generation) }))
+        .max(2),
+    }),
     saving: bounds<wire.SaveIntent>({ ...ofSave, bytes, keepStep: atLeastNone }),
     shards: bounds<wire.ShardReport>({
       ...ofSave,

@@ -161,6 +161,7 @@ export class Coordinator {
         this.#ready(member);
         break;
       case 'leaving':
+        for (const each of event.leaving.snapshots) this.options.snapshots?.addLocal(node, each);
         // A node that leaves without being told to counts as lost once its session ends.
         if (!member.isDone && (this.#judge.hasBegun || !this.lifecycle.isUnderWay)) member.become('left');
         break;

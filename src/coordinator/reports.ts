@@ -95,7 +95,7 @@ export class Reports {
     this.#speeds.add(report);
     this.#notify((each) => each.rankStep?.(report));
     if (step === null) return;
-    this.options.snapshots?.stepped();
+    this.options.snapshots?.stepped(step.step);
     this.#completedStep = step.step;
     this.#lastLoss = step.loss;
     this.#throughput.add(step.step, step.tokens);

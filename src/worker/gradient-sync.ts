@@ -24,6 +24,8 @@ export interface SnapshotVote {
   readonly refusals: number;
   /** Cost of a snapshot in steps, summed over ranks. */
   readonly cost: number;
+  /** The same of a local snapshot; Infinity if a rank can take none. */
+  readonly localCost: number;
 }
 
 export interface GradientSyncOptions {
@@ -73,6 +75,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     Number.isFinite(loss) ? 0 : 1,
     snapshot.refusals,
     snapshot.cost,
+    snapshot.localCost,
   );
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
   return {
@@ -80,7 +83,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     stopAsked: totals[1]! > 0,
     timeUsed: totals[2]!,
     numBadLosses: totals[3]!,
-    snapshot: { refusals: totals[4]!, cost: totals[5]! },
+    snapshot: { refusals: totals[4]!, cost: totals[5]!, localCost: totals[6]! },
   };
 }
 

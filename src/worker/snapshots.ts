@@ -4,6 +4,7 @@ import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import type { SnapshotVote } from './gradient-sync.js';
+import { LocalSnapshots } from './local-snapshots.js';
 import type { SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
 import type { ShardWriter } from './shard-writer.js';
 
@@ -45,9 +46,17 @@ export class Snapshots {
   #stepMs = 1;
   #cost = 0;
   #failure: TrainerError | null = null;
+  /** Those of which no other node has a copy, and which are taken more often. */
+  readonly local: LocalSnapshots;
 
   constructor(private readonly options: SnapshotsOptions) {
     this.#last = options.step;
+    const onFailure = (error: TrainerError) => {
+      // Where a local one has no room, one with a copy has none either.
+      this.#open = this.#last;
+      this.#fail(error);
+    };
+    this.local = new LocalSnapshots({ ...options, onFailure });
     const { train, cluster, moe } = options.assignment.config;
     // Experts that are kept on a disk are perhaps too many for memory.
     const first = moe.expertStorage.kind === 'file' ? 0 : FIRST_AFTER;
@@ -68,7 +77,7 @@ export class Snapshots {
     const isLate = isAuto && performance.now() - this.#beganMs >= AT_RISK_MS;
     const isDue = numSteps >= (isLate ? (SHARE / MOST_SHARE) * this.#every : this.#every);
     const isReady = this.#open === null && !this.options.writer.isBusy;
-    return { refusals: isDue && isReady ? 0 : 1, cost: this.#cost };
+    return { refusals: isDue && isReady ? 0 : 1, cost: this.#cost, localCost: this.local.cost };
   }
 
   /**
@@ -76,7 +85,7 @@ export class Snapshots {
    *
    * @returns whether all ranks take a snapshot after this step
    */
-  agree({ refusals, cost }: SnapshotVote): boolean {
+  agree({ refusals, cost }: Pick<SnapshotVote, 'refusals' | 'cost'>): boolean {
     const { topology, config } = this.options.assignment;
     if (config.train.snapshotEvery === 'auto' && cost > 0 && Number.isFinite(this.#every))
       this.#every = Math.ceil(cost / topology.worldSize / SHARE);
@@ -135,7 +144,7 @@ export class Snapshots {
       return;
     }
     const { assignment, logger } = this.options;
-    // The first rank of a node writes most, so only its failure is a warning.
+    // The first rank of a node has most of what all share, so only its failure is a warning.
     const level = assignment.topology.localRank === 0 ? 'warn' : 'info';
     logger[level](`no snapshots of the run's state in memory: ${error.message}`);
   }

@@ -145,28 +145,40 @@ function loadOptimizer({ parameters, expertUpdates }: LanguageModel, checkpoint:
 /** Returns this rank's part of a checkpoint: rank 0 has the shared parameters, the first replica its experts. */
 export function tensorsToSave(state: TrainState): RankTensors {
   const { rank } = state.transport.topology;
-  return partOf(state, { writesShared: rank === 0, writesExperts: rank === state.replicas[0] });
+  const isFirst = rank === 0;
+  return partOf(state, {
+    writesShared: isFirst,
+    writesMoments: isFirst,
+    writesExperts: rank === state.replicas[0],
+  });
 }
 
 /**
- * Returns this rank's part of its node's snapshot: each node has the shared parameters, from its first rank, and its own experts.
+ * Returns this rank's part of its node's snapshot: each node has its own experts, and the shared parameters, whose moments
+ * are the second rank's part, if there is one, as ranks wait for the one that has most to copy.
  */
 export function tensorsToKeep(state: TrainState): RankTensors {
+  const { localRank, workersPerNode } = state.transport.topology;
   return partOf(state, {
-    writesShared: state.transport.topology.localRank === 0,
+    writesShared: localRank === 0,
+    writesMoments: localRank === Math.min(1, workersPerNode - 1),
     writesExperts: true,
   });
 }
 
 function partOf(
   state: TrainState,
-  { writesShared, writesExperts }: { readonly writesShared: boolean; readonly writesExperts: boolean },
+  {
+    writesShared,
+    writesMoments,
+    writesExperts,
+  }: Readonly<Record<'writesShared' | 'writesMoments' | 'writesExperts', boolean>>,
 ): RankTensors {
   const { shared } = state.model.parameters;
   const experts = writesExperts ? tensorsOfExperts(state) : { values: [], moments: [] };
   return {
     shared: writesShared ? named(shared.ranges, shared.values) : [],
-    optimizerShared: writesShared ? moments(shared.trained, shared) : [],
+    optimizerShared: writesMoments ? moments(shared.trained, shared) : [],
     state: writesShared ? [...vectors(state.model.routerState), ...expertUpdates(state)] : [],
     experts: experts.values,
     optimizerExperts: experts.moments,

@@ -62,7 +62,7 @@ export interface StepInput {
   readonly beforeUpdate?: () => void;
 }
 
-const NO_WISHES = { timeUsed: 0, snapshot: { refusals: 1, cost: 0 } };
+const NO_WISHES = { timeUsed: 0, snapshot: { refusals: 1, cost: 0, localCost: 0 } };
 
 /**
  * Does one training step, an update of all parameters; every rank calls it. Gradients are summed over the

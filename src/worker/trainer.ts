@@ -85,6 +85,8 @@ export class Trainer {
   #best: BestValidation | null = null;
   /** Step of the last checkpoint that this generation began to save. */
   #lastSaved = 0;
+  /** Step of the last validation. */
+  #validatedStep = 0;
   #validationOptions: ValidationOptions = {};
   #probe: RouteProbe | null = null;
 
@@ -219,13 +221,14 @@ export class Trainer {
         const isLast = this.#step === numSteps || outcome.isTimeUp;
         if (await this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
         if (stopAsked) return true;
-        this.#takeSnapshot(outcome);
+        this.#takeSnapshots(outcome);
       }
       transport.setProgress(this.#step, 'done');
       return false;
     } catch (error) {
       throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
     } finally {
+      this.snapshots.local.close();
       const experts = this.#slotStatistics;
       if (experts !== undefined) logger.info({ experts }, describeSlots(experts));
     }
@@ -244,13 +247,22 @@ export class Trainer {
     return slots?.isStored ? slots.statistics : undefined;
   }
 
-  /** Takes a snapshot if all ranks can, the step was not skipped, and no checkpoint of it is being written. */
-  #takeSnapshot({ snapshot, report }: StepOutcome): void {
-    if (!this.snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
+  /** Takes the snapshots that are due, unless the step was skipped. */
+  #takeSnapshots({ snapshot, report }: StepOutcome): void {
+    const { step, skipped } = report;
+    const isDue = this.snapshots.agree(snapshot);
+    const isLocalDue = this.snapshots.local.agree(step, snapshot.localCost);
+    if (skipped) return;
+    // A checkpoint that is being written is copied to no other node.
+    const takes = isDue && this.#lastSaved !== step;
+    // Whoever starts from a local snapshot begins the next step, so the validation must have been reported before.
+    const takesLocal = isLocalDue && this.#validatedStep !== step;
+    if (!takes && !takesLocal) return;
     const metrics = this.#metrics(this.#skipped.loss);
     const { spans } = this.options.transport;
     spans.begin('snapshot');
-    this.snapshots.take(this.#step, tensorsToKeep(this.state), metrics, report.stepMs);
+    if (takesLocal) this.snapshots.local.take(report, () => tensorsToKeep(this.state), metrics);
+    if (takes) this.snapshots.take(step, tensorsToKeep(this.state), metrics, report.stepMs);
     spans.end();
   }
 
@@ -310,6 +322,7 @@ export class Trainer {
     const bad = domains.find(({ loss }) => !Number.isFinite(loss));
     if (bad !== undefined) throw validationNotFinite(this.state, batches, bad);
     const report = { step: this.#step, domains };
+    this.#validatedStep = this.#step;
     if (assignment.topology.rank === 0) {
       emit({ type: 'validation', report });
       logger.info(

@@ -15,7 +15,10 @@ import { filesOfNode } from '../../src/agent/node-snapshot.js';
 import { NodeSnapshots } from '../../src/agent/node-snapshots.js';
 import { fetchSnapshot } from '../../src/agent/snapshot-fetch.js';
 import { openStored } from '../../src/checkpoint/checkpoint.js';
+import { MappedShards } from '../../src/checkpoint/mapped-shards.js';
+import type { RankTensors } from '../../src/checkpoint/rank-tensors.js';
 import { shardFiles, writeShards } from '../../src/checkpoint/shards.js';
+import { localSnapshotFolders } from '../../src/collectives/segment-files.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Peer, SnapshotRef } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
@@ -79,14 +82,28 @@ function begin(node: number, generation: number): void {
 function write(node: number, step: number): void {
   const folder = path.join(nodes[node].directory, `generation-1-step-${step}`);
   for (const rank of [2 * node, 2 * node + 1]) {
-    const { experts, optimizerExperts } = tensorsOf(rank, 4, step);
-    const { shared, optimizerShared, state } = tensorsOf(0, 4, step);
-    const none = { shared: [], optimizerShared: [], state: [] };
-    const common = rank === 2 * node ? { shared, optimizerShared, state } : none;
     // In a real run the ranks' writer threads create the folder.
     mkdirSync(folder, { recursive: true });
-    const files = writeShards(folder, { rank, worldSize: 4 }, { ...common, experts, optimizerExperts });
+    const files = writeShards(folder, { rank, worldSize: 4 }, partOf(rank, step));
     nodes[node].snapshots.add({ rank, step, files, metrics: { loss: step } });
+  }
+}
+
+/** Returns a rank's part of its node's snapshot. */
+function partOf(rank: number, step: number): RankTensors {
+  const { experts, optimizerExperts } = tensorsOf(rank, 4, step);
+  const { shared, optimizerShared, state } = tensorsOf(0, 4, step);
+  const none = { shared: [], optimizerShared: [], state: [] };
+  return { ...(rank % 2 === 0 ? { shared, optimizerShared, state } : none), experts, optimizerExperts };
+}
+
+/** Writes a local snapshot of these ranks, as workers do. */
+function writeLocal(step: number, ...ranks: number[]): void {
+  for (const rank of ranks) {
+    const folder = localSnapshotFolders(nodes[Math.floor(rank / 2)].directory)[step % 2];
+    const shards = new MappedShards(folder, { rank, worldSize: 4 }, partOf(rank, step));
+    shards.fill(partOf(rank, step), { generation: 1, step, metrics: { loss: step } });
+    shards.close();
   }
 }
 
@@ -168,6 +185,41 @@ it.each([
       ),
     ],
   ]);
+});
+
+it('a node starts from a local snapshot, and keeps an earlier one with a copy', async () => {
+  await writeAll(4);
+  writeLocal(7, 0, 1, 2, 3);
+  // Rank 1 has not written the last one.
+  writeLocal(8, 0, 2, 3);
+  const refs = (...steps: number[]) => steps.map((step) => ({ generation: 1, step }));
+  expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([refs(7), refs(8, 7)]);
+  for (const node of [0, 1]) begin(node, 2);
+  const [chosen] = refs(7);
+  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
+  for (const { directory } of nodes) {
+    const [even, odd] = localSnapshotFolders(directory);
+    expect([existsSync(even), existsSync(odd)]).toEqual([false, true]);
+  }
+  for (const { snapshots } of nodes) snapshots.end();
+  for (const node of [0, 1]) begin(node, 3);
+  const [copied] = refs(4);
+  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(copied), node, copied);
+  expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], []]);
+});
+
+it('ranks that have written different steps have no local snapshot in common', () => {
+  writeLocal(7, 0, 1, 2, 3);
+  writeLocal(9, 0);
+  expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], [{ generation: 1, step: 7 }]]);
+});
+
+it('a local snapshot of which a file is gone, or shorter, is none', () => {
+  writeLocal(7, 0, 1, 2, 3);
+  const [ofZero, ofOne] = nodes.map(({ directory }) => localSnapshotFolders(directory)[1]);
+  rmSync(path.join(ofZero!, shardFiles(1, 4).experts));
+  truncateSync(path.join(ofOne!, shardFiles(2, 4).experts), 64);
+  expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], []]);
 });
 
 it('the one before stays until all nodes have the next', async () => {

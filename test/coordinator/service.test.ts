@@ -173,7 +173,7 @@ describe('the coordinator over gRPC', () => {
     await join(12);
     const sessions = [open(0), open(1)];
     for (const session of sessions) await session.until('start');
-    sessions[0].send({ event: 'leaving', leaving: {} });
+    sessions[0].send({ event: 'leaving', leaving: { snapshots: [] } });
     sessions[0].stream.end();
     const state = await coordinator.lifecycle.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(/^node 0: .*was lost: it ended its session/);

@@ -20,7 +20,7 @@ it('chooses the newest snapshot of which the nodes that are left hold all', () =
 it('does without a node whose neighbour holds its state, not without two neighbours', () => {
   holds(10, 0, 1, 2);
   expect(table.choose([0, 2], 3, 0)).toEqual({ generation: 1, step: 10 });
-  table.stepped();
+  table.stepped(11);
   // Only nodes 1 and 2 held the state of node 2.
   expect(table.choose([0], 3, 0)).toBeNull();
 });
@@ -54,4 +54,40 @@ it('does not choose the same twice, if no step was done from it', () => {
   holds(10, 0);
   expect(table.choose([0], 1, 0)).toEqual({ generation: 1, step: 10 });
   expect(table.choose([0], 1, 0)).toBeNull();
+});
+
+/** Records that these nodes have written a local snapshot of a step of generation 1. */
+function holdsLocal(step: number, ...nodes: number[]): void {
+  for (const node of nodes) table.addLocal(node, { generation: 1, step });
+}
+
+it('chooses a local snapshot only if every node is left, and no step after the last completed one', () => {
+  holds(10, 0, 1);
+  table.stepped(31);
+  for (const step of [31, 32]) holdsLocal(step, 0, 1);
+  holdsLocal(30, 0);
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 31 });
+});
+
+it('goes back to a snapshot with copies where no step was done from a local one', () => {
+  holds(10, 0, 1);
+  table.stepped(31);
+  holdsLocal(31, 0, 1);
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 31 });
+  holdsLocal(31, 0, 1);
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 10 });
+  expect(table.choose([0, 1], 2, 0)).toBeNull();
+});
+
+it('goes back to a snapshot with copies where a node is lost, also after a local one was chosen', () => {
+  holds(10, 0, 1);
+  table.stepped(31);
+  holdsLocal(31, 0, 1);
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 31 });
+  table.stepped(32);
+  table.addLocal(1, { generation: 2, step: 32 });
+  expect(table.choose([1], 2, 0)).toEqual({ generation: 1, step: 10 });
+  table.stepped(11);
+  // The local one is no longer on the run's history.
+  expect(table.choose([0, 1], 2, 0)).toEqual({ generation: 1, step: 10 });
 });

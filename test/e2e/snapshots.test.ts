@@ -48,6 +48,38 @@ it('two nodes go on from memory, to the same loss at every step, after a worker 
   await killInTurn({ nodes: 2, workersPerNode: 1 }, ['worker', 'agent']);
 });
 
+it('no more than one step is done again, whenever a worker is killed', async () => {
+  const folder = temporaryFolder();
+  const layout = { nodes: 2, workersPerNode: 1 };
+  const sets = [
+    'train.steps=16',
+    'train.validateEvery=5',
+    'train.checkpointEvery=100',
+    'train.snapshotEvery=1',
+  ];
+  const moments = [
+    'step.begun:5:kill:rank=1:generation=1',
+    'snapshot.copied:3:kill:rank=0:generation=2',
+    'snapshot.copied:2:kill:rank=1:generation=3',
+  ];
+  const restarts = ['cluster.maxRestarts=3'];
+  const run = startTraining({
+    folder,
+    ...layout,
+    sets: [...sets, ...restarts],
+    env: { LOCMOE_FAIL: moments.join(',') },
+  });
+  const { code, stdout } = await run.finished;
+  expect(code, stdout).toBe(0);
+  await run.expectNothingLeft();
+  const journal = readJournal(path.join(newestRun(folder), 'journal.ndjson'));
+  const lost = journal.flatMap((entry) => (entry.type === 'recovered' ? [entry.lostSteps] : []));
+  expect(lost).toHaveLength(moments.length);
+  expect(Math.max(...lost), `steps done again: ${lost}`).toBeLessThanOrEqual(1);
+  const expected = await trainToTheEnd({ folder: temporaryFolder(), ...layout, sets });
+  expect(lossCurve(newestRun(folder))).toEqual(lossCurve(expected));
+});
+
 it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, with its last restart', async () => {
   const folder = temporaryFolder();
   const sets = [

@@ -30,7 +30,7 @@ it('a field that is missing, or of another event, does not compile where it is s
   // @ts-expect-error
   const missing: StopRequest = {};
   // @ts-expect-error
-  const mixed: AgentEvent = { event: 'stop', leaving: {} };
+  const mixed: AgentEvent = { event: 'stop', leaving: { snapshots: [] } };
   expect([missing, mixed]).toHaveLength(2);
 });
 

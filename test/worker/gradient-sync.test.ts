@@ -7,7 +7,7 @@ import { createTrainState } from '../../src/worker/state.js';
 import { tinyConfig } from '../model/support.js';
 
 const NUM_RANKS = 4;
-const NO_SNAPSHOT = { refusals: 1, cost: 0 };
+const NO_SNAPSHOT = { refusals: 1, cost: 0, localCost: 0 };
 
 /** The messages that a rank of four would send while it reduces its gradients, with their receivers. */
 function messagesOf(rank: number, train: Parameters<typeof tinyConfig>[0]): string[] {

@@ -16,7 +16,7 @@ function snapshotsOf(
   { maxRestarts = 3, write = async () => [] as never[], kind = 'memory' } = {},
 ) {
   const config = { train: { snapshotEvery }, cluster: { maxRestarts }, moe: { expertStorage: { kind } } };
-  const assignment = { config, topology: topologyOf(0, 1, 2), generation: 2, snapshotDir: '/shm' };
+  const assignment = { config, topology: topologyOf(0, 1, 2), generation: 2, snapshotDir: '/dev/shm/none' };
   const writer = { lend: (tensors: RankTensors) => tensors, write: vi.fn(write), isBusy: false };
   const said: unknown[] = [];
   const logger = { info: (line: string) => said.push(line), warn: (line: string) => said.push(line) };
@@ -89,7 +89,9 @@ it('are taken after half a minute, where that costs less than 10 % of the steps'
 it('wait for the one before, and for a checkpoint that is written', async () => {
   const { snapshots, writer, said, step } = snapshotsOf(2);
   expect(await step(102)).toBe(true);
-  expect(writer.write.mock.calls).toMatchObject([[{ snapshotIn: '/shm/generation-2-step-102', rank: 0 }]]);
+  expect(writer.write.mock.calls).toMatchObject([
+    [{ snapshotIn: '/dev/shm/none/generation-2-step-102', rank: 0 }],
+  ]);
   expect(said).toMatchObject([{ type: 'snapshot', report: { step: 102, metrics: { loss: 1 } } }]);
   for (const number of [103, 104, 105]) expect(await step(number)).toBe(false);
   snapshots.onKept({ type: 'snapshot-kept', step: 102, ms: 1 });

@@ -136,7 +136,7 @@ export function eventsOf(node: number): AgentEvent[] {
     },
     { event: 'stop', stop: { reason: 'a test' } },
     { event: 'finished', finished: { stoppedEarly: false } },
-    { event: 'leaving', leaving: {} },
+    { event: 'leaving', leaving: { snapshots: [] } },
   ];
 }
 
