@@ -99,8 +99,12 @@ export class NodeSnapshots {
       if (folder !== local?.folder) rmSync(folder, { recursive: true, force: true });
     this.#keepOnly((each) => (local === null ? each === held : each.ref.step <= local.ref.step));
     if (chosen === null || now === null) return null;
+    const fail = (error: unknown) => {
+      const { message } = asTrainerError(error);
+      throw new TrainerError('BAD_CHECKPOINT', `the state of node ${now.node} in memory is lost: ${message}`);
+    };
     if (local !== null) {
-      local.complete(await filesOfLocal(local.folder, now));
+      local.complete(await filesOfLocal(local.folder, now).catch(fail));
       return local.folder;
     }
     if (held?.isOwnComplete && isWhole(held.folder)) return held.folder;
@@ -108,10 +112,7 @@ export class NodeSnapshots {
     const { node, config } = now;
     const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
     const copy = { holder, node, folder: snapshot.folder };
-    const { files, metrics } = await this.#fetch(now, chosen, copy).catch((error: unknown) => {
-      const { message } = asTrainerError(error);
-      throw new TrainerError('BAD_CHECKPOINT', `the state of node ${node} in memory is lost: ${message}`);
-    });
+    const { files, metrics } = await this.#fetch(now, chosen, copy).catch(fail);
     snapshot.metrics = metrics;
     snapshot.complete(files);
     this.#held = [snapshot];
