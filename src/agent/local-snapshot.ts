@@ -27,7 +27,7 @@ export function readLocal(
 /**
  * Describes the files of a local snapshot.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if a file is damaged or gone
+ * @throws TrainerError `BAD_CHECKPOINT` if a header is damaged; errors of the file system
  */
 export async function filesOfLocal(folder: string, { config, node }: SnapshotWorld): Promise<ShardFile[]> {
   const described: ShardFile[] = [];

@@ -100,8 +100,14 @@ export class NodeSnapshots {
     this.#keepOnly((each) => (local === null ? each === held : each.ref.step <= local.ref.step));
     if (chosen === null || now === null) return null;
     const { node, config, listener } = now;
+    const lost = (reason: string) =>
+      new TrainerError('BAD_CHECKPOINT', `the state of node ${node} in memory is lost: ${reason}`);
+    const messageOf = (error: unknown) => asTrainerError(error).message;
     if (local !== null) {
-      local.complete(await filesOfLocal(local.folder, now));
+      const files = await filesOfLocal(local.folder, now).catch((error: unknown) => {
+        throw lost(messageOf(error));
+      });
+      local.complete(files);
       return local.folder;
     }
     let damage: string | null = null;
@@ -110,7 +116,7 @@ export class NodeSnapshots {
         await held.verify();
         return held.folder;
       } catch (error) {
-        damage = asTrainerError(error).message;
+        damage = messageOf(error);
       }
     const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
     const snapshot = held ?? this.#place(chosen, now);
@@ -120,11 +126,7 @@ export class NodeSnapshots {
       snapshot.metrics = metrics;
       snapshot.complete(files);
     } catch (error) {
-      const reasons = [damage, asTrainerError(error).message].filter((each) => each !== null);
-      throw new TrainerError(
-        'BAD_CHECKPOINT',
-        `the state of node ${node} in memory is lost: ${reasons.join('; ')}`,
-      );
+      throw lost([damage, messageOf(error)].filter((each) => each !== null).join('; '));
     }
     if (damage !== null)
       listener.warn(`${damage}: the copy of this snapshot of step ${chosen.step} on node ${holder} is taken`);

@@ -208,6 +208,18 @@ it('a node starts from a local snapshot, and keeps an earlier one with a copy', 
   expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], []]);
 });
 
+it('a local snapshot whose files are damaged is lost', async () => {
+  writeLocal(7, 0, 1, 2, 3);
+  restartAll();
+  const [, folder] = localSnapshotFolders(nodes[0].directory);
+  const file = path.join(folder, shardFiles(0, 4).experts);
+  writeFileSync(file, Buffer.alloc(readFileSync(file).length));
+  await expect(nodes[0].snapshots.restore({ generation: 1, step: 7 })).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringMatching(/^the state of node 0 in memory is lost: .*is damaged/),
+  });
+});
+
 it('ranks that have written different steps have no local snapshot in common', () => {
   writeLocal(7, 0, 1, 2, 3);
   writeLocal(9, 0);
