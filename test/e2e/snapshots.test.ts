@@ -1,9 +1,11 @@
-import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readJournal } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { NIGHTLY } from '../nightly.js';
 import {
+  filesIn,
   locmoe,
   lossCurve,
   newestRun,
@@ -137,35 +139,54 @@ it('a damaged snapshot is replaced by its copy on the other node, one that vanis
   const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env });
   await run.until(/no checkpoint of step 10: /);
   const directory = newestRun(folder);
-  /** Stops a worker, so that no snapshot follows the one from which the run would restart. */
-  const stopWorker = async () => {
-    const status = async () =>
-      JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout).restartsFrom;
-    await expect.poll(status, { timeout: 60_000 }).toBe('snapshot');
-    const worker = run.pidsOf('worker').at(-1)!;
-    process.kill(worker, 'SIGSTOP');
-    return worker;
+  const untilSnapshot = () =>
+    expect
+      .poll(
+        async () => JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout).restartsFrom,
+        { timeout: 60_000 },
+      )
+      .toBe('snapshot');
+  const snapshotsOf = (node: number) => {
+    const mark = `locmoe-${path.basename(directory)}-snapshots-n${node}-`;
+    return `/dev/shm/${readdirSync('/dev/shm').find((name) => name.startsWith(mark))}`;
+  };
+  /** Whether node 0 has a copy of the newest snapshot that is complete on node 1. */
+  const isCopied = () => {
+    const complete = readdirSync(snapshotsOf(1)).filter((name) =>
+      existsSync(path.join(snapshotsOf(1), name, 'manifest.json')),
+    );
+    const stepOf = (name: string) => Number(name.split('-').at(-1));
+    const newest = complete.sort((a, b) => stepOf(a) - stepOf(b)).at(-1)!;
+    const copy = path.join(snapshotsOf(0), newest, 'of-node-1');
+    const files = existsSync(copy) ? Object.entries(filesIn(copy)) : [];
+    return (
+      files.length === 2 &&
+      files.every(([name, bytes]) => filesIn(path.join(snapshotsOf(1), newest, name))[''] === bytes)
+    );
   };
 
-  const first = await stopWorker();
-  const [root] = readdirSync('/dev/shm').filter((name) =>
-    name.startsWith(`locmoe-${path.basename(directory)}-snapshots-n1-`),
-  );
-  for (const snapshot of readdirSync(`/dev/shm/${root}`))
-    for (const { name, parentPath } of readdirSync(`/dev/shm/${root}/${snapshot}`, { withFileTypes: true }))
-      if (name.endsWith('.safetensors')) {
-        const file = path.join(parentPath, name);
-        writeFileSync(file, Buffer.alloc(statSync(file).size, 0x5a));
-      }
+  await untilSnapshot();
+  const first = run.pidsOf('worker').at(-1)!;
+  // A stopped worker writes no further snapshot. It goes on where the newest one is not copied yet.
+  for (process.kill(first, 'SIGSTOP'); !isCopied(); process.kill(first, 'SIGSTOP')) {
+    process.kill(first, 'SIGCONT');
+    await sleep(20);
+  }
+  for (const name of readdirSync(snapshotsOf(1))) {
+    const file = path.join(snapshotsOf(1), name, 'shared.safetensors');
+    if (existsSync(file)) writeFileSync(file, Buffer.alloc(statSync(file).size, 0x5a));
+  }
   process.kill(first, 'SIGKILL');
   await run.until(/recovered: /);
-  expect(run.output).toMatch(
+  // A node's log arrives later than what the coordinator says itself.
+  await run.until(
     /warning: .*is damaged: .*: the copy of this snapshot of step \d+ on node 0 is taken/,
+    30_000,
   );
 
-  const second = await stopWorker();
+  await untilSnapshot();
   writeFileSync(vanish, '');
-  process.kill(second, 'SIGKILL');
+  process.kill(run.pidsOf('worker').at(-1)!, 'SIGKILL');
   await run.until(/generation 4 starts from step 5 on 2 nodes[\s\S]*recovered: /);
   run.interrupt();
   const { code, stdout, stderr } = await run.finished;
