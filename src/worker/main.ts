@@ -123,6 +123,8 @@ keepInspectorShut();
 removeWithAgent();
 writer.answerForStack(STACK_FD);
 process.on('disconnect', () => process.exit(EXIT.failedRun));
+// An agent that ended while the modules were loading: nobody was told.
+if (!process.connected) process.exit(EXIT.failedRun);
 process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 process.on('message', (command: WorkerCommand) => {

@@ -119,84 +119,87 @@ it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, wi
   await run.expectNothingLeft();
 });
 
-it('a damaged snapshot is replaced by its copy on the other node, one that vanishes while it is read by the checkpoint', async () => {
-  const folder = temporaryFolder();
-  const vanish = path.join(folder, 'vanish');
-  const sets = [
-    'train.steps=100000',
-    'train.checkpointEvery=5',
-    'train.snapshotEvery=3',
-    'cluster.maxRestarts=2',
-    'cluster.spares=0',
-  ];
-  // Only the first checkpoint is saved, by its five files of rank 0.
-  const full = [6, 1, 1].map((file, i) => `checkpoint.shard:${file}-99999:full:rank=0:generation=${i + 1}`);
-  const env = {
-    LOCMOE_FAIL: [UNHURRIED.LOCMOE_FAIL, ...full].join(),
-    NODE_OPTIONS: `--import ${new URL('vanish-when-read.mjs', import.meta.url)}`,
-    LOCMOE_TEST_VANISH: vanish,
-  };
-  const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env });
-  await run.until(/no checkpoint of step 10: /);
-  const directory = newestRun(folder);
-  const untilSnapshot = () =>
-    expect
-      .poll(
-        async () => JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout).restartsFrom,
-        { timeout: 60_000 },
-      )
-      .toBe('snapshot');
-  const snapshotsOf = (node: number) => {
-    const mark = `locmoe-${path.basename(directory)}-snapshots-n${node}-`;
-    return `/dev/shm/${readdirSync('/dev/shm').find((name) => name.startsWith(mark))}`;
-  };
-  /** Whether node 0 has a copy of the newest snapshot that is complete on node 1. */
-  const isCopied = () => {
-    const complete = readdirSync(snapshotsOf(1)).filter((name) =>
-      existsSync(path.join(snapshotsOf(1), name, 'manifest.json')),
-    );
-    const stepOf = (name: string) => Number(name.split('-').at(-1));
-    const newest = complete.sort((a, b) => stepOf(a) - stepOf(b)).at(-1)!;
-    const copy = path.join(snapshotsOf(0), newest, 'of-node-1');
-    const files = existsSync(copy) ? Object.entries(filesIn(copy)) : [];
-    return (
-      files.length === 2 &&
-      files.every(([name, bytes]) => filesIn(path.join(snapshotsOf(1), newest, name))[''] === bytes)
-    );
-  };
+it.runIf(NIGHTLY)(
+  'a damaged snapshot is replaced by its copy on the other node, one that vanishes while it is read by the checkpoint',
+  async () => {
+    const folder = temporaryFolder();
+    const vanish = path.join(folder, 'vanish');
+    const sets = [
+      'train.steps=100000',
+      'train.checkpointEvery=5',
+      'train.snapshotEvery=3',
+      'cluster.maxRestarts=2',
+      'cluster.spares=0',
+    ];
+    // Only the first checkpoint is saved, by its five files of rank 0.
+    const full = [6, 1, 1].map((file, i) => `checkpoint.shard:${file}-99999:full:rank=0:generation=${i + 1}`);
+    const env = {
+      LOCMOE_FAIL: [UNHURRIED.LOCMOE_FAIL, ...full].join(),
+      NODE_OPTIONS: `--import ${new URL('vanish-when-read.mjs', import.meta.url)}`,
+      LOCMOE_TEST_VANISH: vanish,
+    };
+    const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env });
+    await run.until(/no checkpoint of step 10: /);
+    const directory = newestRun(folder);
+    const untilSnapshot = () =>
+      expect
+        .poll(
+          async () => JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout).restartsFrom,
+          { timeout: 60_000 },
+        )
+        .toBe('snapshot');
+    const snapshotsOf = (node: number) => {
+      const mark = `locmoe-${path.basename(directory)}-snapshots-n${node}-`;
+      return `/dev/shm/${readdirSync('/dev/shm').find((name) => name.startsWith(mark))}`;
+    };
+    /** Whether node 0 has a copy of the newest snapshot that is complete on node 1. */
+    const isCopied = () => {
+      const complete = readdirSync(snapshotsOf(1)).filter((name) =>
+        existsSync(path.join(snapshotsOf(1), name, 'manifest.json')),
+      );
+      const stepOf = (name: string) => Number(name.split('-').at(-1));
+      const newest = complete.sort((a, b) => stepOf(a) - stepOf(b)).at(-1)!;
+      const copy = path.join(snapshotsOf(0), newest, 'of-node-1');
+      const files = existsSync(copy) ? Object.entries(filesIn(copy)) : [];
+      return (
+        files.length === 2 &&
+        files.every(([name, bytes]) => filesIn(path.join(snapshotsOf(1), newest, name))[''] === bytes)
+      );
+    };
 
-  await untilSnapshot();
-  const first = run.pidsOf('worker').at(-1)!;
-  // A stopped worker writes no further snapshot. It goes on where the newest one is not copied yet.
-  for (process.kill(first, 'SIGSTOP'); !isCopied(); process.kill(first, 'SIGSTOP')) {
-    process.kill(first, 'SIGCONT');
-    await sleep(20);
-  }
-  for (const name of readdirSync(snapshotsOf(1))) {
-    const file = path.join(snapshotsOf(1), name, 'shared.safetensors');
-    if (existsSync(file)) writeFileSync(file, Buffer.alloc(statSync(file).size, 0x5a));
-  }
-  process.kill(first, 'SIGKILL');
-  await run.until(/recovered: /);
-  // A node's log arrives later than what the coordinator says itself.
-  await run.until(
-    /warning: .*is damaged: .*: the copy of this snapshot of step \d+ on node 0 is taken/,
-    30_000,
-  );
+    await untilSnapshot();
+    const first = run.pidsOf('worker').at(-1)!;
+    // A stopped worker writes no further snapshot. It goes on where the newest one is not copied yet.
+    for (process.kill(first, 'SIGSTOP'); !isCopied(); process.kill(first, 'SIGSTOP')) {
+      process.kill(first, 'SIGCONT');
+      await sleep(20);
+    }
+    for (const name of readdirSync(snapshotsOf(1))) {
+      const file = path.join(snapshotsOf(1), name, 'shared.safetensors');
+      if (existsSync(file)) writeFileSync(file, Buffer.alloc(statSync(file).size, 0x5a));
+    }
+    process.kill(first, 'SIGKILL');
+    await run.until(/recovered: /);
+    // A node's log arrives later than what the coordinator says itself.
+    await run.until(
+      /warning: .*is damaged: .*: the copy of this snapshot of step \d+ on node 0 is taken/,
+      30_000,
+    );
 
-  await untilSnapshot();
-  writeFileSync(vanish, '');
-  process.kill(run.pidsOf('worker').at(-1)!, 'SIGKILL');
-  await run.until(/generation 4 starts from step 5 on 2 nodes[\s\S]*recovered: /);
-  run.interrupt();
-  const { code, stdout, stderr } = await run.finished;
-  expect(code, stdout + stderr).toBe(130);
-  expect(stdout).toMatch(/generation 3 failed: .*ENOENT.*; restarting \(0 restarts left\)/);
-  expect(stdout + stderr).toMatch(
-    /the snapshot of step \d+ is not used: generation 4 starts from \S+step-0*5/,
-  );
-  await run.expectNothingLeft();
-});
+    await untilSnapshot();
+    writeFileSync(vanish, '');
+    process.kill(run.pidsOf('worker').at(-1)!, 'SIGKILL');
+    await run.until(/generation 4 starts from step 5 on 2 nodes[\s\S]*recovered: /);
+    run.interrupt();
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(130);
+    expect(stdout).toMatch(/generation 3 failed: .*ENOENT.*; restarting \(0 restarts left\)/);
+    expect(stdout + stderr).toMatch(
+      /the snapshot of step \d+ is not used: generation 4 starts from \S+step-0*5/,
+    );
+    await run.expectNothingLeft();
+  },
+);
 
 it.runIf(NIGHTLY)('a single node goes on from memory after a worker was killed', async () => {
   await killInTurn({ nodes: 1, workersPerNode: 2 }, ['worker']);
