@@ -1,19 +1,8 @@
 // A control: all tokens have the first expert of their domain's group, with weight 1 and whatever `capacityFactor` says; with
 // one group a sparse layer is one feed-forward network for all tokens. What choosing is worth is how far a router is below it.
-import { countBytes, defineRouter, firstFit } from 'locmoe/routing';
-
-const NOTHING = { flops: 0, touched: 0, operations: 0 };
+import { defineRouter, firstFit } from 'locmoe/routing';
 
 export default defineRouter({
-  price: ({ numExperts }) => ({
-    forward: NOTHING,
-    backward: NOTHING,
-    hostNs: 0,
-    gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
-    choicesPerToken: 1,
-    candidatesPerToken: 0,
-    weighted: false,
-  }),
   create: (context) => ({
     route: ({ domainsT }) => ({
       ...firstFit(
