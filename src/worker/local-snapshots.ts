@@ -45,7 +45,7 @@ export class LocalSnapshots {
     const isOn = snapshotDir !== null && cluster.maxRestarts > 0 && moe.expertStorage.kind !== 'file';
     this.#every = isOn && every > 0 ? every : Number.POSITIVE_INFINITY;
     this.#last = step;
-    // What the generation starts from stays until there is another.
+    // The folder that the generation starts from stays until another is filled.
     this.#next = snapshotDir !== null && localSnapshotFolders(snapshotDir)[0] === resumeFrom ? 1 : 0;
   }
 

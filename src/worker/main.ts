@@ -20,7 +20,7 @@ const STDOUT = 1;
 const LOADED_MS = monotonicMs();
 const BOOTED_MS = LOADED_MS - performance.now() + performance.nodeTiming.bootstrapComplete;
 
-/** What belongs to the generation in which this process holds a rank. */
+/** Holds what belongs to the generation in which this process has a rank. */
 interface Work {
   readonly trainer: Trainer;
   readonly transport: ShmTransport;

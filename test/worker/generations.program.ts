@@ -47,7 +47,7 @@ const numCollectives = generation(0);
 const held: { readonly tensors: number; readonly residentBytes: number }[] = [];
 for (let i = 0; i < NUM_GENERATIONS; i++) {
   generation(1 + Math.floor(((i + 0.5) / NUM_GENERATIONS) * numCollectives));
-  // As a worker does.
+  // A worker collects at this point, too.
   collectNow();
   await nextTurn();
   collectNow();

@@ -81,7 +81,7 @@ const bill = z.object({
   /** The spans by rank, in s. Those of the slowest add up to the outage, except for the way of the messages. */
   ranksS: z.array(z.record(z.enum(RECOVERY_SPANS), z.number())),
 });
-/** What a recovery spent its time on. */
+/** Says what a recovery spent its time on. */
 export type RecoveryBill = DeepReadonly<z.output<typeof bill>>;
 
 const generation = count;

@@ -32,7 +32,7 @@ export interface RunGeneration {
   > | null;
   /** How the run recovered with this generation after earlier ones had failed; null if it did not. */
   readonly recovery: RecoveryAccount | null;
-  /** What that recovery spent its time on; null before its first new step, and in runs of earlier versions. */
+  /** Says what that recovery spent its time on; null before its first new step, and in runs of earlier versions. */
   readonly bill: RecoveryBill | null;
 }
 

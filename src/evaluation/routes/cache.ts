@@ -3,7 +3,7 @@ import { groupBy } from '../../group-by.js';
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { reportedRows } from './stability.js';
 
-/** What a layer asks of a cache of its experts, counted over the second half of each domain's sequences. */
+/** Counts what a layer asks of a cache of its experts, over the second half of each domain's sequences. */
 export interface CacheReport {
   /** Index among all layers; null for all sparse layers together, each of which has its own cache. */
   readonly layer: number | null;

@@ -211,7 +211,7 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
   let isHeaders = false;
   const shim: Duplex = new Duplex({
     read: () => take(),
-    // What the session writes at a time are whole frames, and goes to the socket at once: the DirectConnection's bytes have to
+    // The session writes whole frames at a time, which go to the socket at once: the DirectConnection's bytes have to
     // come between two frames, never within one. Until the socket has sent it, the session reads no more, as on connections
     // without a name.
     writev: (chunks, done) => {

@@ -7,7 +7,7 @@ import { routerPolicy } from 'locmoe/internal/routing/index';
 import { numChoicesOf } from '../plan/routing-model.js';
 import type { OverTraining } from './figures.js';
 
-/** What is trained: a router, or the table that it is held against. */
+/** Describes what is trained: a router, or the table that it is held against. */
 export interface Contender {
   readonly label: string;
   /** Overrides of the recipe. */
