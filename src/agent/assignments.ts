@@ -9,7 +9,7 @@ import type { WorkerAssignment } from '../worker/messages.js';
 export function assignmentsOf(
   { runId, generation, node, runDir, datasetDir, initFrom, inheritance }: JoinReply,
   config: RunConfig,
-  own: Pick<WorkerAssignment, 'segmentPath' | 'snapshotDir' | 'resumeFrom' | 'start'>,
+  own: Pick<WorkerAssignment, 'segmentPath' | 'snapshotDir' | 'snapshotHeir' | 'resumeFrom' | 'start'>,
 ): WorkerAssignment[] {
   const { nodes, workersPerNode } = config.cluster;
   return Array.from({ length: workersPerNode }, (_, localRank) => ({

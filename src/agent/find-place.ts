@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { JOIN_RETRY_MS } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { isOwnPort } from '../os/tcp-listeners.js';
 import {
@@ -17,7 +18,6 @@ import { runLedAt, securityOfRun } from '../run/run-token.js';
 
 /** A coordinator between two generations is back within some 10 ms. */
 const FIRST_RETRY_MS = 20;
-const LAST_RETRY_MS = 2_000;
 const ROUTE_TIMEOUT_MS = 3_000;
 
 export interface PlaceOptions {
@@ -57,7 +57,7 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
   let giveUpMs = performance.now() + timeoutMs;
   let told = '';
   let hasLookedAgain = options.security !== null;
-  for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
+  for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, JOIN_RETRY_MS)) {
     try {
       return await tryToJoin(options);
     } catch (error) {

@@ -9,7 +9,7 @@ import { ranksOfNode, type SnapshotWorld } from './node-snapshot.js';
 /** Reads which state the ranks of a node have written to a folder; null if it is not the same and whole for all. */
 export function readLocal(
   folder: string,
-  world: SnapshotWorld,
+  world: Pick<SnapshotWorld, 'config' | 'node'>,
 ): { readonly ref: SnapshotRef; readonly metrics: ShardMark['metrics'] } | null {
   const marks = ranksOfNode(world.config, world.node).map((rank) => readMark(folder, rank));
   const [first] = marks;

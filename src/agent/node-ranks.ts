@@ -124,7 +124,7 @@ export class NodeRanks {
   }
 
   /** Creates the segment, starts the workers, connects to the peers, and reports that all are ready. */
-  async start({ peers, snapshot }: wire.Start): Promise<void> {
+  async start({ peers, snapshot, snapshotHolders }: wire.Start): Promise<void> {
     if (this.#hasStarted || this.#isEnding) return;
     this.#hasStarted = true;
     const { node } = this.options.join;
@@ -136,12 +136,19 @@ export class NodeRanks {
       this.#plane = this.#createDataPlane();
       this.#trace.begin(this.#plane);
       clock.end('rings');
-      const resumeFrom = await this.#restore(peers, snapshot);
+      const resumeFrom = await this.#restore(peers, snapshot, snapshotHolders);
       // Re-check after the await.
       if (this.#isEnding as boolean) return;
       clock.end('state');
       const { segmentPath } = this.#plane;
-      const own = { segmentPath, snapshotDir: this.#snapshotDir, resumeFrom, start: clock.parts };
+      const snapshotHeir = this.options.snapshots?.heir ?? null;
+      const own = {
+        segmentPath,
+        snapshotDir: this.#snapshotDir,
+        snapshotHeir,
+        resumeFrom,
+        start: clock.parts,
+      };
       const ready = this.#workers.start(assignmentsOf(this.options.join, this.options.config, own));
       await this.#plane.connect(
         peers.filter((peer) => peer.node !== node),
@@ -149,6 +156,7 @@ export class NodeRanks {
       );
       // The wait follows the connection to the peers: an unreachable peer would show as a time-out of the first collective.
       await ready;
+      this.options.snapshots?.dropGathered();
       this.options.send({ event: 'ready', ready: {} });
     } catch (error) {
       this.#failItself(asTrainerError(error, { node }));
@@ -172,10 +180,16 @@ export class NodeRanks {
   }
 
   /** Returns the state to start from: a snapshot in memory, the checkpoint, or null for none. */
-  async #restore(peers: readonly wire.Peer[], snapshot: wire.SnapshotRef | null): Promise<string | null> {
+  async #restore(
+    peers: readonly wire.Peer[],
+    snapshot: wire.SnapshotRef | null,
+    holders: readonly string[],
+  ): Promise<string | null> {
     const { snapshots, join } = this.options;
     if (snapshots != null) snapshots.peers = peers;
-    const folder = (await snapshots?.restore(snapshot)) ?? null;
+    const isSameLayout = snapshot === null || holders.length === 0;
+    const folder =
+      (await (isSameLayout ? snapshots?.restore(snapshot) : snapshots?.gather(snapshot, holders))) ?? null;
     return folder ?? (join.resumeFrom || null);
   }
 

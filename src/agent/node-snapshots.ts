@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { localSnapshotFolders, snapshotFolder } from '../collectives/segment-files.js';
+import { localSnapshotFolders, snapshotFolder, takeOverSnapshots } from '../collectives/segment-files.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { FetchRequest, Peer, SnapshotRef } from '../rpc/generated/messages.js';
@@ -29,6 +29,16 @@ interface Generation extends SnapshotWorld {
   readonly over: AbortController;
 }
 
+/** Where the state of a node's ranks is fetched from, and the folder into which it is. */
+interface Source {
+  /** host:port of the agent that holds it. */
+  readonly address: string;
+  readonly node: number;
+  readonly folder: string;
+  /** Fetches the parameters that all ranks share, too. */
+  readonly withShared: boolean;
+}
+
 /**
  * In-memory snapshots of this node over all generations of a run: those of its own ranks, and a copy of the next
  * node's, so that a dead node is restored from its neighbour.
@@ -40,7 +50,14 @@ export class NodeSnapshots {
   #now: Generation | null = null;
   #peers: readonly Peer[] = [];
 
-  constructor(private readonly rpc: RpcServer) {
+  /**
+   * @param heir pid of the process on this machine that keeps the snapshots of an agent that dies, for the one in its place;
+   *   null for none
+   */
+  constructor(
+    private readonly rpc: RpcServer,
+    readonly heir: number | null = null,
+  ) {
     serveSnapshots(rpc.server, (request) => this.#find(request));
   }
 
@@ -54,7 +71,10 @@ export class NodeSnapshots {
     if (this.#runId !== world.runId) this.clear();
     this.#runId = world.runId;
     this.#now = { ...world, listener, over: new AbortController() };
-    this.#directory ??= snapshotFolder(world.runId, world.node);
+    if (this.#directory === null) {
+      this.#directory = snapshotFolder(world.runId, world.node);
+      if (this.heir !== null) takeOverSnapshots(world.runId, world.node, this.heir);
+    }
     return this.#directory;
   }
 
@@ -107,6 +127,8 @@ export class NodeSnapshots {
       const files = await filesOfLocal(local.folder, now).catch((error: unknown) => {
         throw lost(messageOf(error));
       });
+      // A worker that has outlived its agent takes the mark away before it writes.
+      if (this.#localOf(chosen, now) === null) throw lost('its files have changed');
       local.complete(files);
       return local.folder;
     }
@@ -122,7 +144,9 @@ export class NodeSnapshots {
     const snapshot = held ?? this.#place(chosen, now);
     try {
       if (holder === node) throw new TrainerError('BAD_CHECKPOINT', 'no other node has a copy');
-      const { files, metrics } = await this.#fetch(now, chosen, { holder, node, folder: snapshot.folder });
+      const { folder } = snapshot;
+      const from = { address: this.#addressOf(holder), node, folder, withShared: true };
+      const { files, metrics } = await this.#fetch(now, chosen, from);
       snapshot.metrics = metrics;
       snapshot.complete(files);
     } catch (error) {
@@ -132,6 +156,45 @@ export class NodeSnapshots {
       listener.warn(`${damage}: the copy of this snapshot of step ${chosen.step} on node ${holder} is taken`);
     this.#held = [snapshot];
     return snapshot.folder;
+  }
+
+  /**
+   * Gathers a snapshot of another layout as a checkpoint folder with the files of all its ranks. What other nodes may still
+   * fetch from this one stays until there is a snapshot of this generation.
+   *
+   * @param holders for each node of that layout the address of an agent that holds its state
+   * @throws TrainerError `BAD_CHECKPOINT` if it cannot be gathered
+   */
+  async gather(chosen: SnapshotRef, holders: readonly string[]): Promise<string> {
+    const now = this.#now!;
+    for (const folder of this.#localFolders) rmSync(folder, { recursive: true, force: true });
+    const config = { ...now.config, cluster: { ...now.config.cluster, nodes: holders.length } };
+    const folder = this.#gathered;
+    const snapshot = new NodeSnapshot(folder, chosen, { ...now, config });
+    try {
+      const fetched = await Promise.all(
+        holders.map((address, node) =>
+          this.#fetch({ ...now, config }, chosen, { address, node, folder, withShared: node === 0 }),
+        ),
+      );
+      snapshot.metrics = fetched[0]!.metrics;
+      snapshot.complete(fetched.flatMap(({ files }) => files));
+    } catch (error) {
+      throw new TrainerError(
+        'BAD_CHECKPOINT',
+        `the state in the memory of ${holders.length} nodes is lost: ${asTrainerError(error).message}`,
+      );
+    }
+    return folder;
+  }
+
+  /** Frees the memory of what was gathered, once the workers have loaded it. */
+  dropGathered(): void {
+    if (this.#directory !== null) rmSync(this.#gathered, { recursive: true, force: true });
+  }
+
+  get #gathered(): string {
+    return path.join(this.#directory!, 'gathered');
   }
 
   /**
@@ -181,22 +244,20 @@ export class NodeSnapshots {
     snapshot.complete();
     if (now.config.cluster.nodes > 1) {
       const { node, folder } = snapshot.neighbour;
-      snapshot.keep((await this.#fetch(now, ref, { holder: node, node, folder })).files);
+      const from = { address: this.#addressOf(node), node, folder, withShared: false };
+      snapshot.keep((await this.#fetch(now, ref, from)).files);
     }
     now.listener.kept(ref, performance.now() - began);
   }
 
   #fetch(
-    { runId, generation, config, node: own, over }: Generation,
+    { runId, generation, config, over }: Generation,
     { step, generation: snapshotGeneration }: SnapshotRef,
-    { holder, node, folder }: { readonly holder: number; readonly node: number; readonly folder: string },
+    { address, node, folder, withShared }: Source,
   ): ReturnType<typeof fetchSnapshot> {
-    const peer = this.#peers.find((each) => each.node === holder);
-    if (peer === undefined) throw new TrainerError('NODE_LOST', `there is no node ${holder}`);
-    const withShared = node === own;
     const request: FetchRequest = { runId, generation, snapshotGeneration, step, node, withShared };
     return fetchSnapshot({
-      address: peer.address,
+      address,
       security: this.rpc.security,
       request,
       folder,
@@ -204,6 +265,12 @@ export class NodeSnapshots {
       timeoutMs: timeoutsOf(config.cluster).saveMs,
       signal: over.signal,
     });
+  }
+
+  #addressOf(node: number): string {
+    const peer = this.#peers.find((each) => each.node === node);
+    if (peer === undefined) throw new TrainerError('NODE_LOST', `there is no node ${node}`);
+    return peer.address;
   }
 
   /** Finds the files that another node asks for; waits until they are there. */

@@ -9,7 +9,7 @@ const PARENT_WATCH_MS = 500;
 export class ParentWatch {
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(private readonly parent: number) {
+  constructor(readonly parent: number) {
     this.resume();
   }
 

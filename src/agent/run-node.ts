@@ -66,7 +66,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   });
   const link = options.allowFaults ? new FaultyLink() : null;
   const idleCode = forever ? EXIT.done : EXIT.interrupted;
-  const snapshots = new NodeSnapshots(rpc);
+  const snapshots = new NodeSnapshots(rpc, options.parent?.parent ?? null);
   const pool = new WorkerPool();
   let agent: NodeAgent | null = null;
   let isAsked = false;

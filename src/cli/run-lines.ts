@@ -109,7 +109,9 @@ export function validationLine({ step, domains }: Validation, dataset: Dataset):
   );
 }
 
-export function restartLine({ generation, message }: FailureReport, restartsLeft: number): string {
+export function restartLine({ generation, code, message }: FailureReport, restartsLeft: number): string {
+  if (code === 'NODE_RETURNED')
+    return `generation ${generation} ended: ${printable(message)}; going on with more`;
   return `generation ${generation} failed: ${printable(message)}; restarting (${formatNumberOf(restartsLeft, 'restart')} left)`;
 }
 

@@ -104,6 +104,7 @@ async function serveWith(
       joinTimeoutMs: options.joinTimeout * 1000,
       // A supervisor restarts nodes that ended, and those that still run rejoin by themselves.
       start: () => undefined,
+      inherit: () => [],
       restart: () => undefined,
       end: ({ current }, graceMs) => current.members.untilGone(graceMs),
     }),

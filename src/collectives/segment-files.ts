@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { readdirSync, readlinkSync, renameSync, rmSync } from 'node:fs';
 import { isRunning } from '../os/process-info.js';
 
 export const SHM_DIR = '/dev/shm';
@@ -11,9 +11,18 @@ export function segmentPath(runId: string, generation: number, node: number): st
   return `${SHM_DIR}/locmoe-${runId}-g${generation}-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
 
-/** Returns the path of the calling agent's folder of snapshots, which ends in the same pid and pid namespace. */
-export function snapshotFolder(runId: string, node: number): string {
-  return `${SHM_DIR}/locmoe-${runId}-snapshots-n${node}-${process.pid}-${PID_NAMESPACE}`;
+/** Returns the path of an agent's folder of snapshots, which ends in the same pid and pid namespace. */
+export function snapshotFolder(runId: string, node: number, pid = process.pid): string {
+  return `${SHM_DIR}/locmoe-${runId}-snapshots-n${node}-${pid}-${PID_NAMESPACE}`;
+}
+
+/** Makes the calling process the owner of a node's folder of snapshots, if the process `fromPid` owns one. */
+export function takeOverSnapshots(runId: string, node: number, fromPid: number): void {
+  try {
+    renameSync(snapshotFolder(runId, node, fromPid), snapshotFolder(runId, node));
+  } catch {
+    // There is none, or the calling process has one.
+  }
 }
 
 /** Returns the two folders of a folder of snapshots that hold local snapshots in turn. */

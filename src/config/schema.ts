@@ -121,7 +121,13 @@ export const clusterSchema = z.strictObject({
   minNodes: positive
     .nullable()
     .default(null)
-    .describe('a restart goes on with as few nodes as this when others do not come back; null: with all'),
+    .describe(
+      'a restart goes on with as few nodes as this when others do not come back, and takes them in again after a checkpoint; null: ' +
+        'with all',
+    ),
+  nodeGraceS: seconds
+    .default(3)
+    .describe('how long a restart waits for lost nodes where minNodes lets it go on without them'),
   coordinatorTimeoutS: seconds
     .default(30)
     .describe('how long nodes wait for a coordinator that is gone, and go on meanwhile'),

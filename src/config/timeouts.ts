@@ -42,6 +42,9 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
   };
 }
 
+/** Longest pause between two tries of a node to join, in ms. */
+export const JOIN_RETRY_MS = 2_000;
+
 export type Timeouts = Readonly<ReturnType<typeof timeoutsOf>>;
 
 /** Deadlines, in ms, for steps at the end of a generation that take little time with any model or network. */

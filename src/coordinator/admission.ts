@@ -1,4 +1,6 @@
-import { TrainerError } from '../errors.js';
+import { JOIN_RETRY_MS } from '../config/timeouts.js';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { formatNumberOf } from '../format.js';
 import type { JoinReply, JoinRequest } from '../rpc/generated/messages.js';
 import type { CoordinatorOptions } from './coordinator-options.js';
 import type { Lifecycle } from './lifecycle.js';
@@ -7,8 +9,19 @@ import type { Membership } from './membership.js';
 
 export type AdmissionOptions = Pick<
   CoordinatorOptions,
-  'identity' | 'logger' | 'listeners' | 'term' | 'nodesAreReplaceable' | 'maySuffice' | 'assertLeads'
+  | 'identity'
+  | 'logger'
+  | 'listeners'
+  | 'term'
+  | 'joinTimeoutMs'
+  | 'nodeGraceMs'
+  | 'nodesAreReplaceable'
+  | 'numSufficing'
+  | 'assertLeads'
 >;
+
+/** How long a node that has asked to join counts as waiting: three times the longest pause between its tries. */
+const ASKING_MS = 3 * JOIN_RETRY_MS;
 
 /**
  * Admits nodes to a generation until it starts, frees the places of those that leave before, and readmits those whose
@@ -16,6 +29,8 @@ export type AdmissionOptions = Pick<
  */
 export class Admission {
   #hasMissedNodes = false;
+  /** When each node last asked to join while the run trains with fewer nodes than it may have, by its address. */
+  readonly #askedMs = new Map<string, number>();
 
   constructor(
     private readonly options: AdmissionOptions,
@@ -31,6 +46,24 @@ export class Admission {
   /** True if the generation is over because nodes did not join in time, and the other nodes suffice to continue. */
   get hasMissedNodes(): boolean {
     return this.#hasMissedNodes;
+  }
+
+  /** Number of nodes that wait to be taken in. */
+  get numAsking(): number {
+    const sinceMs = performance.now() - ASKING_MS;
+    return [...this.#askedMs.values()].filter((askedMs) => askedMs > sinceMs).length;
+  }
+
+  /** How long the generation waits for all its nodes, in ms: not as long where those that are there suffice. */
+  get timeoutMs(): number {
+    const { joinTimeoutMs, nodeGraceMs = joinTimeoutMs } = this.options;
+    return this.#numSufficing(this.members.numConnected) > 0
+      ? Math.min(nodeGraceMs, joinTimeoutMs)
+      : joinTimeoutMs;
+  }
+
+  #numSufficing(numNodes: number): number {
+    return this.options.numSufficing?.(numNodes) ?? 0;
   }
 
   /** Ends this process if a caller has seen a later coordinator of the run, and another process leads it. */
@@ -53,8 +86,7 @@ export class Admission {
       ({ request: { host, pid } }) => host === request.host && pid === request.pid,
     );
     if (former !== undefined) this.miss(former, 'has ended its workers');
-    this.#assertWaiting(request.host);
-    const { node } = this.members.join(request);
+    const { node } = this.#place(request);
     logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
     return {
       runId: identity.runId,
@@ -91,7 +123,11 @@ export class Admission {
     for (const listener of this.options.listeners) listener.members?.(members);
     this.lifecycle.apply({ type: 'nodes-complete' });
     const { snapshot = null } = this.options.identity;
-    this.members.broadcast({ command: 'start', start: { peers: this.members.peers, snapshot } });
+    const snapshotHolders = [...(this.options.identity.snapshotHolders ?? [])];
+    this.members.broadcast({
+      command: 'start',
+      start: { peers: this.members.peers, snapshot, snapshotHolders },
+    });
   }
 
   /** Frees the place of a node that is gone before the start. */
@@ -109,14 +145,48 @@ export class Admission {
     this.lifecycle.apply({ type: 'failure', error, restarts: true });
   }
 
+  /** Ends a generation that has just saved a checkpoint if the run can go on from there with nodes that wait for it. */
+  takeIn(): void {
+    const { nodes } = this.options.identity.config.cluster;
+    const { numAsking } = this;
+    if (this.lifecycle.state.kind !== 'running' || this.#numSufficing(nodes + numAsking) <= nodes) return;
+    const message = `${formatNumberOf(numAsking, 'node')} more can take part`;
+    this.lifecycle.apply({
+      type: 'failure',
+      error: new TrainerError('NODE_RETURNED', message),
+      restarts: true,
+    });
+  }
+
   /** Ends the generation because not all nodes joined in time. */
   missNodes(error: TrainerError): void {
-    const { maySuffice, nodesAreReplaceable } = this.options;
-    this.#hasMissedNodes = maySuffice?.(this.members.numConnected) ?? false;
+    this.#hasMissedNodes =
+      this.options.nodeGraceMs !== undefined && this.#numSufficing(this.members.numConnected) > 0;
     if (this.#hasMissedNodes) this.lifecycle.apply({ type: 'failure', error, restarts: true });
-    else if (nodesAreReplaceable) this.lifecycle.abort(error);
+    else if (this.options.nodesAreReplaceable) this.lifecycle.abort(error);
     // This process can restart the nodes that it started itself.
     else this.lifecycle.fail({ error, culprit: null });
+  }
+
+  /** @throws TrainerError `UNAVAILABLE` if the node is to wait for the next checkpoint; otherwise as `join` */
+  #place(request: JoinRequest): Member {
+    const { runId, config } = this.options.identity;
+    const { nodes } = config.cluster;
+    const { host, dataAddress } = request;
+    try {
+      this.#assertWaiting(host);
+      return this.members.join(request);
+    } catch (error) {
+      const isFull = asTrainerError(error).code === 'RUN_FULL';
+      const { kind } = this.lifecycle.state;
+      const isOpen = ['waiting', 'starting', 'running'].includes(kind);
+      if (!isFull || !isOpen || this.#numSufficing(nodes + 1) <= nodes) throw error;
+      this.#askedMs.set(dataAddress, performance.now());
+      throw new TrainerError(
+        'UNAVAILABLE',
+        `run ${runId} is ${kind} with ${formatNumberOf(nodes, 'node')}, and takes in the one on ${host} after its next checkpoint`,
+      );
+    }
   }
 
   #assertWaiting(host: string): void {

@@ -25,6 +25,11 @@ export interface RunIdentity {
   readonly inheritance?: Inheritance | null;
   /** Snapshot to start from instead of the checkpoint; null or undefined for none. */
   readonly snapshot?: SnapshotRef | null;
+  /**
+   * For each node of the layout in which the snapshot was taken the address of an agent that holds its state; null or undefined if
+   * the layout is the same.
+   */
+  readonly snapshotHolders?: readonly string[] | null;
 }
 
 /** Why a run failed, with the state of every rank at that moment. */
@@ -45,8 +50,9 @@ export interface CoordinatorOptions {
    * nodes rejoined.
    */
   readonly configured?: RunConfig;
-  /** How long to wait for all nodes. */
+  /** How long to wait for all nodes, and how long for more where those that are there suffice. */
   readonly joinTimeoutMs: number;
+  readonly nodeGraceMs?: number;
   /** Generation of another process to adopt; a new one begins if null or undefined. */
   readonly adopts?: Adoption | null;
   /** Number of processes that have led the run, this one included; 1 by default. */
@@ -68,8 +74,8 @@ export interface CoordinatorOptions {
   readonly trainedSeconds?: number;
   /** Decides whether the run restarts after a failure in the given state; never by default. */
   readonly mayRestart?: (failure: RunFailure, state: RunState) => boolean;
-  /** Decides whether the run goes on with this many nodes if the others did not join in time; never by default. */
-  readonly maySuffice?: (numNodes: number) => boolean;
+  /** Returns with how many of so many nodes the run may go on while others are missing; 0, the default, for none. */
+  readonly numSufficing?: (numNodes: number) => number;
   /** How long the failure judge waits for the reports of other ranks; GRACE.evidenceMs by default. */
   readonly evidenceWindowMs?: number;
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { stepOf, TOKENIZER_FILE } from '@locmoe/run-format';
+import { type CheckpointReport, stepOf, TOKENIZER_FILE } from '@locmoe/run-format';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { AgentEvent, Fault, Finished, StatusReply } from '../rpc/generated/messages.js';
@@ -48,7 +48,9 @@ export class Coordinator {
     const { ranks } = this.#reports;
     this.lifecycle = new Lifecycle(options, this.members, ranks);
     this.admission = new Admission(options, this.members, this.lifecycle);
-    this.#committer = createCommitter(options, this.members, this.lifecycle);
+    this.#committer = createCommitter(options, this.members, this.lifecycle, ({ step }) => {
+      if (step < config.train.steps) this.admission.takeIn();
+    });
     this.lifecycle.onFailed(() => this.#committer.abandon());
     this.#judge = new FailureJudge({
       members: this.members,
@@ -67,7 +69,6 @@ export class Coordinator {
       ranks,
       logger,
       timeouts,
-      joinTimeoutMs: options.joinTimeoutMs,
       standstill,
       lifecycle: this.lifecycle,
       admission: this.admission,
@@ -148,7 +149,7 @@ export class Coordinator {
         this.#committer.receive(event.shards, member.hasReturned);
         break;
       case 'snapshot':
-        this.options.snapshots?.add(node, event.snapshot);
+        this.options.snapshots?.add(node, event.snapshot, this.identity.config.cluster.nodes);
         break;
       case 'failure':
         this.#reports.failure(member, event.failure);
@@ -161,7 +162,8 @@ export class Coordinator {
         this.#ready(member);
         break;
       case 'leaving':
-        for (const each of event.leaving.snapshots) this.options.snapshots?.addLocal(node, each);
+        for (const each of event.leaving.snapshots)
+          this.options.snapshots?.addLocal(node, each, this.identity.config.cluster.nodes);
         // A node that leaves without being told to counts as lost once its session ends.
         if (!member.isDone && (this.#judge.hasBegun || !this.lifecycle.isUnderWay)) member.become('left');
         break;
@@ -258,7 +260,12 @@ export class Coordinator {
   }
 }
 
-function createCommitter(options: CoordinatorOptions, members: Membership, lifecycle: Lifecycle) {
+function createCommitter(
+  options: CoordinatorOptions,
+  members: Membership,
+  lifecycle: Lifecycle,
+  afterwards: (report: CheckpointReport) => void,
+) {
   const { identity, logger, listeners, configured = identity.config, assertLeads } = options;
   const { runId, generation, runDir, datasetDir } = identity;
   const { cluster, train } = identity.config;
@@ -276,6 +283,7 @@ function createCommitter(options: CoordinatorOptions, members: Membership, lifec
     onCommit: (report) => {
       logger.info({ directory: report.directory }, 'checkpoint saved');
       for (const listener of listeners) listener.checkpoint?.(report);
+      afterwards(report);
     },
     onNoRoom: (step) => {
       for (const listener of listeners) listener.checkpointFailed?.(step);

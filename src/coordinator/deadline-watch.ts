@@ -15,7 +15,6 @@ export interface DeadlineWatchOptions {
   readonly ranks: RankTable;
   readonly logger: Logger;
   readonly timeouts: Timeouts;
-  readonly joinTimeoutMs: number;
   readonly standstill: StandstillWatch;
   readonly lifecycle: Lifecycle;
   readonly admission: Admission;
@@ -79,13 +78,12 @@ export class DeadlineWatch {
   }
 
   #checkPhase(): void {
-    const { members, logger, joinTimeoutMs, lifecycle, admission } = this.options;
+    const { members, logger, lifecycle, admission } = this.options;
     const { startMs } = this.options.timeouts;
     const { state, inStateMs } = lifecycle;
-    if (state.kind === 'waiting' && inStateMs > joinTimeoutMs)
-      admission.missNodes(
-        new TrainerError('NODE_LOST', `after ${joinTimeoutMs / 1000} s ${members.describe()}`),
-      );
+    const { timeoutMs } = admission;
+    if (state.kind === 'waiting' && inStateMs > timeoutMs)
+      admission.missNodes(new TrainerError('NODE_LOST', `after ${timeoutMs / 1000} s ${members.describe()}`));
     if (state.kind === 'starting' && inStateMs > GRACE.slowStartMs && !this.#slowStartTold) {
       this.#slowStartTold = true;
       logger.warn(`workers are not ready after ${GRACE.slowStartMs / 1000} s: ${this.#describeLate()}`);

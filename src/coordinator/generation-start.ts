@@ -4,7 +4,6 @@ import { claimCheckpoints, committedFolders } from '../checkpoint/folders.js';
 import { crossFieldProblems } from '../config/cross-field.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
-import type { SnapshotRef } from '../rpc/generated/messages.js';
 import type { Coordinator } from './coordinator.js';
 import type { RunIdentity } from './coordinator-options.js';
 import type { RunPlan } from './planning/run-options.js';
@@ -31,21 +30,25 @@ export async function nextIdentity(
 ): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
   const { plan, generation, failed } = given;
   const { identity, folder, logger } = given.run;
-  const nodes = failed.admission.hasMissedNodes
-    ? nodesThatSuffice(plan.config, failed.members.numConnected)
-    : 0;
-  const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
+  const config = nextConfig(plan.config, failed);
+  if (failed.admission.hasMissedNodes) given.snapshots.notStarted();
   const next = { ...identity, generation, config };
   try {
     claimCheckpoints(folder.checkpoints, generation);
     const newest = newestReadable(lineageOf(plan, folder));
+    // After a non-finite step the state in memory may itself be the cause.
+    const mayUseMemory = failed.lifecycle.failure?.error.code !== 'NOT_FINITE';
+    const { nodes: numNodes } = config.cluster;
     // Whoever starts from memory reads no checkpoint, and reading one takes as long as the rest of a restart.
-    const isInMemory = holdsLater(given.snapshots, config, failed, newest);
+    const isInMemory = mayUseMemory && given.snapshots.newest(numNodes, newest?.manifest.step ?? 0) !== null;
     const checkpoint = isInMemory
       ? newest
       : await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
     const savedStep = checkpoint?.manifest.step ?? 0;
-    const snapshot = snapshotAfterFailure(given.snapshots, config, failed, savedStep);
+    if (!mayUseMemory) given.snapshots.forget();
+    const { ref: snapshot = null, holders = null } = given.snapshots.choose(numNodes, savedStep) ?? {};
+    const addressOf = (node: number) => failed.members.get(node).request.dataAddress;
+    const snapshotHolders = holders?.map(addressOf) ?? null;
     const unused = failed.identity.snapshot;
     if (unused != null && snapshot === null && unused.step > savedStep)
       logger.warn(
@@ -55,10 +58,19 @@ export async function nextIdentity(
     const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep };
     // Past step 0 the restored state replaces the initial weights.
     const initFrom = place.resumedStep === 0 ? identity.initFrom : null;
-    return { identity: { ...next, ...place, snapshot, initFrom }, error: null };
+    return { identity: { ...next, ...place, snapshot, snapshotHolders, initFrom }, error: null };
   } catch (error) {
     return { identity: { ...next, resumeFrom: null, resumedStep: 0 }, error: asTrainerError(error) };
   }
+}
+
+/** Returns the configuration for as many nodes as were there, with those that have asked to join since. */
+function nextConfig(config: RunConfig, { admission, members, identity }: Coordinator): RunConfig {
+  const { nodes } = identity.config.cluster;
+  const numNodes = admission.hasMissedNodes ? members.numConnected : nodes + admission.numAsking;
+  if (numNodes >= config.cluster.nodes) return config;
+  const suffice = nodesThatSuffice(config, numNodes);
+  return suffice === 0 ? config : withNodes(config, suffice);
 }
 
 /** Opens the newest of some checkpoints whose manifest is whole, without its other files; null if there is none. */
@@ -69,38 +81,6 @@ function newestReadable(folders: readonly string[]): Checkpoint | null {
     } catch {
       // Whoever loads it warns of it.
     }
-  return null;
-}
-
-/** Tells whether the state in memory may be gone on with, on the nodes of a configuration. */
-function mayUseMemory({ cluster }: RunConfig, failed: Coordinator): boolean {
-  // After a non-finite step the state in memory may itself be the cause.
-  const wasFinite = failed.lifecycle.failure?.error.code !== 'NOT_FINITE';
-  return wasFinite && failed.identity.config.cluster.nodes === cluster.nodes;
-}
-
-/** Tells whether the nodes that are left hold a snapshot that is newer than a checkpoint. */
-function holdsLater(
-  snapshots: SnapshotTable,
-  config: RunConfig,
-  failed: Coordinator,
-  checkpoint: Checkpoint | null,
-): boolean {
-  const step = checkpoint?.manifest.step ?? 0;
-  const { nodes } = config.cluster;
-  return mayUseMemory(config, failed) && snapshots.newest(nodes, step, failed.members.rejoining) !== null;
-}
-
-/** Chooses the snapshot to start from; null to start from the checkpoint, which other layouts can also load. */
-function snapshotAfterFailure(
-  snapshots: SnapshotTable,
-  config: RunConfig,
-  failed: Coordinator,
-  checkpointStep: number,
-): SnapshotRef | null {
-  if (mayUseMemory(config, failed))
-    return snapshots.choose(failed.members.rejoining, config.cluster.nodes, checkpointStep);
-  snapshots.forget();
   return null;
 }
 

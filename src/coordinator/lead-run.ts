@@ -106,6 +106,7 @@ function begin(
   identity: RunIdentity,
 ): Coordinator {
   const { plan, nodes } = launch;
+  const { cluster } = plan.config;
   const isFirst = identity === run.identity;
   now.generation = identity.generation;
   const adopts = isFirst ? plan.adopts : null;
@@ -120,13 +121,14 @@ function begin(
     adopts,
     term: journal.term,
     assertLeads: () => journal.assertLeads(),
-    joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
+    joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : 1000 * cluster.rejoinTimeoutS,
+    ...(isFirst ? {} : { nodeGraceMs: 1000 * cluster.nodeGraceS }),
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: launch.options.allowFaults,
     mayRestart: (failure, { kind }) => policy.decide(failure, kind, startsFrom(identity)),
     snapshots,
     run,
-    maySuffice: (numNodes) => nodes.areReplaceable && !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
+    numSufficing: (numNodes) => (nodes.areReplaceable ? nodesThatSuffice(plan.config, numNodes) : 0),
     trainedSeconds: trainedSecondsAt(identity.resumeFrom),
   });
 }
@@ -221,6 +223,7 @@ async function restart(context: RunContext, leader: RunLeader): Promise<void> {
   for (const listener of listeners) listener.restarts?.(report, run.totals.budget.left);
   const present = await failed.members.moveToNextGeneration(GRACE.leaveMs);
   failed.close();
+  inheritSnapshots(context, failed);
   const generation = context.now.generation + 1;
   const { identity, error } = await nextIdentity({ ...context, plan: launch.plan, generation, failed });
   for (const listener of listeners)
@@ -232,6 +235,14 @@ async function restart(context: RunContext, leader: RunLeader): Promise<void> {
   leader.advance(begin(context, identity));
   if (error !== null) leader.abort(error);
   else launch.nodes.restart(present);
+}
+
+/** Keeps account of the snapshots that are left: those of nodes that go on, and what lost nodes have left on this machine. */
+function inheritSnapshots({ launch, snapshots }: RunContext, { members, identity }: Coordinator): void {
+  snapshots.keepOnly(members.rejoining);
+  for (const { node, isDone, request } of members.all)
+    for (const ref of isDone ? [] : launch.nodes.inherit({ node, pid: request.pid, identity }))
+      snapshots.addLocal(node, ref, identity.config.cluster.nodes);
 }
 
 function reportOf(

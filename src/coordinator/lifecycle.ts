@@ -126,6 +126,10 @@ export class Lifecycle {
   /** Logs why the generation is over, with the fields by which queries find a rank or a step. */
   #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
     const { logger, identity } = this.options;
+    if (error.code === 'NODE_RETURNED') {
+      logger.info(`generation ${identity.generation} ended: ${error.line}`);
+      return;
+    }
     const what = kind === 'failed' ? 'the run' : `generation ${identity.generation}`;
     const { exitCode = null, signal = null, pid = null } = culprit ?? {};
     logger.error(

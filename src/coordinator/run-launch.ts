@@ -1,10 +1,18 @@
 import type { RunFolder, RunRecord } from '@locmoe/run-format';
+import type { SnapshotRef } from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { RunListener } from '../run/run-listener.js';
+import type { RunIdentity } from './coordinator-options.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
 import type { RunHost } from './run-host.js';
 import type { RunLeader } from './run-leader.js';
 import type { OpenRun, RunOutcome, RunView } from './run-view.js';
+
+export interface LostNode {
+  readonly node: number;
+  readonly pid: number;
+  readonly identity: RunIdentity;
+}
 
 /** The node agents of a run, wherever they were started. */
 export interface Nodes {
@@ -13,6 +21,12 @@ export interface Nodes {
   /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
   start(leader: RunLeader, folder: RunFolder): void;
+  /**
+   * Ends the agent of a lost node, and keeps what it has left in shared memory for the one in its place.
+   *
+   * @returns the local snapshots that it has left; none if no other agent follows on the same machine
+   */
+  inherit(lost: LostNode): readonly SnapshotRef[];
   /** Restarts the agents whose pids are not in `present`, if possible; the agents in `present` rejoin unasked. */
   restart(present: readonly number[]): void;
   /** Waits up to `graceMs` for all agents to leave, then ends the remaining ones where possible. */

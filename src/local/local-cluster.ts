@@ -1,7 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { removeStaleSegments } from '../collectives/segment-files.js';
+import { readLocal } from '../agent/local-snapshot.js';
+import {
+  localSnapshotFolders,
+  removeStaleSegments,
+  snapshotFolder,
+  takeOverSnapshots,
+} from '../collectives/segment-files.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
@@ -16,6 +22,7 @@ import { CLI } from '../os/command-line.js';
  */
 export function localNodes({ cluster }: RunConfig, address: string, more: readonly string[]): Nodes {
   let agents: ChildProcess[] = [];
+  const inherited = new Set<string>();
   let startAgent: (index: number) => ChildProcess;
   return {
     areReplaceable: false,
@@ -29,17 +36,24 @@ export function localNodes({ cluster }: RunConfig, address: string, more: readon
         );
       agents = Array.from({ length: cluster.nodes }, (_, index) => startAgent(index));
     },
+    inherit({ node, pid, identity: { runId, config } }) {
+      for (const agent of agents) if (agent.pid === pid) kill(agent);
+      takeOverSnapshots(runId, node, pid);
+      inherited.add(snapshotFolder(runId, node));
+      return localSnapshotFolders(snapshotFolder(runId, node)).flatMap(
+        (folder) => readLocal(folder, { config, node })?.ref ?? [],
+      );
+    },
     restart(present) {
       agents = agents.map((agent, index) => {
         if (isAlive(agent) && present.includes(agent.pid ?? 0)) return agent;
-        // The failure of this agent is already known.
-        agent.removeAllListeners('exit');
-        agent.kill('SIGKILL');
+        kill(agent);
         return startAgent(index);
       });
       removeStaleSegments();
     },
     async end(_, graceMs) {
+      for (const folder of inherited) rmSync(folder, { recursive: true, force: true });
       if (agents.length === 0) return;
       const timer = setTimeout(() => {
         for (const agent of agents) agent.kill('SIGKILL');
@@ -80,6 +94,12 @@ function spawnAgent(
     onFailure(child.pid ?? 0, { how: words === '' ? how : `${how} (${words})`, exitCode, signal });
   });
   return child;
+}
+
+/** Ends an agent whose failure is already known; it may only be stopped, or out of reach. */
+function kill(agent: ChildProcess): void {
+  agent.removeAllListeners('exit');
+  agent.kill('SIGKILL');
 }
 
 function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {

@@ -129,6 +129,8 @@ export class CoordinatorClient {
     const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.security);
     if (problem?.kind === 'refused')
       return new TrainerError('UNAUTHENTICATED', `no secure connection to ${at}: ${problem.text}`);
+    // The coordinator itself tells what a node has to wait for.
+    if (problem === null && details.startsWith('run ')) return new TrainerError('UNAVAILABLE', details);
     return new TrainerError(
       'UNAVAILABLE',
       `no coordinator answers at ${this.address} (${problem?.text ?? `${name}: ${details}`}); is the run ` +

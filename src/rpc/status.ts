@@ -12,6 +12,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   COLLECTIVE_MISMATCH: grpc.status.FAILED_PRECONDITION,
   WORKER_DIED: grpc.status.ABORTED,
   WORKER_HUNG: grpc.status.ABORTED,
+  NODE_RETURNED: grpc.status.UNAVAILABLE,
   NODE_LOST: grpc.status.ABORTED,
   NOT_FINITE: grpc.status.ABORTED,
   SUPERSEDED: grpc.status.ABORTED,

@@ -9,6 +9,7 @@ import { collectNow, collectSeldom } from '../garbage-collection.js';
 import { createLogger, type Logger, syncDestination } from '../logger.js';
 import { monotonicMs } from '../os/monotonic-clock.js';
 import { keepInspectorShut } from '../os/on-signals.js';
+import { isRunning } from '../os/process-info.js';
 import type { WorkerAssignment, WorkerCommand, WorkerEvent } from './messages.js';
 import { ShardWriter } from './shard-writer.js';
 import { STACK_FD } from './stack-answer.js';
@@ -30,7 +31,7 @@ interface Work {
 let work: Work | null = null;
 let isTraining = false;
 let logger: Logger | undefined;
-let snapshotDir: string | null = null;
+let snapshots: Pick<WorkerAssignment, 'snapshotDir' | 'snapshotHeir'> | null = null;
 const writer = new ShardWriter();
 
 function emit(event: WorkerEvent): void {
@@ -69,7 +70,7 @@ function start(assignment: WorkerAssignment): void {
     timeoutMs: timeoutsOf(config.cluster).collectiveMs,
   });
   clock.end('rings');
-  snapshotDir = assignment.snapshotDir;
+  snapshots = assignment;
   work = { trainer: Trainer.create({ assignment, transport, logger, emit, clock, writer }), transport };
   clock.end('state');
   emit({ type: 'ready' });
@@ -110,11 +111,14 @@ async function drop({ trainer, transport }: Work): Promise<void> {
   transport.close();
 }
 
-/** Removes the node's snapshots when this process exits, in case the agent was killed and could not. */
+/** Removes the node's snapshots when this process exits, in case the agent was killed and no other process keeps them. */
 function removeWithAgent(): void {
   const agent = process.ppid;
   process.on('exit', () => {
-    if (snapshotDir !== null && process.ppid !== agent) rmSync(snapshotDir, { recursive: true, force: true });
+    if (snapshots === null || process.ppid === agent) return;
+    const { snapshotDir, snapshotHeir } = snapshots;
+    if (snapshotDir === null || (snapshotHeir !== null && isRunning(snapshotHeir))) return;
+    rmSync(snapshotDir, { recursive: true, force: true });
   });
 }
 

@@ -25,6 +25,8 @@ export interface WorkerAssignment {
   readonly checkpointDir: string;
   /** The node's folder of snapshots; null for none. */
   readonly snapshotDir: string | null;
+  /** Pid of the process that keeps the snapshots if the agent dies; null for none. */
+  readonly snapshotHeir: number | null;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
   /** Folder of a checkpoint from which a new run takes only the weights; null for none. */

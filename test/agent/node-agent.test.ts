@@ -94,7 +94,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
 }
 
 async function startRun(peers: Peer[] = []): Promise<void> {
-  coordinator.command({ command: 'start', start: { peers, snapshot: null } });
+  coordinator.command({ command: 'start', start: { peers, snapshot: null, snapshotHolders: [] } });
   await coordinator.first('ready');
 }
 
@@ -130,7 +130,7 @@ describe('commands', () => {
     coordinator.command({ command: 'begin', begin: {} });
     coordinator.command({ command: 'stop', stop: { reason: 'too early' } });
     coordinator.command({} as never);
-    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null, snapshotHolders: [] } });
     await startRun();
     coordinator.command({ command: 'begin', begin: {} });
     coordinator.command({ command: 'begin', begin: {} });
@@ -143,7 +143,7 @@ describe('commands', () => {
     await joinRun(1, 1);
     coordinator.command({ command: 'abort', abort: { reason: 'another node failed' } });
     coordinator.command({ command: 'farewell', farewell: {} });
-    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null, snapshotHolders: [] } });
     coordinator.command({ command: 'farewell', farewell: {} });
     expect(await agent.ended).toBe(3);
     expect(agent.hasStarted).toBe(false);
@@ -171,7 +171,7 @@ describe('a failure', () => {
 
   it('of the agent itself is told in the name of its first rank', async () => {
     await joinRun(1, 1, { datasetDir: '/nowhere/data' });
-    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null, snapshotHolders: [] } });
     const failure = await coordinator.first('failure');
     expect(failure).toMatchObject({
       rank: 0,
@@ -205,7 +205,7 @@ describe('a failure', () => {
     });
     coordinator.command({
       command: 'start',
-      start: { peers: [{ node: 1, address, host: 'there' }], snapshot: null },
+      start: { peers: [{ node: 1, address, host: 'there' }], snapshot: null, snapshotHolders: [] },
     });
     await until(() => agent.hasStarted);
     await peer.connect([{ node: 0, address: dataAddress }], 5_000);

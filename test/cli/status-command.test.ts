@@ -46,8 +46,8 @@ it('status says where a restart would go on from', async () => {
   const { totals, snapshots, status } = await served();
   expect(await status()).toMatch(/^ {2}a restart would begin anew: nothing is saved yet$/m);
   totals.checkpoint({ step: 40, directory: '/x' });
-  snapshots.add(0, { generation: 1, step: 30 });
+  snapshots.add(0, { generation: 1, step: 30 }, 1);
   expect(await status()).toMatch(/^ {2}a restart would go on from step 40 \(checkpoint\)$/m);
-  snapshots.add(0, { generation: 1, step: 45 });
+  snapshots.add(0, { generation: 1, step: 45 }, 1);
   expect(await status()).toMatch(/^ {2}a restart would go on from step 45 \(snapshot in memory\)$/m);
 });

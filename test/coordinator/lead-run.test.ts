@@ -92,6 +92,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Run
       areReplaceable: false,
       joinTimeoutMs: 10_000,
       start: (leader, folder) => start(leader.current, folder),
+      inherit: () => [],
       restart: () => undefined,
       end: async () => undefined,
     },

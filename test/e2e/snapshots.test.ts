@@ -39,9 +39,9 @@ async function killInTurn(
   const journal = readJournal(path.join(newestRun(folder), 'journal.ndjson'));
   const starts = journal.flatMap((entry) => (entry.type === 'generation' ? [entry.from.kind] : []));
   expect(starts).toEqual(['nothing', ...kinds.map(() => 'snapshot')]);
-  // The newest snapshot may not have been whole, and a step is done before its report.
+  // A node's state outlives its agent, too. One of the two snapshots may be of a step whose report was lost.
   for (const entry of journal)
-    if (entry.type === 'recovered') expect(entry.lostSteps).toBeLessThanOrEqual(3 * EVERY);
+    if (entry.type === 'recovered') expect(entry.lostSteps).toBeLessThanOrEqual(EVERY);
   const expected = await trainToTheEnd({ folder: temporaryFolder(), ...layout, sets: SETS });
   expect(lossCurve(newestRun(folder))).toEqual(lossCurve(expected));
 }

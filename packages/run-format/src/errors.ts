@@ -21,6 +21,7 @@ export interface ErrorContext {
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
  * - `WORKER_HUNG`: a worker's process is alive, but is stopped or makes no progress while others wait for it
+ * - `NODE_RETURNED`: a generation with fewer nodes ended after a checkpoint, so that more take part; no failure
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
  * - `INTERRUPTED`: a signal ended a command before there was a run (exit code 130)
  * - `SUPERSEDED`: a later generation of the run was started while this one was suspended
@@ -42,6 +43,7 @@ export const ERROR_CODES = [
   'WORKER_DIED',
   'WORKER_HUNG',
   'NODE_LOST',
+  'NODE_RETURNED',
   'NOT_FINITE',
   'INTERRUPTED',
   'SUPERSEDED',

@@ -12,6 +12,11 @@ export interface StartInput {
    * The state to start from instead of the checkpoint.
    */
   'snapshot'?: (_locmoe_coordinator_v1_SnapshotRefInput | null);
+  /**
+   * For each node of the layout in which the snapshot was taken the address of an agent that holds its state; none if the
+   * layout is the same.
+   */
+  'snapshotHolders'?: (string)[];
 }
 
 /**
@@ -23,4 +28,9 @@ export interface Start {
    * The state to start from instead of the checkpoint.
    */
   'snapshot': (_locmoe_coordinator_v1_SnapshotRef | null);
+  /**
+   * For each node of the layout in which the snapshot was taken the address of an agent that holds its state; none if the
+   * layout is the same.
+   */
+  'snapshotHolders': (string)[];
 }
