@@ -1,6 +1,7 @@
 import { measureRecovery } from '@locmoe/bench/internal/recovery/bench';
 import {
   addResult,
+  billTable,
   faultTable,
   NO_FIGURES,
   otherRows,
@@ -70,10 +71,12 @@ export default study({
 
   report: (figures) => {
     const [header, ...faults] = faultTable(figures);
+    const bills = billTable(figures);
     const others = otherRows(figures);
     return {
       view: {
         faults: table([header!, ...faults.map(([name, ...cells]) => [`\`${name}\``, ...cells])]),
+        bills: bills.length === 0 ? '' : table(bills),
         others: others.length === 0 ? '' : table([['', 'result'], ...others]),
         notes: Object.entries(figures.notes).map(([part, note]) => ({ part, note })),
       },

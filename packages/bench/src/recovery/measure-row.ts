@@ -12,7 +12,7 @@ import { ROWS, type Row } from './rows.js';
 import { type SeenStep, TrainingProcess } from './training-process.js';
 
 const CONFIG = 'tiny';
-const NUM_NODES = 2;
+const LAYOUT = { nodes: 2, workersPerNode: 2, sets: [] };
 /** Steps between checkpoints; without a newer snapshot in memory, a restart loses up to this many. */
 const CHECKPOINT_EVERY = 20;
 const SETS = [
@@ -38,17 +38,19 @@ const RETRY_MS = 1_000;
 /** Injects a fault many times into one continuing run, and measures each outage. */
 function rowPart(name: string, row: Row): () => Promise<Part> {
   return async () => async (context) => {
+    const { nodes, workersPerNode, sets } = row.layout ?? LAYOUT;
+    const layout = [`cluster.nodes=${nodes}`, `cluster.workersPerNode=${workersPerNode}`];
     const settings = {
       config: CONFIG,
-      sets: SETS,
+      sets: [...SETS, ...layout, ...sets],
       folder: context.workDir,
       dataDir: context.dataDir,
       more: ['--allow-faults'],
       signal: context.signal,
     };
     const training =
-      row.outcome === 'takeover'
-        ? await TrainingProcess.startSupervised(settings, NUM_NODES)
+      row.outcome === 'takeover' || row.outcome === 'fewer'
+        ? await TrainingProcess.startSupervised(settings, nodes)
         : await TrainingProcess.start(settings);
     try {
       return await measure(name, row, training, context);
@@ -71,9 +73,10 @@ async function measure(name: string, row: Row, training: TrainingProcess, contex
     const exitCode = await training.stop();
     const { violations } = checkInvariants(await evidenceOf(run, { twin: null, exitCode }));
     for (const violation of violations) context.log(violation);
+    const { nodes, workersPerNode } = row.layout ?? LAYOUT;
     return {
       fault: { outages, violations },
-      notes: `${row.what}, ${numRuns} times in one run of the recipe \`${CONFIG}\`, 2 x 2, a checkpoint every ${CHECKPOINT_EVERY} steps.`,
+      notes: `${row.what}, ${numRuns} times in one run of the recipe \`${CONFIG}\`, ${nodes} x ${workersPerNode}, a checkpoint every ${CHECKPOINT_EVERY} steps.`,
     };
   } finally {
     run.close();
@@ -116,7 +119,29 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
   const struckMs = row.endsVictimLater ? await endOf(pid ?? 0, training) : time;
   const outage = await outageOf(disturbance, time, struckMs);
   await begun.over;
+  if (row.outcome === 'fewer') {
+    const { nodes } = row.layout ?? LAYOUT;
+    training.addNode();
+    await training.until(`a step on ${nodes} nodes`, TRAINING_MS, () =>
+      trainsOn(nodes, readJournal(training.folder.journal), training.steps) ? true : undefined,
+    );
+  }
   return outage;
+}
+
+/** Tells whether the newest generation has `numNodes` nodes and has done a step. */
+export function trainsOn(
+  numNodes: number,
+  journal: readonly JournalEntry[],
+  steps: readonly SeenStep[],
+): boolean {
+  const newest = journal.findLast((entry) => entry.type === 'generation');
+  const begun = journal.findLast((entry) => entry.type === 'running');
+  return (
+    newest?.nodes === numNodes &&
+    begun?.generation === newest.generation &&
+    (steps.at(-1)?.time ?? 0) > begun.time
+  );
 }
 
 /** Waits for the end of a process, and returns its wall-clock time in ms. */
@@ -138,7 +163,7 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
     );
     return training.steps.find(({ step, time }) => time > timeMs && step > before);
   };
-  if (row.outcome === 'restart') {
+  if (row.outcome === 'restart' || row.outcome === 'fewer') {
     const failure = await find('a failure', () => since('failure', faultMs));
     const account = await find('a recovery', () => since('recovered', failure.time));
     const step = await find('a new step', () => newStepAfter(failure.time));

@@ -15,16 +15,25 @@ import {
 import { send } from 'locmoe/internal/chaos/run-process';
 
 /**
- * How a fault ends: the run restarts, another coordinator takes over, training continues undisturbed, or a
- * checkpoint is saved.
+ * How a fault ends: the run restarts, it restarts on fewer nodes until another one joins, another coordinator
+ * takes over, training continues undisturbed, or a checkpoint is saved.
  */
-export type Outcome = 'restart' | 'takeover' | 'none' | 'saved';
+export type Outcome = 'restart' | 'fewer' | 'takeover' | 'none' | 'saved';
+
+interface Layout {
+  readonly nodes: number;
+  readonly workersPerNode: number;
+  /** Further overrides of the recipe. */
+  readonly sets: readonly string[];
+}
 
 export interface Row {
   readonly plan: PlanFault;
   /** Number of injections; 20 by default. */
   readonly runs?: number;
   readonly outcome: Outcome;
+  /** Two nodes with two workers each by default. */
+  readonly layout?: Layout;
   /** Whether the fault ends its victim some time after the injection; the outage begins with that end. */
   readonly endsVictimLater?: true;
   readonly what: string;
@@ -55,6 +64,17 @@ const freezeAgent = onAgent((agent) => ({
 export const ROWS: Readonly<Record<string, Row>> = {
   'worker-kill': { plan: workerKill, runs: 100, outcome: 'restart', what: 'SIGKILL of a worker' },
   'agent-kill': { plan: agentKill, outcome: 'restart', what: 'SIGKILL of a node agent' },
+  'node-lost': {
+    plan: agentKill,
+    outcome: 'fewer',
+    layout: {
+      nodes: 3,
+      workersPerNode: 1,
+      // Experts and batch can be split over three nodes and over two, and the width over the experts.
+      sets: ['cluster.minNodes=2', 'moe.numExperts=6', 'model.dModel=120', 'train.globalBatch=30'],
+    },
+    what: 'SIGKILL of a node agent that is not started again, so that the run goes on with fewer nodes until another one joins',
+  },
   'coordinator-kill': {
     plan: coordinatorKill,
     outcome: 'takeover',

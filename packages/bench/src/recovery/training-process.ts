@@ -12,7 +12,8 @@ const LEAVE_MS = 15_000;
 /** `locmoe serve`, restarted whenever it is killed, and its nodes. */
 class SupervisedCluster implements Leader {
   readonly #start: () => LocmoeProcess;
-  readonly #nodes: readonly LocmoeProcess[];
+  readonly #startNode: () => LocmoeProcess;
+  readonly #nodes: LocmoeProcess[];
   #coordinator: LocmoeProcess;
   #isEnding = false;
   isAlive = true;
@@ -27,14 +28,15 @@ class SupervisedCluster implements Leader {
     const address = `127.0.0.1:${await freePort()}`;
     const start = () =>
       new LocmoeProcess(['serve', ...training, '--listen', address, '--resume-or-start'], output);
-    const node = ['node', '--coordinator', address, '--quiet', '--allow-faults'];
-    const nodes = Array.from({ length: numNodes }, () => new LocmoeProcess(node, output));
-    return new SupervisedCluster(start, nodes);
+    // A node that is added waits while the run does without it.
+    const node = ['node', '--coordinator', address, '--quiet', '--allow-faults', '--forever'];
+    return new SupervisedCluster(start, () => new LocmoeProcess(node, output), numNodes);
   }
 
-  private constructor(start: () => LocmoeProcess, nodes: readonly LocmoeProcess[]) {
+  private constructor(start: () => LocmoeProcess, startNode: () => LocmoeProcess, numNodes: number) {
     this.#start = start;
-    this.#nodes = nodes;
+    this.#startNode = startNode;
+    this.#nodes = Array.from({ length: numNodes }, startNode);
     this.#coordinator = start();
     this.exited = this.#supervise();
   }
@@ -45,13 +47,19 @@ class SupervisedCluster implements Leader {
       this.#coordinator = this.#start();
       code = await this.#coordinator.exited;
     }
-    const timer = setTimeout(() => {
-      for (const node of this.#nodes) node.kill('SIGKILL');
-    }, LEAVE_MS);
+    const end = (signal: NodeJS.Signals) => {
+      for (const node of this.#nodes) node.kill(signal);
+    };
+    end('SIGTERM');
+    const timer = setTimeout(() => end('SIGKILL'), LEAVE_MS);
     await Promise.all(this.#nodes.map(({ exited }) => exited));
     clearTimeout(timer);
     this.isAlive = false;
     return code;
+  }
+
+  addNode(): void {
+    this.#nodes.push(this.#startNode());
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -134,6 +142,11 @@ export class TrainingProcess {
 
   #add(record: MetricsRecord): void {
     if (record.type === 'step' && record.time > (this.steps.at(-1)?.time ?? 0)) this.steps.push(record);
+  }
+
+  /** Starts another node for a training that was started by `startSupervised`. */
+  addNode(): void {
+    if (this.#leader instanceof SupervisedCluster) this.#leader.addNode();
   }
 
   async look(): Promise<void> {
