@@ -83,7 +83,11 @@ export class DeadlineWatch {
     const { state, inStateMs } = lifecycle;
     const { timeoutMs } = admission;
     if (state.kind === 'waiting' && inStateMs > timeoutMs)
-      admission.missNodes(new TrainerError('NODE_LOST', `after ${timeoutMs / 1000} s ${members.describe()}`));
+      admission.missNodes(
+        new TrainerError('NODE_LOST', `after ${timeoutMs / 1000} s ${members.describe()}`, {
+          node: members.missing[0],
+        }),
+      );
     if (state.kind === 'starting' && inStateMs > GRACE.slowStartMs && !this.#slowStartTold) {
       this.#slowStartTold = true;
       logger.warn(`workers are not ready after ${GRACE.slowStartMs / 1000} s: ${this.#describeLate()}`);

@@ -111,6 +111,11 @@ export class Membership {
     return this.all.filter(({ session }) => session !== null).length;
   }
 
+  /** Ids of the nodes whose places are free. */
+  get missing(): number[] {
+    return [...this.#places.keys()].filter((node) => this.#places[node] === undefined);
+  }
+
   /** Describes in words which nodes are here and how many are missing. */
   describe(): string {
     const here = this.all.filter(({ session }) => session !== null);

@@ -169,6 +169,20 @@ describe('I9 is broken by', () => {
     expect(brokenBy((story) => story.faults.splice(0, 1, { ...KILL, fault: 'slow-link' }))).toEqual(['I9']);
   });
 
+  it('a failure, but not by a node that is taken in', () => {
+    const planned = (story: Story) => {
+      const at = entryOf(story, 'failure');
+      story.faults = [];
+      story.journal[at] = {
+        ...story.journal[at],
+        code: 'NODE_RETURNED',
+        rank: null,
+        node: null,
+      } as JournalEntry;
+    };
+    expect(brokenBy(planned)).toEqual([]);
+  });
+
   it('a killed worker that nobody notices', () => {
     const unnoticed = { ...KILL, time: 150 };
     const lasting = (story: Story) => {

@@ -38,7 +38,7 @@ it('nodes that are started by hand train on with another in the place of a lost 
   await run.until(/was lost.*; restarting \(2 restarts left\)/);
   await run.until(/recovered: .*\n[\s\S]*checkpoint at step/);
   spare.child.kill('SIGKILL');
-  await run.until(/after 4 s 1 of 2 nodes are here .*, 1 is missing; restarting \(1 restart left\)/);
+  await run.until(/after 3 s 1 of 2 nodes are here .*, 1 is missing; restarting \(1 restart left\)/);
   await run.until(/(recovered: [\s\S]*){2}checkpoint at step/);
   run.child.kill('SIGTERM');
   expect((await run.finished).code, run.output).toBe(130);

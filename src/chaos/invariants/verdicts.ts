@@ -13,7 +13,10 @@ const LAST_MS = 10_000;
 
 /** I9: every failure is blamed on the victim of the fault before it, and every fault that must be noticed is. */
 export function culpritsAreNamed({ faults, journal }: RunEvidence): string[] {
-  const failures = journal.filter((entry) => entry.type === 'failure');
+  // A node that is taken in again ends a generation as planned.
+  const failures = journal.flatMap((entry) =>
+    entry.type === 'failure' && entry.code !== 'NODE_RETURNED' ? [entry] : [],
+  );
   const endMs = journal.findLast(({ type }) => type === 'end')?.time ?? Number.POSITIVE_INFINITY;
   const unexplained = failures.filter(({ time }) => !faults.some((fault) => fault.time <= time));
   return [
