@@ -1,6 +1,6 @@
 import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { RunConfig } from '../config/schema.js';
+import { type RunConfig, sparesOf } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import type { WorkerAssignment, WorkerCommand } from '../worker/messages.js';
 import { type WorkerListener, WorkerProcess } from './worker-process.js';
@@ -64,9 +64,7 @@ export class WorkerPool {
    * @param inform called once if there is no memory for them
    */
   keepSpares(config: RunConfig, inform: (line: string) => void): void {
-    const { spares, maxRestarts } = config.cluster;
-    const wanted = maxRestarts === 0 ? 0 : spares;
-    while (this.#idle.length < wanted && this.#numLost <= MOST_LOST) {
+    while (this.#idle.length < sparesOf(config.cluster) && this.#numLost <= MOST_LOST) {
       // Unlike `freemem`, this heeds the limit of a container; early versions of Node 20 do not have it.
       const freeBytes = process.availableMemory?.() ?? freemem();
       if (freeBytes < 2 * SPARE_BYTES) {

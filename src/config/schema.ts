@@ -208,5 +208,13 @@ export function ringBytesOf({
   return ringBytes ?? ringBytesFor({ numNodes: nodes, workersPerNode });
 }
 
+/** Returns the number of idle worker processes that each node keeps where memory allows it. */
+export function sparesOf({
+  spares,
+  maxRestarts,
+}: Pick<RunConfig['cluster'], 'spares' | 'maxRestarts'>): number {
+  return maxRestarts === 0 ? 0 : spares;
+}
+
 export type TrainConfig = RunConfig['train'];
 export type ClusterConfig = RunConfig['cluster'];

@@ -1,7 +1,7 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { numStepsOf } from '@locmoe/run-format';
 import { assertSharedRoom, freeSharedMemory } from '../../collectives/shm-segment.js';
-import type { ClusterConfig, RunConfig } from '../../config/schema.js';
+import { type ClusterConfig, type RunConfig, sparesOf } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatNumberOf } from '../../format.js';
 import type { Logger } from '../../logger.js';
@@ -55,11 +55,11 @@ export function assertMachineCanHold(
 ): void {
   const { workersPerNode } = config.cluster;
   const { cores, memoryBytes, freeBytes, freeSharedBytes } = machine;
-  const processes = nodes * (1 + workersPerNode);
+  const processes = nodes * (1 + workersPerNode + sparesOf(config.cluster));
   if (processes > MAX_PROCESSES_PER_CORE * cores)
     throw new TrainerError(
       'BAD_CONFIG',
-      `cluster.nodes, cluster.workersPerNode: ${nodes} nodes x ${workersPerNode} workers are ${processes} processes; on one machine with ${cores} cores at most ${MAX_PROCESSES_PER_CORE * cores} are started`,
+      `cluster.nodes, cluster.workersPerNode: ${nodes} nodes x ${workersPerNode} workers are ${processes} processes with agents and spares; on one machine with ${cores} cores at most ${MAX_PROCESSES_PER_CORE * cores} are started`,
     );
   const worldSize = nodes * workersPerNode;
   const bytes = worldSize * leastRankMemory(config).total;

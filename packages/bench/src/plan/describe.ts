@@ -1,3 +1,4 @@
+import { sparesOf } from 'locmoe/internal/config/schema';
 import { formatCount, formatNumberOf, formatTable } from 'locmoe/internal/format';
 import { MODEL_PARTS } from 'locmoe/internal/model/work';
 import { routerPolicy } from 'locmoe/internal/routing/index';
@@ -37,7 +38,7 @@ export function describePlan(input: PlanInput, plan: Plan): string {
         giga(plan.work[part].backward.flops),
       ]),
     ]),
-    `memory of a rank ${mega(plan.memory.total)} MB, shared memory of a node ${mega(plan.segmentBytesOfNode)} MB`,
+    `memory of a rank ${mega(plan.memory.total)} MB, of the spares of a node ${mega(sparesOf(cluster) * plan.memory.process)} MB, shared memory of a node ${mega(plan.segmentBytesOfNode)} MB`,
     formatTable([
       ['part', 'MB'],
       ...Object.entries(plan.memory)
