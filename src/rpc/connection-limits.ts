@@ -6,6 +6,8 @@ export const CONNECTION_LIMITS = {
   acceptMs: 10_000,
   /** Bytes that a connection may receive before its first accepted call, those of the handshake of TLS included. */
   acceptBytes: 1 << 16,
+  /** Closed ones before a line tells of them: gRPC leaves one open where a client is closed while it connects. */
+  strangersUntold: 9,
   /** Bytes of the client's first frame, which it sends before it knows the server's settings. */
   openingBytes: 16_384,
 };

@@ -9,8 +9,9 @@ const LINE_INTERVAL_MS = 10_000;
 export class Strangers {
   /** By the client's address, oldest first. */
   readonly #open = new Map<string, { readonly socket: Socket; readonly sinceMs: number }>();
-  /** Number of connections that were closed since the last line, by reason. */
+  /** Number of connections that were closed since the last line, by reason, and in all. */
   readonly #closed = new Map<string, number>();
+  #numClosed = 0;
   #last = '';
   #saidMs = Number.NEGATIVE_INFINITY;
   #sweeps: NodeJS.Timeout | undefined;
@@ -46,12 +47,12 @@ export class Strangers {
   }
 
   #sweep(): void {
-    const { acceptMs, acceptBytes } = CONNECTION_LIMITS;
+    const { acceptMs, acceptBytes, strangersUntold } = CONNECTION_LIMITS;
     const now = performance.now();
     for (const [peer, { socket, sinceMs }] of this.#open)
       if (now - sinceMs > acceptMs) this.#close(peer, `after ${acceptMs / 1000} s`);
       else if (socket.bytesRead > acceptBytes) this.#close(peer, `after ${formatCount(acceptBytes)} bytes`);
-    if (this.#closed.size > 0 && now - this.#saidMs > LINE_INTERVAL_MS) {
+    if (this.#numClosed > strangersUntold && now - this.#saidMs > LINE_INTERVAL_MS) {
       this.#saidMs = now;
       this.#warn();
     }
@@ -61,16 +62,16 @@ export class Strangers {
     this.#open.get(peer)?.socket.destroy();
     this.#open.delete(peer);
     this.#closed.set(why, (this.#closed.get(why) ?? 0) + 1);
+    this.#numClosed++;
     this.#last = peer;
   }
 
   #warn(): void {
-    const counts = [...this.#closed.values()];
-    const total = counts.reduce((sum, count) => sum + count, 0);
     const reasons = [...this.#closed].map(([why, count]) => `${formatCount(count)} ${why}`);
-    this.#closed.clear();
     this.warn(
-      `closed ${formatNumberOf(total, 'connection')} without an accepted call (${reasons.join(', ')}), the last from ${this.#last}`,
+      `closed ${formatNumberOf(this.#numClosed, 'connection')} without an accepted call (${reasons.join(', ')}), the last from ${this.#last}`,
     );
+    this.#closed.clear();
+    this.#numClosed = 0;
   }
 }
