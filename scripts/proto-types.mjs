@@ -42,11 +42,16 @@ function typeScriptIn(folder) {
   return files.filter((file) => file.endsWith('.ts')).sort();
 }
 
+const COMMENT = /^ *\/\*\*\n(?: *\*(?!\/).*\n)* *\*\/\n/gm;
+const SENT_MESSAGE = new RegExp(`(?:${COMMENT.source})?^export interface \\w+Input \\{\\n[^]*?^\\}`, 'gm');
+
 /**
  * Corrects a generated file. The tool declares the members of a oneof as optional fields, but a received message has
  * exactly one of them. For files without services it writes an unused import and type, which the compiler rejects.
  */
-function refined(source, file) {
+function refined(given, file) {
+  // A message to send has the same fields as the received one, which keeps the comments.
+  const source = given.replace(SENT_MESSAGE, (declaration) => declaration.replaceAll(COMMENT, ''));
   if (source.includes('type SubtypeConstructor<') && !source.includes('SubtypeConstructor<typeof'))
     return source
       .replace(/^import type \* as grpc.*\n/, '')

@@ -14,6 +14,12 @@ export interface Problem {
   readonly message: string;
 }
 
+/** A configuration in which what a field names (a file, a folder, a router) is filled in. */
+export interface Named {
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+}
+
 /** A configuration before validation, with the origin of each field. */
 export interface ConfigSource {
   readonly value: unknown;

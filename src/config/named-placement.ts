@@ -2,13 +2,7 @@ import path from 'node:path';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { type PlacementFile, placementSchema } from '../routing/groups/placement-file.js';
-import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
-
-interface NamedPlacement {
-  /** The configuration with the contents of the placement file. */
-  readonly value: unknown;
-  readonly problems: readonly Problem[];
-}
+import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
 
 /** Enough for 30,000 experts over all layers, and so few that the configuration can be read again. */
 const MOST_CHARACTERS = 150_000;
@@ -20,7 +14,7 @@ const MAX_BYTES = 2 ** 20;
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
-export function namePlacement(value: unknown, source: ConfigSource, base: string): NamedPlacement {
+export function namePlacement(value: unknown, source: ConfigSource, base: string): Named {
   const file = fieldOf(fieldOf(value, 'moe'), 'placement');
   if (typeof file !== 'string') return { value, problems: [] };
   const filled = (placement: PlacementFile | null) => withFields(value, 'moe', { placement });

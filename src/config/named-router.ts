@@ -1,12 +1,9 @@
 import { z } from 'zod';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy, trustRouter } from '../routing/index.js';
-import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
+import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
 
-interface NamedRouter {
-  /** The configuration with the path and hash of the router, and with its options filled in. */
-  readonly value: unknown;
-  readonly problems: readonly Problem[];
+interface NamedRouter extends Named {
   /** Mistakes in `moe.routerOptions`. */
   readonly issues: readonly z.core.$ZodIssue[];
 }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parseRoutesFileName, RunFolder } from '@locmoe/run-format';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { digestFile, sha256 } from '../sha256.js';
-import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
+import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
 
 // Recorded routes are identified by their folder and a hash of their files, FOLDER#sha256=HASH, like a router's file.
 
@@ -11,18 +11,12 @@ import { type ConfigSource, fieldOf, type Problem, withFields } from './document
 export const CHOICE_RULES = ['router', 'balanced', 'random'] as const;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
 
-interface NamedRoutes {
-  /** The configuration with the folder of the recorded routes and their hash. */
-  readonly value: unknown;
-  readonly problems: readonly Problem[];
-}
-
 /**
  * If `train.routes` is a folder, makes its path absolute and adds the hash of the recorded routes.
  *
  * @param base folder of the configuration file; a path given by an option is relative to the working folder
  */
-export function nameRoutes(value: unknown, source: ConfigSource, base: string): NamedRoutes {
+export function nameRoutes(value: unknown, source: ConfigSource, base: string): Named {
   const routes = fieldOf(fieldOf(value, 'train'), 'routes');
   if (typeof routes !== 'string' || isRule(routes) || NAME.test(routes)) return { value, problems: [] };
   const from = source.isOverridden(['train', 'routes']) ? process.cwd() : base;

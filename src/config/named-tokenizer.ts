@@ -1,13 +1,7 @@
 import path from 'node:path';
 import { inspectTokenizer, readTokenizerFile, tokenizerFileAt } from '../data/tokenizer/tokenizer-file.js';
 import { asTrainerError } from '../errors.js';
-import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
-
-interface NamedTokenizer {
-  /** The configuration with the fields that the tokenizer's file determines. */
-  readonly value: unknown;
-  readonly problems: readonly Problem[];
-}
+import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
 
 /** Placeholder for a size that could not be determined, so that one mistake gives only one message. */
 const ANY_VOCAB_SIZE = 257;
@@ -18,7 +12,7 @@ const ANY_VOCAB_SIZE = 257;
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
-export function nameTokenizer(value: unknown, source: ConfigSource, base: string): NamedTokenizer {
+export function nameTokenizer(value: unknown, source: ConfigSource, base: string): Named {
   const model = fieldOf(value, 'model');
   const data = fieldOf(value, 'data');
   const vocabSize = fieldOf(model, 'vocabSize');

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { accessSync, constants, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { writeDurably } from '../checkpoint/durable.js';
 import { TrainerError } from '../errors.js';
 import type { LogLikelihood } from '../inference/log-likelihood.js';
+import { sha256 } from '../sha256.js';
 import { asTexts, objectIn } from './json-line.js';
 import { refusal } from './question.js';
 import { asText, readBytes } from './read-text.js';
@@ -48,10 +48,6 @@ export function sampleLine(parts: SampleParts): string {
     ...metrics,
     ...more,
   });
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }
 
 /**

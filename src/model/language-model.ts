@@ -1,5 +1,4 @@
-import { numStepsOf } from '@locmoe/run-format';
-import type { Architecture, Block, Experts } from '../architecture/architecture.js';
+import type { Architecture, Block } from '../architecture/architecture.js';
 import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
 import { headsOf } from '../config/model-schema.js';
@@ -15,14 +14,14 @@ import type { SlotOptions } from '../parameters/expert-slots.js';
 import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import type { GateControl } from '../routing/gates/gate-control.js';
-import { placementOf } from '../routing/groups/expert-placement.js';
-import { createRouter, expertsOfDomain, type Router, type RouterInput } from '../routing/index.js';
+import type { RouterInput } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import { attention, networkWeights, normalised } from './blocks.js';
 import { describe } from './describe.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
-import { type DecisionChange, type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
+import type { DecisionChange, LayerStatistics, MoeLayer, RoutingInspector } from './moe-layer.js';
+import { sparseLayers } from './sparse-layers.js';
 import { modelSpecs } from './specs.js';
 import type { TouchedExpert } from './touched-experts.js';
 
@@ -262,38 +261,6 @@ function spansOf({ layer: name, operation: { op } }: Block) {
   return op === 'experts'
     ? { layer, forward: 'gate', backward: 'combine' }
     : { layer, forward: part, backward: part };
-}
-
-function sparseLayers(config: RunConfig, { blocks }: Architecture, communicator: Communicator): MoeLayer[] {
-  const { model, moe, data, cluster, seed } = config;
-  const context = {
-    moe,
-    dModel: model.dModel,
-    vocabSize: model.vocabSize,
-    expertsOfDomain: expertsOfDomain(data.domains.length, moe),
-    topology: communicator.topology,
-    transport: communicator.transport,
-    seed,
-    numSteps: numStepsOf(config),
-  };
-  const routers: Router[] = [];
-  const all = blocks
-    .map(({ operation }) => operation)
-    .filter((each): each is Experts => each.op === 'experts');
-  return all.map((experts, i) => {
-    const layer = model.numDenseLayers + i;
-    const router = createRouter({ ...context, layer, below: [...routers] });
-    routers.push(router);
-    return new MoeLayer({
-      layer,
-      experts,
-      placement: placementOf(moe, communicator.topology.worldSize, layer),
-      router,
-      communicator,
-      deduplicate: cluster.deduplicate,
-      overlapDegree: cluster.overlapDegree === 'auto' ? 1 : cluster.overlapDegree,
-    });
-  });
 }
 
 function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array {

@@ -142,8 +142,8 @@ process.on('message', (command: WorkerCommand) => {
     else if (command.type === 'failpoint') {
       armFailpoint(command.specification);
       writer.armFailpoint(command.specification);
-    } else if (command.type === 'snapshot-kept') work.trainer.snapshots.onKept(command);
-    else work.trainer.saver.onCommand(command);
+    } else if (command.type === 'snapshot-kept') work.trainer.afterStep.snapshots.onKept(command);
+    else work.trainer.afterStep.saver.onCommand(command);
   } catch (error) {
     fail(error);
   }

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import * as grpc from '@grpc/grpc-js';
 import type { LogStore } from '@locmoe/logs';
-import { FaultProxy } from '@locmoe/test-kit';
 import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
@@ -20,6 +19,7 @@ import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { FaultProxy } from '../fault-proxy.js';
 import { coordinatorOf, stepReport } from './coordinator-of.js';
 
 const insecure = grpc.credentials.createInsecure();

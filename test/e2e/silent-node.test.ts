@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { FaultProxy, freePort } from '@locmoe/test-kit';
+import { freePort } from '@locmoe/test-kit';
 import { expect, it, onTestFinished } from 'vitest';
+import { FaultProxy } from '../fault-proxy.js';
 import { node, serve, withToken } from './nodes.js';
 import { type Locmoe, newestRun, temporaryFolder } from './support.js';
 

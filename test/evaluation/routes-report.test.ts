@@ -231,16 +231,11 @@ describe('a cache of a part of the experts', () => {
       ),
     );
     const [report] = reportCache(drawn.flat(), 16);
-    for (const of of [report!.recorded, report!.random])
-      for (const { held, overTexts, mostUsed } of of.hits)
-        for (const share of [overTexts, mostUsed]) expect(Math.abs(share - held / 16)).toBeLessThan(0.04);
+    for (const { held, overTexts, mostUsed } of report!.recorded.hits)
+      for (const share of [overTexts, mostUsed]) expect(Math.abs(share - held / 16)).toBeLessThan(0.04);
     // Half of the experts are soon in a cache that is empty at first.
-    expect(report!.random.hits[2]!.withinText).toBeLessThan(report!.random.hits[2]!.overTexts);
-  });
-
-  it('draws distinct experts for the choices of a token', () => {
-    const [report] = reportCache(sequenceOf(new Array(50).fill([0, 1, 2, 3])), 4);
-    expect(report!.random.reuse.tokens).toEqual({ p50: 1, p90: 1 });
+    const { withinText, overTexts } = report!.recorded.hits[2]!;
+    expect(withinText).toBeLessThan(overTexts);
   });
 
   it('agrees with caches that are simulated one by one', () => {

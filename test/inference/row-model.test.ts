@@ -1,11 +1,11 @@
 import { it, onTestFinished } from 'vitest';
 import type { Architecture, Norm } from '../../src/architecture/architecture.js';
-import { reference } from '../../src/architecture/reference.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { rowModel } from '../../src/inference/row-model.js';
 import { describe } from '../../src/model/describe.js';
 import { LanguageModel } from '../../src/model/language-model.js';
 import { BLOCK_OF_CACHE } from '../../src/ops/on-host.js';
+import { reference } from '../architecture/reference.js';
 import { expectClose, randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 
 const seqLen = 2 * BLOCK_OF_CACHE;

@@ -2,7 +2,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Parameter } from 'locmoe/internal/architecture/architecture';
-import { reference } from 'locmoe/internal/architecture/reference';
 import type { Rule, Scores } from 'locmoe/internal/architecture/rule';
 import { type Checkpoint, openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { readSafetensorsHeader } from 'locmoe/internal/checkpoint/safetensors';
@@ -12,6 +11,7 @@ import { describe as architectureOf } from 'locmoe/internal/model/describe';
 import { ownRouterName, trustRouter } from 'locmoe/internal/routing/index';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
+import { reference } from '../../../test/architecture/reference.js';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { huggingface, writeModel } from '../src/huggingface/huggingface.js';
 import { locmoeModel } from '../src/huggingface/locmoe.js';

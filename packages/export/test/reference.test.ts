@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Parameter } from 'locmoe/internal/architecture/architecture';
-import { reference } from 'locmoe/internal/architecture/reference';
 import { openInference } from 'locmoe/internal/inference/inference';
 import { describe as architectureOf } from 'locmoe/internal/model/describe';
 import { allSpecs } from 'locmoe/internal/model/specs';
 import { afterAll, expect, it } from 'vitest';
+import { reference } from '../../../test/architecture/reference.js';
 import { withExpertTables } from '../src/expert-table.js';
 import { ownLogits, ownRouting, sequences, TRIED, TRIED_MIXTRAL, trainedCheckpoint } from './trained.js';
 

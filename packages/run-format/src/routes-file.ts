@@ -49,15 +49,17 @@ export const MAX_CHOICES = 4_000_000;
 
 /** Writes a file of routes, which gets its name when it is complete. */
 export class RoutesWriter {
-  readonly #file: string;
   readonly #writer: ParquetWriter;
 
   /**
    * @param numExperts number of experts in a sparse layer of the model that makes the choices
    * @param sent what the rank sent in the step; omitted for text that is routed with a checkpoint
    */
-  constructor(file: string, numExperts: number, sent?: SentRows) {
-    this.#file = file;
+  constructor(
+    private readonly file: string,
+    numExperts: number,
+    sent?: SentRows,
+  ) {
     this.#writer = new ParquetWriter({
       writer: fileWriter(`${file}.tmp`),
       schema: schemaFromColumnData({ columnData: columnsOf(emptyRouteTable()) }),
@@ -78,14 +80,14 @@ export class RoutesWriter {
   /** @returns bytes of the file */
   close(): number {
     void this.#writer.finish();
-    const { size } = statSync(`${this.#file}.tmp`);
-    renameSync(`${this.#file}.tmp`, this.#file);
+    const { size } = statSync(`${this.file}.tmp`);
+    renameSync(`${this.file}.tmp`, this.file);
     return size;
   }
 
   /** Removes what was written. */
   abandon(): void {
-    rmSync(`${this.#file}.tmp`, { force: true });
+    rmSync(`${this.file}.tmp`, { force: true });
   }
 }
 

@@ -1,4 +1,3 @@
-export { type Direction, FaultProxy } from './fault-proxy.js';
 export { endOf, endProgram, forkProgram, programBeside } from './fork-program.js';
 export { freePort } from './free-port.js';
 export { globalStep } from './global-step.js';

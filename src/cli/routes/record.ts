@@ -84,11 +84,9 @@ async function* validationRoutes(
 
 /** CSV of RFC 4180, with the names of the columns in the first line. */
 class CsvWriter implements Pick<RoutesWriter, 'write' | 'abandon'> {
-  readonly #file: string;
   readonly #fd: number;
 
-  constructor(file: string) {
-    this.#file = file;
+  constructor(private readonly file: string) {
     this.#fd = openSync(`${file}.tmp`, 'w');
     writeSync(this.#fd, `${NAMES.join(',')}\r\n`);
   }
@@ -100,12 +98,12 @@ class CsvWriter implements Pick<RoutesWriter, 'write' | 'abandon'> {
 
   close(): void {
     closeSync(this.#fd);
-    renameSync(`${this.#file}.tmp`, this.#file);
+    renameSync(`${this.file}.tmp`, this.file);
   }
 
   abandon(): void {
     closeSync(this.#fd);
-    rmSync(`${this.#file}.tmp`, { force: true });
+    rmSync(`${this.file}.tmp`, { force: true });
   }
 }
 

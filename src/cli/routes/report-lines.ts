@@ -98,30 +98,25 @@ function expertRow(
 /** Formats the report on caches of experts for a terminal. */
 export function cacheLines(reports: readonly CacheReport[]): string[] {
   const nameOf = ({ layer }: CacheReport) => (layer === null ? 'all layers' : `layer ${layer}`);
-  const beside = (recorded: unknown, random: unknown) => [`${recorded ?? '-'}`, `(${random ?? '-'})`];
   return [
-    "Counted are the look-ups of the second half of each domain's sequences; in brackets, if experts were drawn at random.",
+    "Counted are the look-ups of the second half of each domain's sequences.",
     formatTable([
-      ['reuse distance', 'look-ups', 'tokens: median', '', '90 %', '', 'experts: median', '', '90 %', ''],
+      ['reuse distance', 'look-ups', 'tokens: median', '90 %', 'experts: median', '90 %'],
       ...reports.map((report) => [
         nameOf(report),
         formatCount(report.lookups),
         ...(['tokens', 'experts'] as const).flatMap((unit) =>
-          (['p50', 'p90'] as const).flatMap((part) =>
-            beside(report.recorded.reuse[unit][part], report.random.reuse[unit][part]),
-          ),
+          (['p50', 'p90'] as const).map((part) => `${report.recorded.reuse[unit][part] ?? '-'}`),
         ),
       ]),
     ]),
     formatTable([
-      ['hits', 'held', 'LRU within a text', '', 'LRU over texts', '', 'most used of the first half', ''],
+      ['hits', 'held', 'LRU within a text', 'LRU over texts', 'most used of the first half'],
       ...reports.flatMap((report) =>
-        report.recorded.hits.map((hits, i) => [
+        report.recorded.hits.map((hits) => [
           nameOf(report),
           `${hits.held} of ${report.numExperts}`,
-          ...(['withinText', 'overTexts', 'mostUsed'] as const).flatMap((cache) =>
-            beside(percent(hits[cache]), percent(report.random.hits[i]![cache])),
-          ),
+          ...(['withinText', 'overTexts', 'mostUsed'] as const).map((cache) => percent(hits[cache])),
         ]),
       ),
     ]),

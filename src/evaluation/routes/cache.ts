@@ -1,6 +1,5 @@
 import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { groupBy } from '../../group-by.js';
-import { CounterRandom } from '../../parameters/counter-random.js';
 import { reportedRows } from './stability.js';
 
 /** Counts what a layer asks of a cache of its experts, over the second half of each domain's sequences. */
@@ -9,12 +8,8 @@ export interface CacheReport {
   readonly layer: number | null;
   readonly numExperts: number;
   readonly lookups: number;
-  readonly recorded: CacheFigures;
-  /** The same if each token chose as many distinct experts, drawn uniformly. */
-  readonly random: CacheFigures;
+  readonly recorded: ReturnType<typeof figuresOf>;
 }
-
-type CacheFigures = ReturnType<typeof figuresOf>;
 
 interface Text {
   /** Experts of each token, in the order of its choices. */
@@ -32,22 +27,13 @@ interface Text {
 export function reportCache(rows: readonly RouteRow[], knownExperts: number | null): CacheReport[] {
   const numExperts = rows.reduce((most, { expert }) => Math.max(most, expert + 1), knownExperts ?? 1);
   const layers = [...groupBy(rows, ({ layer }) => layer)].sort(([a], [b]) => a - b);
-  const measured = layers.map(([layer, ofLayer]) => {
-    const texts = textsOf(reportedRows(ofLayer));
-    const drawn = drawnLike(texts, new CounterRandom(1, `routes.cache.${layer}`), numExperts);
-    return [measure(texts, numExperts), measure(drawn, numExperts)] as const;
+  const measured = layers.map(([, ofLayer]) => measure(textsOf(reportedRows(ofLayer)), numExperts));
+  const reportOn = (layer: number | null, of: typeof measured): CacheReport => ({
+    layer,
+    numExperts,
+    lookups: of.flatMap(({ tokens }) => tokens).length,
+    recorded: figuresOf(of, numExperts),
   });
-  const reportOn = (layer: number | null, of: typeof measured): CacheReport => {
-    const recorded = of.map(([each]) => each);
-    const random = of.map(([, each]) => each);
-    return {
-      layer,
-      numExperts,
-      lookups: recorded.flatMap(({ tokens }) => tokens).length,
-      recorded: figuresOf(recorded, numExperts),
-      random: figuresOf(random, numExperts),
-    };
-  };
   return [...layers.map(([layer], i) => reportOn(layer, [measured[i]!])), reportOn(null, measured)];
 }
 
@@ -72,20 +58,6 @@ function tokensOf(rows: readonly RouteRow[]): number[][] {
     before = row;
   }
   return tokens;
-}
-
-/** Returns texts with as many distinct experts for each token, drawn uniformly. */
-function drawnLike(texts: readonly Text[], random: CounterRandom, numExperts: number): Text[] {
-  const order = Array.from({ length: numExperts }, (_, expert) => expert);
-  let draws = 0;
-  const draw = ({ length }: readonly number[]) => {
-    for (let i = 0; i < length; i++) {
-      const j = i + Math.floor(random.uniform(draws++) * (numExperts - i));
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-    return order.slice(0, length);
-  };
-  return texts.map(({ tokens, isCounted }) => ({ tokens: tokens.map(draw), isCounted }));
 }
 
 /** Measures each counted look-up. */

@@ -38,30 +38,26 @@ export class PieceClock {
   #bytes = 0;
   #numPieces = 0;
   #since = 0;
-  readonly #pieceBytes: number;
-  readonly #warmUps: number;
-  readonly #pieces: number;
-  readonly #enough: () => void;
 
   /** @param enough called after the last piece */
-  constructor(pieceBytes: number, warmUps: number, pieces: number, enough: () => void) {
-    this.#pieceBytes = pieceBytes;
-    this.#warmUps = warmUps;
-    this.#pieces = pieces;
-    this.#enough = enough;
-  }
+  constructor(
+    private readonly pieceBytes: number,
+    private readonly warmUps: number,
+    private readonly pieces: number,
+    private readonly enough: () => void,
+  ) {}
 
   /** @throws Error if bytes of a warm-up piece are wrong */
   take(chunk: Uint8Array): void {
-    if (this.ms.length === this.#pieces) return;
-    if (this.#numPieces < this.#warmUps) this.#check(chunk);
+    if (this.ms.length === this.pieces) return;
+    if (this.#numPieces < this.warmUps) this.#check(chunk);
     this.#bytes += chunk.length;
-    if (this.#bytes < (this.#numPieces + 1) * this.#pieceBytes) return;
+    if (this.#bytes < (this.#numPieces + 1) * this.pieceBytes) return;
     const now = performance.now();
     this.#numPieces++;
-    if (this.#numPieces > this.#warmUps) this.ms.push(now - this.#since);
+    if (this.#numPieces > this.warmUps) this.ms.push(now - this.#since);
     this.#since = now;
-    if (this.ms.length === this.#pieces) this.#enough();
+    if (this.ms.length === this.pieces) this.enough();
   }
 
   #check(chunk: Uint8Array): void {

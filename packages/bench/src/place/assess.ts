@@ -1,3 +1,4 @@
+import { locality } from '@locmoe/run-format';
 import { nodeOf } from 'locmoe/internal/collectives/topology';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
 import { rowBytesOf, wireBytesOf } from 'locmoe/internal/config/wire-precision';
@@ -56,14 +57,7 @@ export function assess(input: PlanInput, counts: RouteCounts, placement: Placeme
     return meanLoad === 0 ? 1 : Math.max(...loadW) / meanLoad;
   });
   const kept = rows.sameWorker + rows.sameNode + rows.otherNode;
-  const tiers =
-    kept === 0
-      ? { sameWorker: 1, sameNode: 0, otherNode: 0 }
-      : {
-          sameWorker: rows.sameWorker / kept,
-          sameNode: rows.sameNode / kept,
-          otherNode: rows.otherNode / kept,
-        };
+  const tiers = locality([rows]) ?? { sameWorker: 1, sameNode: 0, otherNode: 0 };
   const load = mean(loads);
   const plan = predict({
     ...input,

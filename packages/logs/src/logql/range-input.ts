@@ -46,22 +46,19 @@ export function sinceStart(timeMs: number, grid: TimeGrid): number {
 export class PointRange {
   first = 0;
   last = 0;
-  readonly #grid: TimeGrid;
-  readonly #rangeMs: number;
-  readonly #offsetMs: number;
 
-  constructor({ rangeMs, offsetMs }: RangeQuery, grid: TimeGrid) {
-    this.#grid = grid;
-    this.#rangeMs = rangeMs;
-    this.#offsetMs = offsetMs;
-  }
+  constructor(
+    private readonly query: RangeQuery,
+    private readonly grid: TimeGrid,
+  ) {}
 
   /** Sets `first` and `last`; `first > last` if there are none. */
   set(timeMs: number): void {
-    const { stepMs, numPoints } = this.#grid;
-    const sinceMs = sinceStart(timeMs, this.#grid) + this.#offsetMs;
+    const { stepMs, numPoints } = this.grid;
+    const { rangeMs, offsetMs } = this.query;
+    const sinceMs = sinceStart(timeMs, this.grid) + offsetMs;
     this.first = Math.max(0, Math.ceil(sinceMs / stepMs));
-    this.last = Math.min(numPoints, Math.ceil((sinceMs + this.#rangeMs) / stepMs)) - 1;
+    this.last = Math.min(numPoints, Math.ceil((sinceMs + rangeMs) / stepMs)) - 1;
   }
 
   /** Whether all times of a block have the same points; sets `first` and `last`. */
@@ -74,8 +71,9 @@ export class PointRange {
 
   /** Whether a window overlaps the block. */
   touches({ minMs, maxMs }: Block): boolean {
-    const { startMs, stepMs, numPoints } = this.#grid;
-    const originMs = startMs - this.#offsetMs;
-    return maxMs + 1 > originMs - this.#rangeMs && minMs <= originMs + (numPoints - 1) * stepMs;
+    const { startMs, stepMs, numPoints } = this.grid;
+    const { rangeMs, offsetMs } = this.query;
+    const originMs = startMs - offsetMs;
+    return maxMs + 1 > originMs - rangeMs && minMs <= originMs + (numPoints - 1) * stepMs;
   }
 }

@@ -58,14 +58,16 @@ export class RegexGroup {
  */
 export class Regex {
   readonly #regex: RE2JS;
-  readonly #group: RegexGroup;
   #isTested = false;
 
   /**
    * @param group the group that this expression joins
    * @throws LogsError `BAD_INPUT` with RE2's message if it is invalid or too large
    */
-  constructor(pattern: string, group: RegexGroup) {
+  constructor(
+    pattern: string,
+    private readonly group: RegexGroup,
+  ) {
     if (expandedCharacters(pattern) > MAX_EXPANDED_CHARACTERS) throw tooLarge();
     try {
       this.#regex = RE2JS.compile(pattern);
@@ -73,7 +75,6 @@ export class Regex {
       throw new LogsError('BAD_INPUT', messageOf(error));
     }
     group.add(this.#regex.programSize());
-    this.#group = group;
   }
 
   /**
@@ -165,13 +166,13 @@ export class Regex {
   }
 
   #prepare(text: string, cost = 1): void {
-    if (!this.#group.isQuick(text.length * cost)) throw tooExpensive(text);
+    if (!this.group.isQuick(text.length * cost)) throw tooExpensive(text);
     if (this.#isTested) return;
     this.#isTested = true;
     // RE2JS has no option for this limit; its default is 8 MiB for each expression.
     const { dfa } = this.#regex.re2Input;
-    dfa.stateBudget = this.#group.cacheBytes;
-    dfa.memBudget = this.#group.cacheBytes;
+    dfa.stateBudget = this.group.cacheBytes;
+    dfa.memBudget = this.group.cacheBytes;
   }
 }
 

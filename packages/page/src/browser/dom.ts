@@ -1,3 +1,5 @@
+import { drawing } from './svg.js';
+
 /** A child of an element. Strings become text nodes, never HTML. */
 export type Child = Node | string | null | undefined | false;
 
@@ -144,8 +146,6 @@ export function byId(id: string): HTMLElement {
   return element;
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
-
 /** Paths on a grid of 16 x 16. */
 const ICONS = {
   eye: 'M1.5 8s2.5-4.5 6.5-4.5S14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8Zm6.5 2a2 2 0 1 0 0-4 2 2 0 0 0 0 4Z',
@@ -172,19 +172,6 @@ export type IconName = keyof typeof ICONS;
 /** Creates a decorative icon: the element around it carries the label. */
 export function icon(name: IconName): SVGElement {
   return drawing({ class: 'icon', viewBox: '0 0 16 16' }, { d: ICONS[name] });
-}
-
-/** Creates a drawing of one path, hidden from screen readers because the text beside it says the same. */
-export function drawing(
-  attributes: Readonly<Record<string, string>>,
-  path: Readonly<Record<string, string>>,
-): SVGElement {
-  const [svg, line] = [document.createElementNS(SVG, 'svg'), document.createElementNS(SVG, 'path')];
-  const all = { ...attributes, 'aria-hidden': 'true' };
-  for (const [name, value] of Object.entries(all)) svg.setAttribute(name, value);
-  for (const [name, value] of Object.entries(path)) line.setAttribute(name, value);
-  svg.append(line);
-  return svg;
 }
 
 /** Creates a button with a text or an icon; an icon needs a `label`. */

@@ -5,9 +5,6 @@ import type { OperatorSetIdProtoInput as _onnx_OperatorSetIdProtoInput, Operator
 import type { Long } from '@grpc/proto-loader';
 
 export interface ModelProtoInput {
-  /**
-   * Version of the file format; 9 belongs to operator set 20.
-   */
   'irVersion'?: (number | string | Long);
   'producerName'?: (string);
   'producerVersion'?: (string);

@@ -3,9 +3,6 @@
 import type { Long } from '@grpc/proto-loader';
 
 export interface OperatorSetIdProtoInput {
-  /**
-   * Empty for ONNX's own operators.
-   */
   'domain'?: (string);
   'version'?: (number | string | Long);
 }

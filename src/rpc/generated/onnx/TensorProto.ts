@@ -40,13 +40,7 @@ export interface TensorProtoInput {
   'dims'?: (number | string | Long)[];
   'dataType'?: (_onnx_TensorProto_DataTypeInput);
   'name'?: (string);
-  /**
-   * Row-major, little-endian.
-   */
   'rawData'?: (Buffer | Uint8Array | string);
-  /**
-   * Keys location (a file beside this one), offset and length in bytes.
-   */
   'externalData'?: (_onnx_StringStringEntryProtoInput)[];
   'dataLocation'?: (_onnx_TensorProto_DataLocationInput);
 }

@@ -5,9 +5,6 @@ import type { Long } from '@grpc/proto-loader';
 
 export interface _onnx_TensorShapeProto_DimensionInput {
   'dimValue'?: (number | string | Long);
-  /**
-   * The same name is the same size everywhere.
-   */
   'dimParam'?: (string);
   'value'?: "dimValue"|"dimParam";
 }

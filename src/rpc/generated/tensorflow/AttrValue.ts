@@ -18,9 +18,6 @@ export interface AttrValueInput {
   'i'?: (number | string | Long);
   'f'?: (number | string);
   'b'?: (boolean);
-  /**
-   * DataType
-   */
   'type'?: (number);
   'tensor'?: (_tensorflow_TensorProtoInput | null);
   'value'?: "list"|"s"|"i"|"f"|"b"|"type"|"tensor";

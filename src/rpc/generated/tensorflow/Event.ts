@@ -6,9 +6,6 @@ import type { SessionLogInput as _tensorflow_SessionLogInput, SessionLog as _ten
 import type { Long } from '@grpc/proto-loader';
 
 export interface EventInput {
-  /**
-   * Seconds since 1970.
-   */
   'wallTime'?: (number | string);
   'step'?: (number | string | Long);
   'fileVersion'?: (string);

@@ -3,9 +3,6 @@
 import type { TensorShapeProtoInput as _tensorflow_TensorShapeProtoInput, TensorShapeProto as _tensorflow_TensorShapeProto } from '../tensorflow/TensorShapeProto.js';
 
 export interface TensorProtoInput {
-  /**
-   * DataType
-   */
   'dtype'?: (number);
   'tensorShape'?: (_tensorflow_TensorShapeProtoInput | null);
   'tensorContent'?: (Buffer | Uint8Array | string);

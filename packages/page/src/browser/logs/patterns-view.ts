@@ -1,7 +1,8 @@
-import { button, drawing, fill, h, numberCell, table } from '../dom.js';
+import { button, fill, h, numberCell, table } from '../dom.js';
 import { formatCount, formatShare } from '../format.js';
 import { levelOf } from '../levels.js';
 import { fetchPatterns, type LokiPattern } from '../loki.js';
+import { drawing } from '../svg.js';
 import { type LogRequest, type PatternRequest, patternRequest } from './log-requests.js';
 import { type PatternUse, patternUse } from './pattern-edit.js';
 

@@ -2,9 +2,9 @@ import type { ExpertRoutes, ExpertsReply, TakenToken } from '../../api-types.js'
 import { button, h } from '../dom.js';
 import { formatCount, formatShare } from '../format.js';
 import { overFair, stepsOf } from '../overview/expert-load.js';
+import { picture, shape } from '../svg.js';
 import { visible } from './choices.js';
 import { expertStyle } from './expert-colors.js';
-import { picture, shape } from './svg.js';
 
 const [WIDTH, HEIGHT] = [320, 72];
 /** Padding above and below the curve. */

@@ -1,9 +1,9 @@
 import type { SequenceRoutes } from '../../api-types.js';
 import { button, h, row, scrollable, table } from '../dom.js';
 import { formatBytes } from '../format.js';
+import { picture, shape } from '../svg.js';
 import type { Choice, ShownToken } from './choices.js';
 import { expertStyle } from './expert-colors.js';
-import { picture, shape } from './svg.js';
 
 const LANE = 30;
 const ROW = 30;

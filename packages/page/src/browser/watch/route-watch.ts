@@ -1,10 +1,10 @@
 import type { ProbeData } from 'locmoe/internal/evaluation/routes/probe-data';
-import { button, drawing, fill, h, icon } from '../dom.js';
+import { button, fill, h, icon } from '../dom.js';
 import { formatShare } from '../format.js';
 import { type TextToken, visible } from '../routing/choices.js';
 import { setExpertColors } from '../routing/expert-colors.js';
-import { shape } from '../routing/svg.js';
 import { TokenText } from '../routing/token-text.js';
+import { drawing, shape } from '../svg.js';
 import { onTheme } from '../theme.js';
 import { agreement, type ExpertsOfSteps } from './agreement.js';
 import { parseRoutes } from './parse-routes.js';

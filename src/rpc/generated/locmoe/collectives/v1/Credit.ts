@@ -2,9 +2,6 @@
 
 
 export interface CreditInput {
-  /**
-   * Triples (source rank, destination rank, bytes of that pair consumed so far modulo 2^32).
-   */
   'consumed'?: (number)[];
 }
 

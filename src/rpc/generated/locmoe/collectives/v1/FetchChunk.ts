@@ -4,13 +4,7 @@ import type { OneOf } from '../../../../one-of.js';
 import type { SnapshotFileInput as _locmoe_collectives_v1_SnapshotFileInput, SnapshotFile as _locmoe_collectives_v1_SnapshotFile } from '../../../locmoe/collectives/v1/SnapshotFile.js';
 
 export interface FetchChunkInput {
-  /**
-   * Its bytes follow, up to the next file.
-   */
   'file'?: (_locmoe_collectives_v1_SnapshotFileInput | null);
-  /**
-   * At most 1 MiB.
-   */
   'data'?: (Buffer | Uint8Array | string);
   'chunk'?: "file"|"data";
 }

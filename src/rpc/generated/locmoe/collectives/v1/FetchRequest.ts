@@ -3,22 +3,10 @@
 
 export interface FetchRequestInput {
   'runId'?: (string);
-  /**
-   * The generation of the requesting node.
-   */
   'generation'?: (number);
-  /**
-   * The generation of the snapshot.
-   */
   'snapshotGeneration'?: (number);
   'step'?: (number);
-  /**
-   * The node whose experts are requested.
-   */
   'node'?: (number);
-  /**
-   * True to include the parameters that all ranks share.
-   */
   'withShared'?: (boolean);
 }
 

@@ -5,9 +5,6 @@ import type { OpenInput as _locmoe_collectives_v1_OpenInput, Open as _locmoe_col
 import type { CreditInput as _locmoe_collectives_v1_CreditInput, Credit as _locmoe_collectives_v1_Credit } from '../../../locmoe/collectives/v1/Credit.js';
 
 export interface PullRequestInput {
-  /**
-   * The first message, exactly once.
-   */
   'open'?: (_locmoe_collectives_v1_OpenInput | null);
   'credit'?: (_locmoe_collectives_v1_CreditInput | null);
   'request'?: "open"|"credit";

@@ -5,17 +5,8 @@ import type { Long } from '@grpc/proto-loader';
 export interface SnapshotFileInput {
   'file'?: (string);
   'bytes'?: (number | string | Long);
-  /**
-   * The SHA-256 of its bytes, in hex.
-   */
   'sha256'?: (string);
-  /**
-   * The names of the tensors in it.
-   */
   'tensors'?: (string)[];
-  /**
-   * The metrics of the snapshot, the same with each file.
-   */
   'metrics'?: ({[key: string]: number | string});
 }
 

@@ -14,9 +14,6 @@ import type { SaveIntentInput as _locmoe_coordinator_v1_SaveIntentInput, SaveInt
 import type { ShardReportInput as _locmoe_coordinator_v1_ShardReportInput, ShardReport as _locmoe_coordinator_v1_ShardReport } from '../../../locmoe/coordinator/v1/ShardReport.js';
 import type { SnapshotRefInput as _locmoe_coordinator_v1_SnapshotRefInput, SnapshotRef as _locmoe_coordinator_v1_SnapshotRef } from '../../../locmoe/coordinator/v1/SnapshotRef.js';
 
-/**
- * A node agent's side of the session.
- */
 export interface AgentEventInput {
   'ready'?: (_locmoe_coordinator_v1_ReadyInput | null);
   'heartbeat'?: (_locmoe_coordinator_v1_HeartbeatInput | null);

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * Every worker of every node is ready: train.
- */
 export interface BeginInput {
 }
 

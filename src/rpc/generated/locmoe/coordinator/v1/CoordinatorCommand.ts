@@ -13,9 +13,6 @@ import type { ExamineInput as _locmoe_coordinator_v1_ExamineInput, Examine as _l
 import type { RecordedInput as _locmoe_coordinator_v1_RecordedInput, Recorded as _locmoe_coordinator_v1_Recorded } from '../../../locmoe/coordinator/v1/Recorded.js';
 import type { FaultInput as _locmoe_coordinator_v1_FaultInput, Fault as _locmoe_coordinator_v1_Fault } from '../../../locmoe/coordinator/v1/Fault.js';
 
-/**
- * The coordinator's side of the session.
- */
 export interface CoordinatorCommandInput {
   'start'?: (_locmoe_coordinator_v1_StartInput | null);
   'begin'?: (_locmoe_coordinator_v1_BeginInput | null);

@@ -3,9 +3,6 @@
 
 export interface DomainLossInput {
   'domain'?: (string);
-  /**
-   * The mean cross-entropy in nats per token.
-   */
   'loss'?: (number | string);
   'tokens'?: (number);
 }

@@ -1,14 +1,8 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * A worker of the node seems stuck: find out where, report it as failed, and kill it.
- */
 export interface ExamineInput {
   'rank'?: (number);
-  /**
-   * The reason why it seems so.
-   */
   'reason'?: (string);
 }
 

@@ -1,14 +1,8 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * Arms a failpoint in a worker of the node.
- */
 export interface FailpointFaultInput {
   'rank'?: (number);
-  /**
-   * src/failpoint.ts describes the syntax.
-   */
   'specification'?: (string);
 }
 

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * The run has ended; leave.
- */
 export interface FarewellInput {
 }
 

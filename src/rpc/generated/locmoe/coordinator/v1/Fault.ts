@@ -4,9 +4,6 @@ import type { OneOf } from '../../../../one-of.js';
 import type { LinkFaultInput as _locmoe_coordinator_v1_LinkFaultInput, LinkFault as _locmoe_coordinator_v1_LinkFault } from '../../../locmoe/coordinator/v1/LinkFault.js';
 import type { FailpointFaultInput as _locmoe_coordinator_v1_FailpointFaultInput, FailpointFault as _locmoe_coordinator_v1_FailpointFault } from '../../../locmoe/coordinator/v1/FailpointFault.js';
 
-/**
- * A fault that a node inflicts on itself.
- */
 export interface FaultInput {
   'node'?: (number);
   'link'?: (_locmoe_coordinator_v1_LinkFaultInput | null);

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * All workers of the node have ended well.
- */
 export interface FinishedInput {
   'stoppedEarly'?: (boolean);
 }

@@ -4,9 +4,6 @@ import type { WorkerProgressInput as _locmoe_coordinator_v1_WorkerProgressInput,
 
 export interface HeartbeatInput {
   'workers'?: (_locmoe_coordinator_v1_WorkerProgressInput)[];
-  /**
-   * The number of log lines that are queued on the node.
-   */
   'logQueueLines'?: (number);
 }
 

@@ -2,14 +2,7 @@
 
 import type { Long } from '@grpc/proto-loader';
 
-/**
- * Experts start as copies of the dense model's feed-forward networks with noise.
- */
 export interface InheritanceInput {
-  /**
-   * The standard deviation of normal noise, as a share of the root mean square of the matrix that it is added to; 0 for
-   * exact copies.
-   */
   'noise'?: (number | string);
   'seed'?: (number | string | Long);
 }

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * The node's traffic with the coordinator and all peers is slowed down, or with 0 bytes held back.
- */
 export interface LinkFaultInput {
   'seconds'?: (number | string);
   'bytesPerS'?: (number | string);

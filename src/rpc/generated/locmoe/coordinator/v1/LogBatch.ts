@@ -2,13 +2,7 @@
 
 
 export interface LogBatchInput {
-  /**
-   * Each line is a JSON object.
-   */
   'lines'?: (string)[];
-  /**
-   * The number of lines that the node has dropped since the batch before.
-   */
   'dropped'?: (number);
 }
 

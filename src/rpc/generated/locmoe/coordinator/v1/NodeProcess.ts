@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * A node agent's process.
- */
 export interface NodeProcessInput {
   'node'?: (number);
   'host'?: (string);

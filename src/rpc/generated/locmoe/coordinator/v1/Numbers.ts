@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * One number, one for each expert, or the sum and the count of a mean, in one of the fields.
- */
 export interface NumbersInput {
   'counts'?: (number)[];
   'values'?: (number | string)[];

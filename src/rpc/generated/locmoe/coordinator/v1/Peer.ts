@@ -3,13 +3,7 @@
 
 export interface PeerInput {
   'node'?: (number);
-  /**
-   * host:port of its agent's gRPC server.
-   */
   'address'?: (string);
-  /**
-   * The name of its machine, for messages.
-   */
   'host'?: (string);
 }
 

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * All workers of the node have built their model, and the streams from all other nodes are open.
- */
 export interface ReadyInput {
 }
 

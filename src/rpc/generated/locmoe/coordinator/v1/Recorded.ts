@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * All ranks have done this step, and it is on disk with all before: what was reported of them is needed no more.
- */
 export interface RecordedInput {
   'step'?: (number);
 }

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * The run goes on with another generation; leave this one and join that.
- */
 export interface RejoinInput {
 }
 

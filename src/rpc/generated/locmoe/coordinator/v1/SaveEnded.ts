@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * The checkpoint is committed, or there was no room for it.
- */
 export interface SaveEndedInput {
   'step'?: (number);
   'committed'?: (boolean);

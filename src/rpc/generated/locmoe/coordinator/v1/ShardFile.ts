@@ -2,19 +2,10 @@
 
 import type { Long } from '@grpc/proto-loader';
 
-/**
- * A file of a checkpoint.
- */
 export interface ShardFileInput {
   'file'?: (string);
   'bytes'?: (number | string | Long);
-  /**
-   * The SHA-256 of its bytes, in hex.
-   */
   'sha256'?: (string);
-  /**
-   * The names of the tensors in it.
-   */
   'tensors'?: (string)[];
 }
 

@@ -16,33 +16,12 @@ export interface StatusReplyInput {
   'tokensPerS'?: (number | string);
   'secondsLeft'?: (number | string);
   'workers'?: (_locmoe_coordinator_v1_WorkerProgressInput)[];
-  /**
-   * The members, by node.
-   */
   'nodes'?: (_locmoe_coordinator_v1_NodeProcessInput)[];
-  /**
-   * The run takes InjectFault.
-   */
   'allowsFaults'?: (boolean);
-  /**
-   * The speeds by rank; none before the first step.
-   */
   'speeds'?: (_locmoe_coordinator_v1_RankSpeedInput)[];
-  /**
-   * The disk has been too full for the run's records since then, in ms since 1970; 0 while all are written.
-   */
   'notRecordingSinceMs'?: (number | string);
-  /**
-   * Records that were lost so.
-   */
   'lostRecords'?: (number | string | Long);
-  /**
-   * Checkpoints since the last one that was saved for which the disk had no room.
-   */
   'failedCheckpoints'?: (number);
-  /**
-   * The step that a restart would go on from now, and where it would find its state: snapshot, checkpoint or nothing.
-   */
   'restartStep'?: (number);
   'restartsFrom'?: (string);
 }

@@ -1,31 +1,16 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * A worker cannot go on.
- */
 export interface WorkerFailureInput {
   'rank'?: (number);
   'pid'?: (number);
   'code'?: (string);
   'message'?: (string);
-  /**
-   * The place of the failure: step, layer and operation, which are -1 or empty if they do not apply.
-   */
   'step'?: (number);
   'layer'?: (number);
   'operation'?: (string);
-  /**
-   * The wall clock of the node, in ms since 1970.
-   */
   'timeMs'?: (number | string);
-  /**
-   * The exit code of the process; -1 if it has none.
-   */
   'exitCode'?: (number);
-  /**
-   * The name of the signal that ended the process; empty for none.
-   */
   'signal'?: (string);
 }
 

@@ -1,9 +1,6 @@
 // Original file: proto/coordinator.proto
 
 
-/**
- * The folder of the checkpoint is there.
- */
 export interface WriteShardsInput {
   'step'?: (number);
 }

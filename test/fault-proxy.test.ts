@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { FaultProxy } from '../src/index.js';
+import { FaultProxy } from './fault-proxy.js';
 
 let target: Server;
 let accepted: Socket[];

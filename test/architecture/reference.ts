@@ -1,6 +1,12 @@
-import type { Architecture, Attention, FeedForward, Norm, Parameter } from './architecture.js';
-import { ofExpert } from './architecture.js';
-import type { Choice, Rule, Scores } from './rule.js';
+import type {
+  Architecture,
+  Attention,
+  FeedForward,
+  Norm,
+  Parameter,
+} from '../../src/architecture/architecture.js';
+import { ofExpert } from '../../src/architecture/architecture.js';
+import type { Choice, Rule, Scores } from '../../src/architecture/rule.js';
 
 // The computation of an architecture in plain loops and float64: what all other readers are compared with.
 
