@@ -6,10 +6,6 @@ import type { SnapshotRefInput as _locmoe_coordinator_v1_SnapshotRefInput, Snaps
 export interface StartInput {
   'peers'?: (_locmoe_coordinator_v1_PeerInput)[];
   'snapshot'?: (_locmoe_coordinator_v1_SnapshotRefInput | null);
-  /**
-   * For each node of the layout in which the snapshot was taken the address of an agent that holds its state; none if the
-   * layout is the same.
-   */
   'snapshotHolders'?: (string)[];
 }
 
