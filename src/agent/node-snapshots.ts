@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { localSnapshotFolders, snapshotFolder, takeOverSnapshots } from '../collectives/segment-files.js';
@@ -73,9 +73,18 @@ export class NodeSnapshots {
     this.#now = { ...world, listener, over: new AbortController() };
     if (this.#directory === null) {
       this.#directory = snapshotFolder(world.runId, world.node);
-      if (this.heir !== null) takeOverSnapshots(world.runId, world.node, this.heir);
+      if (this.heir !== null) this.#takeOver(world, this.heir);
     }
     return this.#directory;
+  }
+
+  /** Takes the local snapshots over that the node's last agent has left; of others only that agent knew whether they are whole. */
+  #takeOver({ runId, node }: SnapshotWorld, heir: number): void {
+    takeOverSnapshots(runId, node, heir);
+    const directory = this.#directory!;
+    const left = existsSync(directory) ? readdirSync(directory) : [];
+    for (const folder of left.map((name) => path.join(directory, name)))
+      if (!this.#localFolders.includes(folder)) rmSync(folder, { recursive: true });
   }
 
   /** Sets the nodes of the run, once all are known. */
@@ -207,6 +216,7 @@ export class NodeSnapshots {
     now?.over.abort();
     this.#now = null;
     this.#keepOnly((each) => each.isOwnComplete);
+    this.dropGathered();
     return now === null ? [] : this.#localFolders.flatMap((folder) => readLocal(folder, now)?.ref ?? []);
   }
 

@@ -126,7 +126,7 @@ export const clusterSchema = z.strictObject({
         'with all',
     ),
   nodeGraceS: seconds
-    .default(3)
+    .default(2)
     .describe('how long a restart waits for lost nodes where minNodes lets it go on without them'),
   coordinatorTimeoutS: seconds
     .default(30)

@@ -43,7 +43,7 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
 }
 
 /** Longest pause between two tries of a node to join, in ms. */
-export const JOIN_RETRY_MS = 2_000;
+export const JOIN_RETRY_MS = 1_000;
 
 export type Timeouts = Readonly<ReturnType<typeof timeoutsOf>>;
 

@@ -2,7 +2,9 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -18,7 +20,7 @@ import { openStored } from '../../src/checkpoint/checkpoint.js';
 import { MappedShards } from '../../src/checkpoint/mapped-shards.js';
 import type { RankTensors } from '../../src/checkpoint/rank-tensors.js';
 import { shardFiles, writeShards } from '../../src/checkpoint/shards.js';
-import { localSnapshotFolders } from '../../src/collectives/segment-files.js';
+import { localSnapshotFolders, snapshotFolder } from '../../src/collectives/segment-files.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Peer, SnapshotRef } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
@@ -32,6 +34,7 @@ let numRuns = 0;
 let runId: string;
 let datasetDir: string;
 let nodes: Node[];
+let peers: Peer[];
 
 interface Node {
   readonly snapshots: NodeSnapshots;
@@ -46,7 +49,7 @@ beforeEach(async () => {
   datasetDir = temporaryFolder();
   writeFileSync(path.join(datasetDir, 'tokenizer.json'), '{}');
   nodes = [];
-  const peers: Peer[] = [];
+  peers = [];
   for (const node of [0, 1]) {
     const started = newNode();
     nodes.push(started);
@@ -64,16 +67,16 @@ afterEach(() => {
   }
 });
 
-function newNode(): Node {
+function newNode(heir: number | null = null): Node {
   const server = new Server();
-  const snapshots = new NodeSnapshots({ server, security: NO_SECURITY } as RpcServer);
+  const snapshots = new NodeSnapshots({ server, security: NO_SECURITY } as RpcServer, heir);
   return { server, snapshots, kept: [], warned: [], directory: '' };
 }
 
-function begin(node: number, generation: number): void {
+function begin(node: number, generation: number, runConfig = config): void {
   const { snapshots, kept, warned } = nodes[node];
   nodes[node].directory = snapshots.begin(
-    { runId, generation, node, config, datasetDir },
+    { runId, generation, node, config: runConfig, datasetDir },
     { kept: ({ step }) => kept.push(step), warn: (line) => warned.push(line) },
   );
 }
@@ -232,6 +235,40 @@ it('a local snapshot of which a file is gone, or shorter, is none', () => {
   rmSync(path.join(ofZero!, shardFiles(1, 4).experts));
   truncateSync(path.join(ofOne!, shardFiles(2, 4).experts), 64);
   expect(nodes.map(({ snapshots }) => snapshots.end())).toEqual([[], []]);
+});
+
+it('an agent goes on from the local snapshots that the last one of its node has left to its parent, and frees the rest', async () => {
+  await writeAll(4);
+  writeLocal(5, 0, 1);
+  const { ppid } = process;
+  renameSync(nodes[0].directory, snapshotFolder(runId, 0, ppid));
+  nodes[0].server.forceShutdown();
+  nodes[0] = newNode(ppid);
+  begin(0, 2);
+  expect(readdirSync(nodes[0].directory)).toEqual([path.basename(localSnapshotFolders('')[1])]);
+  const chosen = { generation: 1, step: 5 };
+  expectState(await nodes[0].snapshots.restore(chosen), 0, chosen);
+  expect(existsSync(snapshotFolder(runId, 0, ppid))).toBe(false);
+});
+
+it('a node that is left alone gathers the state of both, and frees it once it is loaded', async () => {
+  await writeAll(4);
+  for (const { snapshots } of nodes) snapshots.end();
+  begin(0, 2, { ...config, cluster: { ...config.cluster, nodes: 1 } });
+  const [{ snapshots, directory }] = nodes;
+  const chosen = { generation: 1, step: 4 };
+  const { address } = peers[0];
+  const folder = await snapshots.gather(chosen, [address, address]);
+  for (const node of [0, 1]) expectState(folder, node, chosen);
+  snapshots.dropGathered();
+  expect(existsSync(folder)).toBe(false);
+  rmSync(path.join(directory, 'generation-1-step-4/of-node-1'), { recursive: true });
+  await expect(snapshots.gather(chosen, [address, address])).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringMatching(
+      /^the state in the memory of 2 nodes is lost: the snapshot of step 4 cannot be fetched/,
+    ),
+  });
 });
 
 it('the one before stays until all nodes have the next', async () => {

@@ -26,7 +26,7 @@ it('a run goes on without a lost node from what the others hold in memory, and t
   const journal = path.join(newestRun(folder), 'journal.ndjson');
   await run.until(/^ *step +4\d/m);
   second.child.kill('SIGKILL');
-  await run.until(/after 3 s 2 of 3 nodes are here .*, 1 is missing; restarting/);
+  await run.until(/after 2 s 2 of 3 nodes are here .*, 1 is missing; restarting/);
   await run.until(/recovered: /);
   const back = node(port, ...token);
   await back.until(

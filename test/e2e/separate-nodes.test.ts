@@ -38,7 +38,7 @@ it('nodes that are started by hand train on with another in the place of a lost 
   await run.until(/was lost.*; restarting \(2 restarts left\)/);
   await run.until(/recovered: .*\n[\s\S]*checkpoint at step/);
   spare.child.kill('SIGKILL');
-  await run.until(/after 3 s 1 of 2 nodes are here .*, 1 is missing; restarting \(1 restart left\)/);
+  await run.until(/after 2 s 1 of 2 nodes are here .*, 1 is missing; restarting \(1 restart left\)/);
   await run.until(/(recovered: [\s\S]*){2}checkpoint at step/);
   run.child.kill('SIGTERM');
   expect((await run.finished).code, run.output).toBe(130);
@@ -87,7 +87,7 @@ it('a node that is told so outlives its runs, one of them failed by a frozen nod
   const { code: tooFew, stderr } = await serve(temporaryFolder(), port, [], '--join-timeout', '3').finished;
   expect(tooFew).toBe(3);
   expect(stderr).toMatch(
-    /^locmoe: run failed: after 3 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
+    /^locmoe: run failed: node 1: after 3 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
   );
   // Otherwise a slow node would find the next coordinator at its first attempt, and never log that it waits.
   await waitsAgain(1);
