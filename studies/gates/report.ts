@@ -35,7 +35,7 @@ export function reportOf(compared: Compared): Report {
       }),
       settings: settingsOf(compared),
     },
-    pictures: [curves(shown, results), frontier(shown, results)],
+    pictures: [curves(shown, results), locality(shown, results)],
     figures: figuresOf(compared, results),
   };
 }
@@ -221,22 +221,22 @@ function curves(questions: readonly Question[], results: Results): Picture | nul
   return picture('curves', rows);
 }
 
-function frontier(questions: readonly Question[], results: Results): Picture | null {
+function locality(questions: readonly Question[], results: Results): Picture | null {
   const rows = armsToShow(questions).flatMap(([question, arm]) => {
-    const [tokens, perplexities] = (['tokensPerExpert', 'perplexity'] as const).map((measure) =>
+    const [shares, perplexities] = (['onNodeShare', 'perplexity'] as const).map((measure) =>
       results.values(question, arm, measure),
     );
-    if (tokens!.length === 0) return [];
+    if (shares!.length === 0) return [];
     const { mean, interval } = geometricMean(perplexities!);
     return [
       {
         arm: arm.label,
-        tokensPerExpert: tokens!.reduce((sum, each) => sum + each, 0) / tokens!.length,
+        share: shares!.reduce((sum, each) => sum + each, 0) / shares!.length,
         perplexity: mean,
         low: interval?.low ?? mean,
         high: interval?.high ?? mean,
       },
     ];
   });
-  return picture('frontier', rows);
+  return picture('locality', rows);
 }

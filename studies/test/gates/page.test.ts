@@ -55,7 +55,7 @@ it('claims what planned tests show, has a table for each question, and says what
   );
   expect(text).toContain('| switch | 18.174 (one seed) | -9.5 % (one seed) | 48.0 (one seed) |  | 90.0 % |');
   expect(text).toContain('Made by `npm run study -- gates` on a machine (float32); commits a commit.');
-  for (const picture of ['curves', 'frontier'])
+  for (const picture of ['curves', 'locality'])
     expect(existsSync(path.join(out, `gates-${picture}.svg`)), picture).toBe(true);
 });
 
