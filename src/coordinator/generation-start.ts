@@ -126,12 +126,12 @@ function lineageOf(
 /**
  * Returns the largest number of nodes, of those that joined, with which a run can go on; 0 if there is none.
  *
- * @param numNodes number of nodes that joined
+ * @param numNodes number of nodes that joined; more than `cluster.nodes` count as so many
  */
 export function nodesThatSuffice(config: RunConfig, numNodes: number): number {
   const { minNodes } = config.cluster;
   if (minNodes === null) return 0;
-  for (let nodes = numNodes; nodes >= minNodes; nodes--)
+  for (let nodes = Math.min(numNodes, config.cluster.nodes); nodes >= minNodes; nodes--)
     if (crossFieldProblems(withNodes(config, nodes)).length === 0) return nodes;
   return 0;
 }

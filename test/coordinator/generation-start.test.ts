@@ -24,6 +24,11 @@ describe('a restart with fewer nodes', () => {
     expect([3, 2, 1].map((came) => nodesThatSuffice(config(2), came))).toEqual([2, 2, 0]);
   });
 
+  it('never has more nodes than the run was to have', () => {
+    // Experts and batch divide by 8 as well.
+    expect(nodesThatSuffice(config(2), 8)).toBe(4);
+  });
+
   it('is not made unless it is allowed', () => {
     expect(nodesThatSuffice(config(null), 2)).toBe(0);
   });
