@@ -18,7 +18,7 @@ export interface AfterStepOptions extends CheckpointSaverOptions {
   readonly logger: Logger;
 }
 
-/** What is validated and recorded. */
+/** Holds what validations and the probe of routes work on. */
 export interface Measured {
   readonly batches: readonly ValidationBatch[];
   readonly options: ValidationOptions;

@@ -42,7 +42,7 @@ export async function prepare({ train }: RunConfig): Promise<void> {
 export class Trainer {
   /** Number of updates done. */
   #step: number;
-  /** What is due after steps; receives the coordinator's commands about checkpoints and snapshots. */
+  /** Does what is due after steps, and receives the coordinator's commands about checkpoints and snapshots. */
   readonly afterStep: AfterStep;
 
   private constructor(
