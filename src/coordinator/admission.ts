@@ -14,7 +14,7 @@ export type AdmissionOptions = Pick<
   | 'listeners'
   | 'term'
   | 'joinTimeoutMs'
-  | 'nodeGraceMs'
+  | 'grace'
   | 'nodesAreReplaceable'
   | 'numSufficing'
   | 'assertLeads'
@@ -56,9 +56,10 @@ export class Admission {
 
   /** How long the generation waits for all its nodes, in ms: not as long where those that are there suffice. */
   get timeoutMs(): number {
-    const { joinTimeoutMs, nodeGraceMs = joinTimeoutMs } = this.options;
-    return this.#numSufficing(this.members.numConnected) > 0
-      ? Math.min(nodeGraceMs, joinTimeoutMs)
+    const { joinTimeoutMs, grace } = this.options;
+    const { numConnected } = this.members;
+    return grace !== undefined && numConnected >= grace.numRejoining && this.#numSufficing(numConnected) > 0
+      ? Math.min(grace.ms, joinTimeoutMs)
       : joinTimeoutMs;
   }
 
@@ -161,7 +162,7 @@ export class Admission {
   /** Ends the generation because not all nodes joined in time. */
   missNodes(error: TrainerError): void {
     this.#hasMissedNodes =
-      this.options.nodeGraceMs !== undefined && this.#numSufficing(this.members.numConnected) > 0;
+      this.options.grace !== undefined && this.#numSufficing(this.members.numConnected) > 0;
     if (this.#hasMissedNodes) this.lifecycle.apply({ type: 'failure', error, restarts: true });
     else if (this.options.nodesAreReplaceable) this.lifecycle.abort(error);
     // This process can restart the nodes that it started itself.

@@ -50,9 +50,13 @@ export interface CoordinatorOptions {
    * nodes rejoined.
    */
   readonly configured?: RunConfig;
-  /** How long to wait for all nodes, and how long for more where those that are there suffice. */
+  /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
-  readonly nodeGraceMs?: number;
+  /**
+   * How long to wait for lost nodes where the others suffice, once those are there that left the last generation in order; undefined
+   * for the first generation, which waits for all.
+   */
+  readonly grace?: { readonly ms: number; readonly numRejoining: number };
   /** Generation of another process to adopt; a new one begins if null or undefined. */
   readonly adopts?: Adoption | null;
   /** Number of processes that have led the run, this one included; 1 by default. */

@@ -100,10 +100,15 @@ interface RunContext {
   readonly snapshots: SnapshotTable;
 }
 
-/** Begins a generation, which waits for its nodes. */
+/**
+ * Begins a generation, which waits for its nodes.
+ *
+ * @param numRejoining number of nodes that left the last generation in order
+ */
 function begin(
   { launch, run, now, listeners, journal, policy, snapshots }: RunContext,
   identity: RunIdentity,
+  numRejoining = 0,
 ): Coordinator {
   const { plan, nodes } = launch;
   const { cluster } = plan.config;
@@ -122,7 +127,7 @@ function begin(
     term: journal.term,
     assertLeads: () => journal.assertLeads(),
     joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : 1000 * cluster.rejoinTimeoutS,
-    ...(isFirst ? {} : { nodeGraceMs: 1000 * cluster.nodeGraceS }),
+    ...(isFirst ? {} : { grace: { ms: 1000 * cluster.nodeGraceS, numRejoining } }),
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: launch.options.allowFaults,
     mayRestart: (failure, { kind }) => policy.decide(failure, kind, startsFrom(identity)),
@@ -232,7 +237,7 @@ async function restart(context: RunContext, leader: RunLeader): Promise<void> {
       resumedFrom: startsFrom(identity) === 'nothing' ? null : identity.resumedStep,
       nodes: identity.config.cluster.nodes,
     });
-  leader.advance(begin(context, identity));
+  leader.advance(begin(context, identity, present.length));
   if (error !== null) leader.abort(error);
   else launch.nodes.restart(present);
 }
