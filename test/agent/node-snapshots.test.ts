@@ -251,6 +251,18 @@ it('an agent goes on from the local snapshots that the last one of its node has 
   expect(existsSync(snapshotFolder(runId, 0, ppid))).toBe(false);
 });
 
+it('local files that a worker writes while they are read are lost, not taken half', async () => {
+  writeLocal(5, 0, 1);
+  restartAll();
+  const restoring = nodes[0].snapshots.restore({ generation: 1, step: 5 });
+  // A worker takes the mark away before it writes.
+  writeFileSync(path.join(localSnapshotFolders(nodes[0].directory)[1], 'rank-1.json'), '');
+  await expect(restoring).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: 'the state of node 0 in memory is lost: its files have changed',
+  });
+});
+
 it('a node that is left alone gathers the state of both, and frees it once it is loaded', async () => {
   await writeAll(4);
   for (const { snapshots } of nodes) snapshots.end();

@@ -118,7 +118,7 @@ describe.each([
   ])(
     'and with %s is closed after its time, and after its bytes, if it reads no answer',
     async (__, named) => {
-      limit({ acceptMs: 400, strangersUntold: 0 });
+      limit({ acceptMs: 400 });
       const security = await makeSecurity();
       const { port, lines, join, whyEnded } = await serve(security);
       /** Returns the bytes sent until the server closes the connection. */
@@ -143,8 +143,10 @@ describe.each([
       };
       const idle = await sentUntilCut(PINGS.subarray(0, 17));
       expect(idle).toBeLessThan(CONNECTION_LIMITS.acceptBytes);
-      expect(lines).toEqual([expect.stringContaining('(1 after 0.4 s)')]);
-      limit({ acceptMs: 60_000, strangersUntold: 9 });
+      // gRPC itself leaves a few behind, of which nobody needs to know.
+      expect(lines).toEqual([]);
+      limit({ acceptMs: 60_000, strangersUntold: 0 });
+      await expect.poll(() => lines).toEqual([expect.stringContaining('(1 after 0.4 s)')]);
       const flood = await sentUntilCut(PINGS);
       expect(flood).toBeGreaterThan(CONNECTION_LIMITS.acceptBytes / 2);
       expect(flood).toBeLessThan(8 * CONNECTION_LIMITS.acceptBytes);
