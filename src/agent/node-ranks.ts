@@ -40,11 +40,6 @@ export interface NodeRanksOptions {
   readonly send: (event: wire.AgentEvent) => void;
 }
 
-/** Spares are started with the first new step that ends so long after the begin, as loading them takes time from what a restart repeats. */
-const SPARES_AFTER_MS = 2_000;
-/** Where a restart repeats much, spares are started so long after the begin. */
-const SPARES_ANYHOW_MS = 30_000;
-
 /**
  * The ranks of a node during a generation: their worker processes (NodeWorkers), their data plane (DataPlane), and the
  * recorders of their operations. Reports the first fault of each rank and frees the other ranks from waiting. Never
@@ -215,9 +210,8 @@ export class NodeRanks {
     if (event.event !== 'step') return;
     this.#trace.afterStep();
     const { config, pool } = this.options;
-    const isNew = pool.advance(event.step.step);
-    if (performance.now() - this.#begunMs > (isNew ? SPARES_AFTER_MS : SPARES_ANYHOW_MS))
-      pool.keepSpares(config, (line) => this.#logger.info(line));
+    const ranForMs = performance.now() - this.#begunMs;
+    pool.afterStep(event.step.step, ranForMs, config, (line) => this.#logger.info(line));
   }
 
   /** Forwards a worker's JSON lines; any other line was cut, or comes from a native library or a crash. */

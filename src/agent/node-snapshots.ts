@@ -7,9 +7,10 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import type { FetchRequest, Peer, SnapshotRef } from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { SnapshotReport } from '../worker/messages.js';
+import { fetchState, gatherSnapshot, type SnapshotSource } from './gather-snapshot.js';
 import { filesOfLocal, readLocal } from './local-snapshot.js';
-import { filesOfNode, NodeSnapshot, type SnapshotWorld } from './node-snapshot.js';
-import { fetchSnapshot, type SentFiles, serveSnapshots } from './snapshot-fetch.js';
+import { NodeSnapshot, type SnapshotWorld } from './node-snapshot.js';
+import { type SentFiles, serveSnapshots } from './snapshot-fetch.js';
 
 /** Interval between two checks for a snapshot that another node asks for. */
 const POLL_MS = 20;
@@ -27,16 +28,6 @@ export interface SnapshotListener {
 interface Generation extends SnapshotWorld {
   readonly listener: SnapshotListener;
   readonly over: AbortController;
-}
-
-/** Where the state of a node's ranks is fetched from, and the folder into which it is. */
-interface Source {
-  /** host:port of the agent that holds it. */
-  readonly address: string;
-  readonly node: number;
-  readonly folder: string;
-  /** Fetches the parameters that all ranks share, too. */
-  readonly withShared: boolean;
 }
 
 /**
@@ -177,24 +168,13 @@ export class NodeSnapshots {
   async gather(chosen: SnapshotRef, holders: readonly string[]): Promise<string> {
     const now = this.#now!;
     for (const folder of this.#localFolders) rmSync(folder, { recursive: true, force: true });
-    const config = { ...now.config, cluster: { ...now.config.cluster, nodes: holders.length } };
-    const folder = this.#gathered;
-    const snapshot = new NodeSnapshot(folder, chosen, { ...now, config });
-    try {
-      const fetched = await Promise.all(
-        holders.map((address, node) =>
-          this.#fetch({ ...now, config }, chosen, { address, node, folder, withShared: node === 0 }),
-        ),
-      );
-      snapshot.metrics = fetched[0]!.metrics;
-      snapshot.complete(fetched.flatMap(({ files }) => files));
-    } catch (error) {
-      throw new TrainerError(
-        'BAD_CHECKPOINT',
-        `the state in the memory of ${holders.length} nodes is lost: ${asTrainerError(error).message}`,
-      );
-    }
-    return folder;
+    const { signal } = now.over;
+    return gatherSnapshot(now, chosen, {
+      holders,
+      folder: this.#gathered,
+      security: this.rpc.security,
+      signal,
+    });
   }
 
   /** Frees the memory of what was gathered, once the workers have loaded it. */
@@ -260,21 +240,8 @@ export class NodeSnapshots {
     now.listener.kept(ref, performance.now() - began);
   }
 
-  #fetch(
-    { runId, generation, config, over }: Generation,
-    { step, generation: snapshotGeneration }: SnapshotRef,
-    { address, node, folder, withShared }: Source,
-  ): ReturnType<typeof fetchSnapshot> {
-    const request: FetchRequest = { runId, generation, snapshotGeneration, step, node, withShared };
-    return fetchSnapshot({
-      address,
-      security: this.rpc.security,
-      request,
-      folder,
-      allowed: filesOfNode(config, node),
-      timeoutMs: timeoutsOf(config.cluster).saveMs,
-      signal: over.signal,
-    });
+  #fetch(now: Generation, chosen: SnapshotRef, from: SnapshotSource): ReturnType<typeof fetchState> {
+    return fetchState(now, chosen, from, { security: this.rpc.security, signal: now.over.signal });
   }
 
   #addressOf(node: number): string {

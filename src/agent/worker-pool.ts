@@ -10,6 +10,10 @@ const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
 /** Resident memory of a process that has loaded everything and holds no rank. */
 const SPARE_BYTES = 200e6;
+/** Spares are started after the first step that no generation had done before and that ends so long after the begin. */
+const SPARES_AFTER_MS = 2_000;
+/** Where a restart repeats much, spares are started so long after the begin. */
+const SPARES_ANYHOW_MS = 30_000;
 /** Maximum number of spares that are replaced in a run: those that end by themselves would do so again. */
 const MOST_LOST = 3;
 
@@ -50,11 +54,16 @@ export class WorkerPool {
     return found;
   }
 
-  /** Records that a step is done; returns whether no generation had done it before. */
-  advance(step: number): boolean {
+  /**
+   * Starts spares once the run has trained for a while: loading them takes time from the steps that a restart repeats.
+   *
+   * @param ranForMs time since the generation began to train
+   * @param inform as `keepSpares`
+   */
+  afterStep(step: number, ranForMs: number, config: RunConfig, inform: (line: string) => void): void {
     const isNew = step > this.#lastStep;
     if (isNew) this.#lastStep = step;
-    return isNew;
+    if (ranForMs > (isNew ? SPARES_AFTER_MS : SPARES_ANYHOW_MS)) this.keepSpares(config, inform);
   }
 
   /**

@@ -160,6 +160,16 @@ describe('spares', () => {
     expect([exits, inform.mock.calls]).toEqual([[], []]);
   });
 
+  it('are started two seconds after the begin, or thirty while steps are done again', () => {
+    scriptWorkers(['hang']);
+    const inform = vi.fn();
+    pool.afterStep(5, 1_999, config, inform);
+    pool.afterStep(5, 29_999, config, inform);
+    expect(spares()).toEqual([]);
+    pool.afterStep(6, 2_001, config, inform);
+    expect(spares()).toHaveLength(1);
+  });
+
   it('are not started while memory is short, which is told once', () => {
     vi.spyOn(process, 'availableMemory').mockReturnValue(300e6);
     const inform = vi.fn();
