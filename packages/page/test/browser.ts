@@ -87,6 +87,13 @@ export class TestBrowser {
 /** Reloads a page of which a script or stylesheet failed to load; the page itself repeats its other requests. */
 function reloadWhatWasCutShort(page: Page): void {
   let isCutShort = false;
+  let reloaded: Promise<unknown> = Promise.resolve();
+  // A test that navigates meanwhile waits, since the reload would interrupt it.
+  const goto = page.goto.bind(page);
+  page.goto = async (...args) => {
+    await reloaded;
+    return goto(...args);
+  };
   page.on('requestfailed', (request) => {
     const isPart = ['script', 'stylesheet'].includes(request.resourceType());
     if (isPart && request.failure()?.errorText === NETWORK_CHANGED) isCutShort = true;
@@ -96,8 +103,8 @@ function reloadWhatWasCutShort(page: Page): void {
     const isWhole = !isCutShort || page.url() === 'about:blank';
     isCutShort = false;
     if (isWhole) return;
-    // The reload fails harmlessly if the test has navigated elsewhere or ended.
-    page.reload().catch(() => undefined);
+    // The reload fails harmlessly if the test has ended.
+    reloaded = page.reload().catch(() => undefined);
   });
 }
 
