@@ -126,7 +126,7 @@ export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {}, past() 
 /**
  * The interface on which every collective is built: point-to-point sends and receives, carried out together.
  *
- * Synchronous, because TensorFlow's autograd takes only synchronous functions.
+ * Synchronous, as TensorFlow's operations and routers by file are.
  */
 export interface Transport {
   readonly topology: Topology;

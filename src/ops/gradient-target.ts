@@ -8,11 +8,11 @@ export interface GradientTarget {
   readonly accumulates: boolean;
 }
 
-/** Targets by data id, which the clones that autograd saves share. */
+/** Targets by data id, which the aliases that the tape saves share. */
 const targets = new WeakMap<object, GradientTarget | 'unwanted'>();
 
 /**
- * @param target null if a matrix is used several times, in which case autograd adds its gradients; `unwanted` if the
+ * @param target null if a matrix is used several times, in which case its gradients are added; `unwanted` if the
  *   matrix has no gradient, because it depends on no differentiated variable
  */
 export function setGradientTarget(matrix: tf.Tensor, target: GradientTarget | 'unwanted' | null): void {

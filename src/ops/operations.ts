@@ -18,7 +18,7 @@ export function exactMatMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, true));
 }
 
-/** Computes x + y for equal shapes; autograd's own addition would keep its gradient until the end of the step. */
+/** Computes x + y for equal shapes; the addition of TensorFlow would keep its gradient until the end of the step. */
 export function residual(xTD: tf.Tensor2D, yTD: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTD, yTD], () => ({
     value: kernels().add(xTD, yTD),

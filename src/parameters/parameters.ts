@@ -1,5 +1,6 @@
 import { TrainerError } from '../errors.js';
-import { dropTape, onGradient } from '../ops/autograd.js';
+import { parameterLeaf } from '../ops/autograd.js';
+import { differentiate } from '../ops/backward.js';
 import { setGradientTarget } from '../ops/gradient-target.js';
 import { tf } from '../ops/tensorflow.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
@@ -137,18 +138,13 @@ export class ParameterStore implements ParameterSource {
     }
     const target = group.gradients.subarray(range.begin, range.end);
     if (!range.frozen) setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
-    const recorded = onGradient(variable as tf.Tensor, (gradient) => {
-      if (range.frozen) {
-        gradient.dispose();
-        return;
-      }
+    const recorded = parameterLeaf(variable, (gradient) => {
+      if (range.frozen) return;
       const values = gradient.dataSync<'float32'>();
       const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
       if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
       else if (!isThere) target.set(values);
       this.#unfinished.delete(range);
-      // The gradient is no longer needed; autograd would keep all gradients until the end of the step.
-      gradient.dispose();
     });
     this.#recorded.set(name, recorded);
     return recorded;
@@ -222,10 +218,7 @@ export class ParameterStore implements ParameterSource {
       for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
-      return tf.tidy(() => tf.variableGrads(loss, [...this.#differentiated.values()]).value.dataSync()[0]!);
-    } catch (error) {
-      dropTape();
-      throw error;
+      return differentiate(loss, [...this.#differentiated.values()]);
     } finally {
       for (const name of this.#recorded.keys()) setGradientTarget(this.#variables.get(name)!, null);
       this.#recorded = null;

@@ -5,7 +5,6 @@ import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import type { tf } from '../../tensorflow.js';
 import { type FusedForward, type Kernels, keyValueHeadsOf } from '../kernels.js';
 import { attentionBackward, attentionForward } from './attention.js';
-import { addWith } from './autograd-add.js';
 import { Context } from './context.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
 import { OneDnnNetwork } from './feed-forward.js';
@@ -18,7 +17,6 @@ import type { ElementType } from './tensor-memory.js';
 /** @param type type of the operands of products, and of activations that are kept for the backward pass */
 export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   const context = new Context(library, type);
-  addWith(context);
   const { primitives, memory } = context;
   return {
     name: 'onednn',

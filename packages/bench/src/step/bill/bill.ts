@@ -113,7 +113,7 @@ export function billOf(name: string, ranks: readonly RankBill[]): Bill {
     beside('optimizer', partOf('optimizer')),
   );
   const stepMs = meanOf((rank) => rank.stepMs);
-  lines.push(beside('beside all: autograd, bookkeeping, the norm', stepMs - sum(lines.map(({ ms }) => ms))));
+  lines.push(beside('beside all: the tape, bookkeeping, the norm', stepMs - sum(lines.map(({ ms }) => ms))));
   return {
     name,
     stepMs,

@@ -1,0 +1,104 @@
+import { type TapeNode, tapeEngine } from './autograd.js';
+import { kernels } from './kernels/choose-kernels.js';
+import { tf } from './tensorflow.js';
+
+/** Gradients of fewer elements are added faster by a loop than by a kernel. */
+const LEAST_ELEMENTS = 1 << 14;
+
+/**
+ * Differentiates the scalar that `loss` returns, with reverse-mode differentiation over the operations that it runs. The
+ * gradient of a tensor is final, and its operation is differentiated, once all later operations have been. Operations of `fusedOp`
+ * free gradient and saved tensors then. Those of TensorFlow keep them to the end, since its reshapes share memory that the tensors
+ * do not count. Gradients go to the callbacks of `parameterLeaf`.
+ *
+ * @param parameters tensors whose gradients are wanted
+ * @returns the value of the scalar
+ * @throws Error if an operation that the scalar depends on has no gradient
+ */
+export function differentiate(loss: () => tf.Scalar, parameters: readonly tf.Tensor[]): number {
+  const engine = tapeEngine();
+  try {
+    return tf.tidy(() => {
+      engine.startTape();
+      let value: tf.Scalar;
+      try {
+        value = tf.tidy(loss);
+      } finally {
+        engine.endTape();
+      }
+      backward(value, dependentOn(parameters, engine.state.activeTape!));
+      return value.dataSync()[0]!;
+    });
+  } finally {
+    // A gradient that was not completed leaves tensors that its operations have saved.
+    for (const { saved } of engine.state.activeTape ?? []) for (const tensor of saved) tensor.dispose();
+    engine.state.activeTape = null;
+  }
+}
+
+/** An operation with those of its inputs that depend on a parameter. */
+interface DependentNode {
+  readonly node: TapeNode;
+  readonly inputs: readonly (readonly [name: string, input: tf.Tensor])[];
+}
+
+function dependentOn(parameters: readonly tf.Tensor[], tape: readonly TapeNode[]): DependentNode[] {
+  const dependent = new Set(parameters.map(({ id }) => id));
+  return tape.flatMap((node) => {
+    const inputs = Object.entries(node.inputs).filter(([, { id }]) => dependent.has(id));
+    if (inputs.length === 0) return [];
+    for (const { id } of node.outputs) dependent.add(id);
+    return [{ node, inputs }];
+  });
+}
+
+function backward(value: tf.Scalar, nodes: readonly DependentNode[]): void {
+  const gradients = new Map<number, tf.Tensor>([[value.id, tf.onesLike(value)]]);
+  for (const { node, inputs } of nodes.toReversed()) {
+    const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null);
+    if (dys.every((dy) => dy === null)) continue;
+    const found = gradientsOf(node, inputs, dys);
+    for (const { id } of node.outputs) gradients.delete(id);
+    inputs.forEach(([, { id }], i) => {
+      const gradient = found[i];
+      if (gradient === undefined) return;
+      const known = gradients.get(id);
+      gradients.set(id, known === undefined ? gradient : sumOf(known, gradient));
+    });
+  }
+}
+
+/** @returns the gradient of each input, undefined if it is unwanted */
+function gradientsOf(
+  { kernelName, gradient }: TapeNode,
+  inputs: DependentNode['inputs'],
+  dys: readonly (tf.Tensor | null)[],
+): (tf.Tensor | undefined)[] {
+  if (gradient === undefined) throw new Error(`TensorFlow has no gradient of ${kernelName}`);
+  return tf.tidy(() => {
+    const ofInputs = gradient(dys);
+    return inputs.map(([name, input]) => {
+      const found: tf.Tensor | undefined = ofInputs[name]!();
+      if (found !== undefined && (found.dtype !== 'float32' || found.shape.join() !== input.shape.join()))
+        throw new Error(
+          `the gradient of ${kernelName} is ${found.dtype} [${found.shape}], and its input float32 [${input.shape}]`,
+        );
+      return found;
+    });
+  });
+}
+
+/** Adds two gradients of one tensor, and frees them. */
+function sumOf(x: tf.Tensor, y: tf.Tensor): tf.Tensor {
+  const sum = x.size < LEAST_ELEMENTS ? smallSum(x, y) : kernels().add(x, y);
+  x.dispose();
+  y.dispose();
+  return sum;
+}
+
+function smallSum(x: tf.Tensor, y: tf.Tensor): tf.Tensor {
+  const { tensor, values } = kernels().create(x.shape);
+  const [xs, ys] = [x.dataSync<'float32'>(), y.dataSync<'float32'>()];
+  for (let i = 0; i < values.length; i++) values[i] = xs[i]! + ys[i]!;
+  return tensor;
+}
