@@ -1,4 +1,5 @@
 import { type Batch, countedTargets, type PackedTokens } from '../data/batch.js';
+import { weightedMean } from '../ops/elementwise.js';
 import { gatherRows, tiedCrossEntropy } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 
@@ -30,7 +31,7 @@ export function batchLoss(
   if (packed === undefined) {
     const lossT = tiedCrossEntropy(hiddenTD, embeddingVD, targets);
     return {
-      crossEntropy: tf.mean(lossT),
+      crossEntropy: weightedMean(lossT, [1]),
       sequenceLosses: sequenceMeans(lossT.dataSync<'float32'>(), targets.keys(), batch),
     };
   }

@@ -7,6 +7,7 @@ import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { consume } from '../ops/autograd.js';
+import { combine } from '../ops/elementwise.js';
 import { feedForward } from '../ops/feed-forward.js';
 import { embedding, gatherRows, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
@@ -166,7 +167,7 @@ export class LanguageModel {
     this.communicator.spans.next('loss');
     return {
       ...consume([hiddenTD], batchLoss(hiddenTD, this.head, batch, options.meanOver)),
-      auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => tf.add(sum, loss), tf.scalar(0)),
+      auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => combine('add', sum, loss), tf.scalar(0)),
       layers,
     };
   }

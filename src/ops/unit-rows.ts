@@ -1,7 +1,7 @@
 import { mapTuple } from '../map-tuple.js';
 import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
-import { tf } from './tensorflow.js';
+import type { tf } from './tensorflow.js';
 
 /**
  * Returns each row divided by its length: x_t / sqrt(|x_t|^2 + least).
@@ -42,20 +42,4 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
       },
     };
   });
-}
-
-/**
- * Computes |x_t| of each row, [T, 1], without a gradient, on the host, as TensorFlow would first copy the results of
- * other kernels.
- */
-export function rowNorms(xTD: tf.Tensor2D): tf.Tensor2D {
-  const [numRows, dModel] = xTD.shape;
-  const x = xTD.dataSync<'float32'>();
-  const normsT = new Float32Array(numRows);
-  for (let row = 0; row < numRows; row++) {
-    let square = 0;
-    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i]! * x[i]!;
-    normsT[row] = Math.sqrt(square);
-  }
-  return tf.tensor2d(normsT, [numRows, 1]);
 }

@@ -4,6 +4,8 @@
  *
  * @module locmoe/routing
  */
+import { tf } from '../ops/tensorflow.js';
+
 export { z } from 'zod';
 export {
   add,
@@ -28,7 +30,6 @@ export {
 } from '../architecture/build-rule.js';
 export type { Choice, Rule, Scores } from '../architecture/rule.js';
 export { gatherRows } from '../ops/operations.js';
-export { readFloats } from '../ops/read-values.js';
 export { tf } from '../ops/tensorflow.js';
 export type { ParameterSpec } from '../parameters/parameters.js';
 export { classicCapacity } from './capacity/capacity.js';
@@ -43,3 +44,16 @@ export type { Router, RouterContext, RouterInput, RoutingDecision } from './rout
 /** The built-in routers, for routers that wrap one of them. */
 export * as routers from './routers/routers.js';
 export { cosineOfChoices, keepToGroup } from './rules/group-choice.js';
+
+/**
+ * Computes a tensor and returns its elements; frees it and all intermediates.
+ *
+ * Not `tf.tidy(() => tensor.dataSync())`: `tidy` searches its result for tensors, element by element.
+ */
+export function readFloats(compute: () => tf.Tensor): Float32Array {
+  const tensor = tf.tidy(compute);
+  // A copy, because `dataSync` returns TensorFlow's own memory.
+  const values = tensor.dataSync<'float32'>().slice();
+  tensor.dispose();
+  return values;
+}

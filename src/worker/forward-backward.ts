@@ -2,6 +2,7 @@ import type { Transport, TransportStats } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport.js';
 import type { Batch } from '../data/batch.js';
 import type { LanguageModel, LossOptions, LossOutput } from '../model/language-model.js';
+import { combine } from '../ops/elementwise.js';
 import { tf } from '../ops/tensorflow.js';
 
 export interface PassOptions {
@@ -53,7 +54,11 @@ export function forwardBackward(
       change,
       wantsScores: inspect !== undefined,
     });
-    const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
+    const objective = combine<tf.Scalar>(
+      'divide',
+      combine('add', crossEntropy, auxiliaryLoss),
+      tf.scalar(numMeans),
+    );
     forward = {
       loss: crossEntropy.dataSync()[0]!,
       auxiliaryLoss: auxiliaryLoss.dataSync()[0]!,

@@ -3,7 +3,6 @@ import { expect, it } from 'vitest';
 import { fusedOp, isRecording, onGradient, parameterLeaf } from '../../src/ops/autograd.js';
 import { differentiate } from '../../src/ops/backward.js';
 import { exactMatMul, gatherRows, residual } from '../../src/ops/operations.js';
-import { sharesOfChoices } from '../../src/routing/rules/group-choice.js';
 import { randomValues } from '../model/support.js';
 
 const matrix = (name: string, rows = 8, columns = 8) =>
@@ -31,14 +30,12 @@ it.each<[string, (x: tf.Tensor2D, w: tf.Tensor2D) => tf.Tensor]>([
   ['operations of TensorFlow alone', (x, w) => tf.softmax(tf.matMul(tf.square(x), w))],
   ['a parameter that is used several times', (x, w) => exactMatMul(exactMatMul(x, w), exactMatMul(w, w))],
   [
-    'shares of choices, whose reshapes share memory with gradients of kernels',
+    'reshapes of TensorFlow, which share memory with gradients of kernels',
     (x, w) => {
       const probs = tf.softmax(exactMatMul(x, w)) as tf.Tensor2D;
-      const shares = sharesOfChoices(
-        probs,
-        Int32Array.from({ length: 16 }, (_, i) => (3 * i) % 8),
-        2,
-      );
+      const rows = gatherRows(tf.reshape(probs, [64, 1]), Int32Array.of(1, 9, 9, 30, 31, 63));
+      const pairs = tf.reshape(rows, [3, 2]);
+      const shares = tf.div(pairs, tf.sum(pairs, 1, true));
       return tf.add(tf.sum(tf.square(shares)), tf.sum(tf.mul(tf.mean(probs, 0), tf.range(0, 8))));
     },
   ],
@@ -100,7 +97,7 @@ it.each<[string, (w: tf.Tensor2D) => tf.Tensor, string]>([
   ['an operation without one', (w) => tf.mul(tf.cumprod(w), w), 'TensorFlow has no gradient of Cumprod'],
   [
     'one of another shape',
-    (w) => tf.customGrad((x: tf.Tensor) => ({ value: tf.square(x), gradFunc: () => tf.zeros([2]) }))(w),
+    (w) => tf.customGrad((x) => ({ value: tf.square(x as tf.Tensor), gradFunc: () => tf.zeros([2]) }))(w),
     'is float32 [2], and its input float32 [8,8]',
   ],
   [

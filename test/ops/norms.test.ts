@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
 import { addBias } from '../../src/ops/bias.js';
-import { groupCosines } from '../../src/ops/group-cosines.js';
+import { groupNorms } from '../../src/ops/groups.js';
 import { layerNormOnHost } from '../../src/ops/on-host.js';
 import { layerNorm } from '../../src/ops/operations.js';
 import { rmsNorm, rmsNormOnHost } from '../../src/ops/rms-norm.js';
@@ -59,14 +59,12 @@ it('unitRows divides each row by its length, and leaves a row of zeros', () => {
   expect([...tf.tidy(() => op(tf.zeros([1, 4])).dataSync())]).toEqual([0, 0, 0, 0]);
 });
 
-it('groupCosines are those of each row with each block of ones, and 0 of a row of zeros', () => {
-  const op = (rows: tf.Tensor) => groupCosines(rows as tf.Tensor2D, 3, 0.01);
-  const x = input('x', [5, 6]);
-  const expected = rowsOf(x.values, 6).flatMap((row) =>
-    [0, 2, 4].map((i) => (row[i] + row[i + 1]) / (Math.sqrt(2) * Math.sqrt(sumOf(row, square) + 0.01))),
-  );
+it('groupNorms are the root mean squares of the groups, and never 0', () => {
+  const op = (factors: tf.Tensor) => groupNorms(factors as tf.Tensor1D, 3, 0.01);
+  const x = input('x', [6]);
+  const expected = [0, 2, 4].map((i) => Math.sqrt((x.values[i] ** 2 + x.values[i + 1] ** 2) / 2 + 0.01));
   checkOperation(op, [x], expected);
-  expect([...tf.tidy(() => op(tf.zeros([1, 6])).dataSync())]).toEqual([0, 0, 0]);
+  expect([...tf.tidy(() => op(tf.zeros([6])).dataSync())]).toEqual(Array(3).fill(Math.fround(0.1)));
 });
 
 it('addBias adds to every row', () => {

@@ -1,10 +1,10 @@
 import { exactMatMul } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';
-import { rowNorms } from '../../ops/unit-rows.js';
 import { initStd } from '../../parameters/matrix.js';
 import type { CommonMoe } from '../common-fields.js';
 import type { RouterParameter } from '../policy.js';
 import type { RouterInput } from '../router.js';
+import { columnNorms, cosinesOfProducts } from './cosines.js';
 import { controlled } from './gate-control.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
@@ -27,18 +27,12 @@ export function denseGateLogits(input: GateInput): tf.Tensor2D {
   return controlled(exactMatMul(input.xTD, weightOf(input)), input.gateControl);
 }
 
-/** Computes the cosines between tokens and gate vectors, [T, E]. */
+/** Computes the cosines between tokens and gate vectors, [T, E], without a gradient. */
 export function denseGateCosines(
   input: GateInput,
   logitsTE: tf.Tensor2D = denseGateLogits(input),
 ): tf.Tensor2D {
-  return cosinesOfLogits(logitsTE, input.xTD, weightOf(input));
-}
-
-/** Computes the cosines between tokens and the columns of a matrix, [d, E], from their products, [T, E]. */
-export function cosinesOfLogits(logitsTE: tf.Tensor2D, xTD: tf.Tensor2D, weightDE: tf.Tensor2D): tf.Tensor2D {
-  const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
-  return tf.div(logitsTE, tf.maximum(tf.mul(rowNorms(xTD), normsE), 1e-12));
+  return tf.tensor2d(cosinesOfProducts(logitsTE, input.xTD, columnNorms(weightOf(input))), logitsTE.shape);
 }
 
 function weightOf({ parameters }: GateInput): tf.Tensor2D {

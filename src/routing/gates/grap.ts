@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { leastCommonMultiple, multiplesAround } from '../../multiples.js';
-import { groupCosines } from '../../ops/group-cosines.js';
-import { exactMatMul } from '../../ops/operations.js';
-import { tf } from '../../ops/tensorflow.js';
-import { rowNorms, unitRows } from '../../ops/unit-rows.js';
+import { combine } from '../../ops/elementwise.js';
+import { groupNorms, groupProducts } from '../../ops/groups.js';
+import type { tf } from '../../ops/tensorflow.js';
+import { unitRows } from '../../ops/unit-rows.js';
 import type { CommonMoe } from '../common-fields.js';
 import { type MoeRule, type MoeWith, type RouterParameter, unless } from '../policy.js';
+import { cosinesOfProducts } from './cosines.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
 //
@@ -31,7 +32,6 @@ export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel, numHe
 
 /** Keeps the cosine of a zero vector finite; far less than the norm of a normalised activation. */
 export const LEAST_SQUARED_NORM = 1e-12;
-const LEAST_NORM = Math.sqrt(LEAST_SQUARED_NORM);
 
 /** Returns the gate parameters: none for GrAP; for learned groups d factors, initially 1 (GrAP). */
 export function grapSpecs(
@@ -53,16 +53,7 @@ export function groupProjection(
   numExperts: number,
   blocksD: tf.Tensor1D | null,
 ): tf.Tensor2D {
-  return exactMatMul(xTD, gates(xTD.shape[1], numExperts, blocksD));
-}
-
-/** Returns the gates w_i / |w_i|, or the gates of GrAP times the learned factors: [d, E]. */
-function gates(dModel: number, numExperts: number, blocksD: tf.Tensor1D | null): tf.Tensor2D {
-  const width = dModel / numExperts;
-  const values = new Float32Array(dModel * numExperts);
-  for (let i = 0; i < dModel; i++) values[i * numExperts + Math.floor(i / width)] = 1 / Math.sqrt(width);
-  const grapDE = tf.tensor2d(values, [dModel, numExperts]);
-  return blocksD === null ? grapDE : tf.mul(grapDE, tf.reshape(blocksD, [dModel, 1]));
+  return groupProducts(xTD, numExperts, blocksD);
 }
 
 /** Computes delta_{t,i} = cos(x_t, w_i) (ETR eq. 4), [T, d] -> [T, E], differentiable in x and the blocks. */
@@ -71,22 +62,21 @@ export function cosineAffinity(
   numExperts: number,
   blocksD: tf.Tensor1D | null,
 ): tf.Tensor2D {
-  if (blocksD === null) return groupCosines(xTD, numExperts, LEAST_SQUARED_NORM);
-  return ofUnitGates(groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD), blocksD);
+  const productsTE = groupProducts(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD);
+  if (blocksD === null) return productsTE;
+  return combine('divide', productsTE, groupNorms(blocksD, numExperts, LEAST_SQUARED_NORM));
 }
 
-/** Returns the cosines that belong to products computed by `groupProjection`, without a gradient. */
+/** Returns the cosines that belong to products computed by `groupProjection`, row-major [T, E], without a gradient. */
 export function cosinesOfProjection(
   projectionTE: tf.Tensor2D,
   xTD: tf.Tensor2D,
   blocksD: tf.Tensor1D | null,
-): tf.Tensor2D {
-  const cosinesTE: tf.Tensor2D = tf.div(projectionTE, tf.maximum(rowNorms(xTD), LEAST_NORM));
-  return blocksD === null ? cosinesTE : ofUnitGates(cosinesTE, blocksD);
-}
-
-/** Divides products with learned gates by the norms of the gates. */
-function ofUnitGates(productsTE: tf.Tensor2D, blocksD: tf.Tensor1D): tf.Tensor2D {
-  const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [productsTE.shape[1], -1])), 1);
-  return tf.div(productsTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));
+): Float32Array {
+  const numExperts = projectionTE.shape[1];
+  const norms =
+    blocksD === null
+      ? new Float32Array(numExperts).fill(1)
+      : groupNorms(blocksD, numExperts, LEAST_SQUARED_NORM).dataSync<'float32'>();
+  return cosinesOfProducts(projectionTE, xTD, norms);
 }

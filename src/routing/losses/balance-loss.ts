@@ -1,4 +1,5 @@
-import { tf } from '../../ops/tensorflow.js';
+import { weightedMean } from '../../ops/elementwise.js';
+import type { tf } from '../../ops/tensorflow.js';
 
 // Shapes: T tokens of this rank, E experts.
 
@@ -17,6 +18,8 @@ export function balanceLoss(
   probsTE: tf.Tensor2D,
 ): tf.Scalar {
   const total = routedByAllRanksE.reduce((sum, routed) => sum + routed, 0);
-  const scaledShareE = Float32Array.from(routedByAllRanksE, (routed) => (weight * routed) / total);
-  return tf.sum(tf.mul(tf.mean(probsTE, 0), tf.tensor1d(scaledShareE)));
+  return weightedMean(
+    probsTE,
+    routedByAllRanksE.map((routed) => (weight * routed) / total),
+  );
 }

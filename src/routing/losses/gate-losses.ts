@@ -1,6 +1,6 @@
 import { nodeOf } from '../../collectives/topology.js';
-import { readFloats } from '../../ops/read-values.js';
-import { tf } from '../../ops/tensorflow.js';
+import { combine } from '../../ops/elementwise.js';
+import type { tf } from '../../ops/tensorflow.js';
 import type { CommonMoe } from '../common-fields.js';
 import { heldExperts } from '../groups/domain-groups.js';
 import { placementOf } from '../groups/expert-placement.js';
@@ -51,7 +51,7 @@ export function gateLosses({ moe, layer, topology, expertsOfDomain }: RouterCont
       const shared = new Float32Array(numSharedForLosses(moe));
       const { meanProbabilitiesE, targetE, choicesE } = split(shared, numExperts);
       if (localityLossWeight > 0) {
-        meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
+        meanProbabilitiesE.set(columnMeans(probsTE));
         targetE.set(meanTarget(domainsT, targetOfDomain));
       }
       for (const expert of choices) choicesE[expert]!++;
@@ -69,7 +69,7 @@ export function gateLosses({ moe, layer, topology, expertsOfDomain }: RouterCont
       if (localityLossWeight === 0) return balance;
       const currentE = meanOf(ofNode.map(({ meanProbabilitiesE }) => meanProbabilitiesE));
       const targetE = meanOf(ofNode.map((share) => share.targetE));
-      return tf.add(balance, localityLoss(localityLossWeight, probsTE, currentE, targetE));
+      return combine('add', balance, localityLoss(localityLossWeight, probsTE, currentE, targetE));
     },
   };
 }
@@ -81,6 +81,14 @@ function split(shared: Float32Array, numExperts: number) {
     targetE: shared.subarray(numExperts, 2 * numExperts),
     choicesE: shared.subarray(2 * numExperts, 3 * numExperts),
   };
+}
+
+function columnMeans(xTE: tf.Tensor2D): Float64Array {
+  const sumE = new Float64Array(xTE.shape[1]);
+  xTE.dataSync<'float32'>().forEach((x, i) => {
+    sumE[i % sumE.length]! += x;
+  });
+  return sumE.map((sum) => sum / xTE.shape[0]);
 }
 
 function sum(vectors: readonly Float32Array[]): Float64Array {

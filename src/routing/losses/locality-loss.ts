@@ -1,5 +1,6 @@
 import { nodeOf, type Topology } from '../../collectives/topology.js';
-import { tf } from '../../ops/tensorflow.js';
+import { weightedMean } from '../../ops/elementwise.js';
+import type { tf } from '../../ops/tensorflow.js';
 import { type Groups, heldExperts } from '../groups/domain-groups.js';
 import type { Placement } from '../groups/expert-placement.js';
 
@@ -69,10 +70,9 @@ export function localityLoss(
   currentE: Float64Array,
   targetE: Float64Array,
 ): tf.Scalar {
-  const scaledLogE = Float32Array.from(
-    currentE,
+  const scaledLogE = currentE.map(
     (current, expert) =>
       mu * Math.log(Math.max(current, LEAST_PROBABILITY) / Math.max(targetE[expert]!, LEAST_PROBABILITY)),
   );
-  return tf.sum(tf.mul(tf.mean(probsTE, 0), tf.tensor1d(scaledLogE)));
+  return weightedMean(probsTE, scaledLogE);
 }

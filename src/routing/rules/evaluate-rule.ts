@@ -1,13 +1,14 @@
 import { partsOf, type Rule, type Scores } from '../../architecture/rule.js';
+import { chosenColumns, sharesOfColumns } from '../../ops/chosen-columns.js';
+import { combine, curve, softmaxRows } from '../../ops/elementwise.js';
 import { exactMatMul } from '../../ops/operations.js';
-import { readFloats } from '../../ops/read-values.js';
 import { tf } from '../../ops/tensorflow.js';
 import { unitRows } from '../../ops/unit-rows.js';
-import { cosinesOfLogits } from '../gates/dense-gate.js';
+import { columnNorms, cosinesOfProducts } from '../gates/cosines.js';
 import { controlled } from '../gates/gate-control.js';
 import { cosineAffinity, cosinesOfProjection, groupProjection, LEAST_SQUARED_NORM } from '../gates/grap.js';
 import type { GateScores, RouterContext, RouterInput } from '../router.js';
-import { keepToGroup, sharesOfChoices, valuesOfChoices } from './group-choice.js';
+import { keepToGroup } from './group-choice.js';
 import { type Candidates, candidatesOf } from './token-choice.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, V vocabulary.
@@ -25,8 +26,6 @@ export interface EvaluatedRule {
   /** Computes the cosines between tokens and the vectors of the gate, row-major [T, E]; null if the choice has no gate. */
   cosines(): Float32Array | null;
 }
-
-const OPERATIONS = { add: 'add', subtract: 'sub', multiply: 'mul', divide: 'div' } as const;
 
 /** @param state values that the rule names beside the router's parameters: [E] or [1], or [V, E] for `ofId` */
 export function evaluateRule(
@@ -67,14 +66,14 @@ export function evaluateRule(
       case 'number':
         return tf.scalar(scores.value);
       case 'softmax':
-        return tf.softmax(keepToGroup(valuesOf(scores.of), domainsT, expertsOfDomain));
+        return softmaxRows(keepToGroup(valuesOf(scores.of), domainsT, expertsOfDomain));
       case 'add':
       case 'subtract':
       case 'multiply':
       case 'divide':
-        return tf[OPERATIONS[scores.op]](valueFor(scores.left), valueFor(scores.right));
+        return combine(scores.op, valueFor(scores.left), valueFor(scores.right));
       default:
-        return tf[scores.op](valueFor(scores.of));
+        return curve(scores.op, valueFor(scores.of));
     }
   }
   /** Repeats what is the same for all tokens or experts. */
@@ -82,17 +81,17 @@ export function evaluateRule(
     const value = valueFor(scores);
     return value.size === shape[0] * shape[1] && value.rank === 2
       ? (value as tf.Tensor2D)
-      : tf.add(tf.zeros(shape), value);
+      : combine('add', tf.zeros(shape), value);
   }
   const floatsOf = (scores: Scores) => valuesOf(scores).dataSync<'float32'>().slice();
   return {
     valuesOf,
     choose(affinitiesTE) {
-      const scoresTE = valuesOf(choose.by).dataSync<'float32'>();
+      const scoresTE = floatsOf(choose.by);
       return candidatesOf(choose, scoresTE, affinitiesTE ?? scoresTE, domainsT, expertsOfDomain);
     },
     weigh: ({ expertsTK, numChoices }) =>
-      (weigh.share ? sharesOfChoices : valuesOfChoices)(valuesOf(weigh.by), expertsTK, numChoices),
+      (weigh.share ? sharesOfColumns : chosenColumns)(valuesOf(weigh.by), expertsTK, numChoices),
     recorded(scores) {
       if (!input.wantsScores) return undefined;
       const [biased, preference] = summands(scores, 'ofId');
@@ -109,14 +108,10 @@ export function evaluateRule(
           case 'cosine':
           case 'groupedCosine':
             return floatsOf(part);
-          case 'linear': {
-            const logitsTE = valuesOf(part);
-            return readFloats(() => cosinesOfLogits(logitsTE, xTD, named(part.weight)));
-          }
-          case 'grouped': {
-            const projectionTE = valuesOf(part);
-            return readFloats(() => cosinesOfProjection(projectionTE, xTD, factorsOf(part.factors)));
-          }
+          case 'linear':
+            return cosinesOfProducts(valuesOf(part), xTD, columnNorms(named(part.weight)));
+          case 'grouped':
+            return cosinesOfProjection(valuesOf(part), xTD, factorsOf(part.factors));
         }
       return null;
     },

@@ -1,4 +1,5 @@
-import { gatherRows } from '../../ops/operations.js';
+import { sharesOfColumns } from '../../ops/chosen-columns.js';
+import { combine } from '../../ops/elementwise.js';
 import { tf } from '../../ops/tensorflow.js';
 import type { GateCosine } from '../router.js';
 
@@ -10,8 +11,13 @@ export function keepToGroup(
   domainsT: Int32Array,
   expertsOfDomain: readonly Int32Array[],
 ): tf.Tensor2D {
-  const maskTE = groupMask(logitsTE.shape, domainsT, expertsOfDomain, 0, -1e9);
-  return maskTE === null ? logitsTE : tf.add(logitsTE, maskTE);
+  const [numTokens, numExperts] = logitsTE.shape;
+  if (expertsOfDomain.every((group) => group.length === numExperts)) return logitsTE;
+  const maskTE = new Float32Array(numTokens * numExperts).fill(-1e9);
+  domainsT.forEach((domain, t) => {
+    for (const expert of expertsOfDomain[domain]!) maskTE[t * numExperts + expert] = 0;
+  });
+  return combine('add', logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
 }
 
 /** Returns values divided by their sum over the group of the token's domain, and 0 outside it, [T, E], differentiable. */
@@ -20,68 +26,12 @@ export function sharesOfGroup(
   domainsT: Int32Array,
   expertsOfDomain: readonly Int32Array[],
 ): tf.Tensor2D {
-  const maskTE = groupMask(valuesTE.shape, domainsT, expertsOfDomain, 1, 0);
-  const kept = (ofTE: tf.Tensor2D): tf.Tensor2D => (maskTE === null ? ofTE : tf.mul(ofTE, maskTE));
-  return kept(tf.div(valuesTE, tf.add(tf.sum(kept(valuesTE), 1, true), LEAST_SUM)));
-}
-
-/** Returns one number for the experts in the group of the token's domain and another outside, [T, E]; null if none is outside. */
-function groupMask(
-  shape: [number, number],
-  domainsT: Int32Array,
-  expertsOfDomain: readonly Int32Array[],
-  inside: number,
-  outside: number,
-): tf.Tensor2D | null {
-  const [numTokens, numExperts] = shape;
-  if (expertsOfDomain.every((group) => group.length === numExperts)) return null;
-  const maskTE = new Float32Array(numTokens * numExperts).fill(outside);
-  domainsT.forEach((domain, t) => {
-    for (const expert of expertsOfDomain[domain]!) maskTE[t * numExperts + expert] = inside;
-  });
-  return tf.tensor2d(maskTE, shape);
-}
-
-/**
- * Returns the values of the chosen experts, [T, K], differentiable; empty places have the value of expert 0.
- *
- * @param chosenTK chosen experts, row-major [T, K], -1 for none
- */
-export function valuesOfChoices(
-  valuesTE: tf.Tensor2D,
-  chosenTK: Int32Array,
-  numChoices: number,
-): tf.Tensor2D {
   const [numTokens, numExperts] = valuesTE.shape;
-  const elements = chosenTK.map(
-    (expert, choice) => Math.floor(choice / numChoices) * numExperts + Math.max(0, expert),
-  );
-  return tf.reshape(gatherRows(tf.reshape(valuesTE, [-1, 1]), elements), [numTokens, numChoices]);
-}
-
-/** Keeps shares finite where all values are 0. */
-const LEAST_SUM = 1e-20;
-
-/**
- * Returns the values of the chosen experts divided by their sum over the token's choices, [T, K], differentiable; 0 in empty places.
- *
- * @param chosenTK as `valuesOfChoices`
- */
-export function sharesOfChoices(
-  valuesTE: tf.Tensor2D,
-  chosenTK: Int32Array,
-  numChoices: number,
-): tf.Tensor2D {
-  let valuesTK = valuesOfChoices(valuesTE, chosenTK, numChoices);
-  if (chosenTK.includes(-1))
-    valuesTK = tf.mul(
-      valuesTK,
-      tf.tensor2d(
-        Float32Array.from(chosenTK, (expert) => (expert < 0 ? 0 : 1)),
-        valuesTK.shape,
-      ),
-    );
-  return tf.div(valuesTK, tf.add(tf.sum(valuesTK, 1, true), LEAST_SUM));
+  const groupTE = new Int32Array(numTokens * numExperts).fill(-1);
+  domainsT.forEach((domain, t) => {
+    for (const expert of expertsOfDomain[domain]!) groupTE[t * numExperts + expert] = expert;
+  });
+  return sharesOfColumns(valuesTE, groupTE, numExperts);
 }
 
 /**

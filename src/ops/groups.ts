@@ -1,0 +1,81 @@
+import { mapTuple } from '../map-tuple.js';
+import { fusedOp } from './autograd.js';
+import { kernels } from './kernels/choose-kernels.js';
+import type { tf } from './tensorflow.js';
+
+// Shapes: T rows, d coordinates of a row, E groups of d / E coordinates.
+
+/**
+ * Computes the products of each row with unit vectors that are constant on one group and zero elsewhere, times factors:
+ * sum over the group of x_{t,i} b_i / sqrt(d / E). [T, d] -> [T, E]
+ *
+ * @param factorsD b, [d]; null for ones
+ */
+export function groupProducts(
+  xTD: tf.Tensor2D,
+  numGroups: number,
+  factorsD: tf.Tensor1D | null,
+): tf.Tensor2D {
+  const [numRows, d] = xTD.shape;
+  const width = d / numGroups;
+  const scale = 1 / Math.sqrt(width);
+  const inputs = factorsD === null ? [xTD] : [xTD, factorsD];
+  return fusedOp(inputs, () => {
+    const products = kernels().create([numRows, numGroups]);
+    const [x, factors] = inputs.map((each) => each.dataSync<'float32'>());
+    for (let place = 0, at = 0; place < products.values.length; place++) {
+      const first = (place % numGroups) * width;
+      let sum = 0;
+      for (let i = first; i < first + width; i++, at++) sum += x![at]! * (factors?.[i] ?? 1);
+      products.values[place] = scale * sum;
+    }
+    return {
+      value: products.tensor,
+      saved: inputs,
+      backward: (dyTE, saved) => {
+        const dx = kernels().create(xTD.shape);
+        const dFactors = new Float64Array(factorsD === null ? 0 : d);
+        const [dy, keptX, kept] = [dyTE, ...saved].map((each) => each.dataSync<'float32'>());
+        for (let place = 0, at = 0; place < dy!.length; place++) {
+          const first = (place % numGroups) * width;
+          const own = scale * dy![place]!;
+          for (let i = first; i < first + width; i++, at++) {
+            dx.values[at] = own * (kept?.[i] ?? 1);
+            if (kept !== undefined) dFactors[i]! += own * keptX![at]!;
+          }
+        }
+        return factorsD === null ? [dx.tensor] : [dx.tensor, vectorOf(dFactors)];
+      },
+    };
+  });
+}
+
+/** Computes sqrt(mean of the group's b_i^2 + least), [d] -> [E]. */
+export function groupNorms(factorsD: tf.Tensor1D, numGroups: number, least: number): tf.Tensor1D {
+  const width = factorsD.size / numGroups;
+  return fusedOp([factorsD], () => {
+    const squaresE = new Float64Array(numGroups).fill(least);
+    factorsD.dataSync<'float32'>().forEach((factor, i) => {
+      squaresE[Math.floor(i / width)]! += factor ** 2 / width;
+    });
+    const norms = vectorOf(squaresE.map(Math.sqrt));
+    return {
+      value: norms,
+      saved: [factorsD, norms],
+      backward: (dyE, saved) => {
+        const [dy, kept, normsE] = mapTuple([dyE, ...saved], (each) => each.dataSync<'float32'>());
+        const gradient = Float64Array.from(kept, (factor, i) => {
+          const group = Math.floor(i / width);
+          return (dy[group]! * factor) / (width * normsE[group]!);
+        });
+        return [vectorOf(gradient)];
+      },
+    };
+  });
+}
+
+function vectorOf(values: Float64Array): tf.Tensor1D {
+  const vector = kernels().create([values.length]);
+  vector.values.set(values);
+  return vector.tensor as tf.Tensor1D;
+}

@@ -1,0 +1,40 @@
+import type { tf } from '../../ops/tensorflow.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts.
+
+/** Keeps the cosine of a zero vector finite; far less than the norm of a normalised activation. */
+const LEAST_NORM = 1e-12;
+
+/**
+ * Divides products of tokens and gate vectors by the norms of both, without a gradient: row-major [T, E].
+ *
+ * @param productsTE [T, E]
+ * @param xTD tokens, [T, d]
+ * @param gateNormsE norms of the gate vectors, length E
+ */
+export function cosinesOfProducts(
+  productsTE: tf.Tensor2D,
+  xTD: tf.Tensor2D,
+  gateNormsE: ArrayLike<number>,
+): Float32Array {
+  const [x, products] = [xTD.dataSync<'float32'>(), productsTE.dataSync<'float32'>()];
+  const [d, numExperts] = [xTD.shape[1], gateNormsE.length];
+  const cosines = new Float32Array(products.length);
+  for (let row = 0, at = 0, to = 0; row < xTD.shape[0]; row++) {
+    let square = 0;
+    for (const end = at + d; at < end; at++) square += x[at]! * x[at]!;
+    const norm = Math.sqrt(square);
+    for (let expert = 0; expert < numExperts; expert++, to++)
+      cosines[to] = products[to]! / Math.max(LEAST_NORM, norm * gateNormsE[expert]!);
+  }
+  return cosines;
+}
+
+/** Returns the norm of each column of a matrix, [d, E] -> length E. */
+export function columnNorms(weightDE: tf.Tensor2D): Float64Array {
+  const squares = new Float64Array(weightDE.shape[1]);
+  weightDE.dataSync<'float32'>().forEach((weight, i) => {
+    squares[i % squares.length]! += weight ** 2;
+  });
+  return squares.map(Math.sqrt);
+}
