@@ -71,7 +71,7 @@ export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Ten
 }
 
 /** Returns another tensor with the same memory, which lives until both are freed. */
-function alias(tensor: tf.Tensor): tf.Tensor {
+export function alias(tensor: tf.Tensor): tf.Tensor {
   const engine = tapeEngine();
   engine.backend.incRef(tensor.dataId);
   return engine.makeTensorFromTensorInfo(tensor);

@@ -1,4 +1,4 @@
-import { type TapeNode, tapeEngine } from './autograd.js';
+import { alias, type TapeNode, tapeEngine } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import { tf } from './tensorflow.js';
 
@@ -7,9 +7,8 @@ const LEAST_ELEMENTS = 1 << 14;
 
 /**
  * Differentiates the scalar that `loss` returns, with reverse-mode differentiation over the operations that it runs. The
- * gradient of a tensor is final, and its operation is differentiated, once all later operations have been. Operations of `fusedOp`
- * free gradient and saved tensors then. Those of TensorFlow keep them to the end, since its reshapes share memory that the tensors
- * do not count. Gradients go to the callbacks of `parameterLeaf`.
+ * gradient of a tensor is final, and its operation is differentiated, once all later operations have been; then
+ * the gradient and what the operation saved are freed. Gradients go to the callbacks of `parameterLeaf`.
  *
  * @param parameters tensors whose gradients are wanted
  * @returns the value of the scalar
@@ -58,6 +57,8 @@ function backward(value: tf.Scalar, nodes: readonly DependentNode[]): void {
     const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null);
     if (dys.every((dy) => dy === null)) continue;
     const found = gradientsOf(node, inputs, dys);
+    for (const tensor of [...dys, ...node.saved])
+      if (tensor !== null && !found.includes(tensor)) tensor.dispose();
     for (const { id } of node.outputs) gradients.delete(id);
     inputs.forEach(([, { id }], i) => {
       const gradient = found[i];
@@ -77,14 +78,16 @@ function gradientsOf(
   if (gradient === undefined) throw new Error(`TensorFlow has no gradient of ${kernelName}`);
   return tf.tidy(() => {
     const ofInputs = gradient(dys);
-    return inputs.map(([name, input]) => {
-      const found: tf.Tensor | undefined = ofInputs[name]!();
-      if (found !== undefined && (found.dtype !== 'float32' || found.shape.join() !== input.shape.join()))
+    const found = inputs.map(([name, input]): tf.Tensor | undefined => {
+      const own: tf.Tensor | undefined = ofInputs[name]!();
+      if (own !== undefined && (own.dtype !== 'float32' || own.shape.join() !== input.shape.join()))
         throw new Error(
-          `the gradient of ${kernelName} is ${found.dtype} [${found.shape}], and its input float32 [${input.shape}]`,
+          `the gradient of ${kernelName} is ${own.dtype} [${own.shape}], and its input float32 [${input.shape}]`,
         );
-      return found;
+      return own;
     });
+    // Each is freed on its own.
+    return found.map((each, i) => (each !== undefined && found.indexOf(each) < i ? alias(each) : each));
   });
 }
 

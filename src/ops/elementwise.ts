@@ -6,92 +6,97 @@ import type { tf } from './tensorflow.js';
 // Operations on the scores of a gate, on the host: they have so few elements that a call of TensorFlow would take longer than
 // the loop. Shapes: T rows, C columns.
 
-interface Combination {
-  readonly value: (x: number, y: number) => number;
-  /** Derivatives by x and by y. */
-  readonly slopes: readonly [(x: number, y: number) => number, (x: number, y: number) => number];
-}
-
-const COMBINATIONS = {
-  add: { value: (x, y) => x + y, slopes: [() => 1, () => 1] },
-  subtract: { value: (x, y) => x - y, slopes: [() => 1, () => -1] },
-  multiply: { value: (x, y) => x * y, slopes: [(_, y) => y, (x) => x] },
-  divide: { value: (x, y) => x / y, slopes: [(_, y) => 1 / y, (x, y) => -x / (y * y)] },
-} as const satisfies Record<string, Combination>;
+export type Combination = 'add' | 'subtract' | 'multiply' | 'divide';
 
 /**
  * Combines two tensors element by element. What has one row or one column is repeated along it, and a vector is one row:
  * [T, C], [T, 1], [C] or [] with another of these.
  */
-export function combine<Result extends tf.Tensor>(
-  op: keyof typeof COMBINATIONS,
-  x: tf.Tensor,
-  y: tf.Tensor,
-): Result {
-  const { value, slopes }: Combination = COMBINATIONS[op];
+export function combine<Result extends tf.Tensor>(op: Combination, x: tf.Tensor, y: tf.Tensor): Result {
   const inputs = [x, y] as const;
   const [ofX, ofY] = mapTuple(inputs, rowsAndColumns);
   const [numRows, numColumns] = [Math.max(ofX.rows, ofY.rows), Math.max(ofX.columns, ofY.columns)];
-  const eachElement = (visit: (i: number, ofX: number, ofY: number) => void) => {
-    for (let row = 0, i = 0; row < numRows; row++)
-      for (let column = 0; column < numColumns; column++, i++)
-        visit(i, row * ofX.down + column * ofX.right, row * ofY.down + column * ofY.right);
-  };
   return fusedOp(inputs, () => {
     const shape = [numRows, numColumns].slice(2 - Math.max(x.shape.length, y.shape.length));
-    const result = kernels().create(shape);
+    const { tensor, values } = kernels().create(shape);
     const [xs, ys] = mapTuple(inputs, valuesOf);
-    eachElement((i, atX, atY) => {
-      result.values[i] = value(xs[atX]!, ys[atY]!);
-    });
+    for (let row = 0, i = 0; row < numRows; row++)
+      for (let column = 0; column < numColumns; column++, i++)
+        values[i] = combined(
+          op,
+          xs[row * ofX.down + column * ofX.right]!,
+          ys[row * ofY.down + column * ofY.right]!,
+        );
     return {
-      value: result.tensor,
+      value: tensor,
       saved: inputs,
-      backward: (dy, saved) => {
-        const [gradient, keptX, keptY] = mapTuple([dy, ...saved], valuesOf);
+      backward: (dyTC, saved) => {
+        const [dy, keptX, keptY] = mapTuple([dyTC, ...saved], valuesOf);
         const [dx, dOther] = mapTuple(inputs, ({ size }) => new Float64Array(size));
-        eachElement((i, atX, atY) => {
-          const [a, b] = [keptX[atX]!, keptY[atY]!];
-          dx[atX]! += gradient[i]! * slopes[0](a, b);
-          dOther[atY]! += gradient[i]! * slopes[1](a, b);
-        });
+        for (let row = 0, i = 0; row < numRows; row++)
+          for (let column = 0; column < numColumns; column++, i++) {
+            const atX = row * ofX.down + column * ofX.right;
+            const atY = row * ofY.down + column * ofY.right;
+            dx[atX]! += dy[i]! * slopeOfLeft(op, keptY[atY]!);
+            dOther[atY]! += dy[i]! * slopeOfRight(op, keptX[atX]!, keptY[atY]!);
+          }
         return [tensorOf(dx, x.shape), tensorOf(dOther, y.shape)];
       },
     };
   });
 }
 
-interface Curve {
-  readonly value: (x: number) => number;
-  /** Derivative, given x and the value. */
-  readonly slope: (x: number, y: number) => number;
+function combined(op: Combination, x: number, y: number): number {
+  if (op === 'add') return x + y;
+  if (op === 'subtract') return x - y;
+  return op === 'multiply' ? x * y : x / y;
 }
 
-const CURVES = {
-  relu: { value: (x) => Math.max(0, x), slope: (x) => (x > 0 ? 1 : 0) },
-  sigmoid: { value: (x) => 1 / (1 + Math.exp(-x)), slope: (_, y) => y * (1 - y) },
-  tanh: { value: Math.tanh, slope: (_, y) => 1 - y * y },
-  exp: { value: Math.exp, slope: (_, y) => y },
-} as const satisfies Record<string, Curve>;
+/** Returns the derivative of x op y by x. */
+function slopeOfLeft(op: Combination, y: number): number {
+  if (op === 'multiply') return y;
+  return op === 'divide' ? 1 / y : 1;
+}
+
+/** Returns the derivative of x op y by y. */
+function slopeOfRight(op: Combination, x: number, y: number): number {
+  if (op === 'add') return 1;
+  if (op === 'subtract') return -1;
+  return op === 'multiply' ? x : -x / (y * y);
+}
+
+export type Curve = 'relu' | 'sigmoid' | 'tanh' | 'exp';
 
 /** Computes a function of each element. */
-export function curve<Same extends tf.Tensor>(op: keyof typeof CURVES, x: Same): Same {
-  const { value, slope }: Curve = CURVES[op];
+export function curve<Same extends tf.Tensor>(op: Curve, x: Same): Same {
   return fusedOp([x], () => {
-    const result = kernels().create(x.shape);
+    const { tensor, values } = kernels().create(x.shape);
     const xs = valuesOf(x);
-    for (let i = 0; i < xs.length; i++) result.values[i] = value(xs[i]!);
+    for (let i = 0; i < xs.length; i++) values[i] = pointOf(op, xs[i]!);
     return {
-      value: result.tensor,
-      saved: [x, result.tensor],
-      backward: (dy, saved) => {
-        const dx = kernels().create(x.shape);
-        const [gradient, kept, ys] = mapTuple([dy, ...saved], valuesOf);
-        for (let i = 0; i < kept.length; i++) dx.values[i] = gradient[i]! * slope(kept[i]!, ys[i]!);
-        return [dx.tensor];
+      value: tensor,
+      saved: [tensor],
+      backward: (dyTC, [kept]) => {
+        const { tensor: dx, values: slopes } = kernels().create(x.shape);
+        const [dy, ys] = mapTuple([dyTC, kept], valuesOf);
+        for (let i = 0; i < ys.length; i++) slopes[i] = dy[i]! * slopeAt(op, ys[i]!);
+        return [dx];
       },
     };
   });
+}
+
+function pointOf(op: Curve, x: number): number {
+  if (op === 'relu') return Math.max(0, x);
+  if (op === 'exp') return Math.exp(x);
+  return op === 'tanh' ? Math.tanh(x) : 1 / (1 + Math.exp(-x));
+}
+
+/** Returns the derivative of a function where its value is y. */
+function slopeAt(op: Curve, y: number): number {
+  if (op === 'relu') return y > 0 ? 1 : 0;
+  if (op === 'exp') return y;
+  return op === 'tanh' ? 1 - y * y : y * (1 - y);
 }
 
 /** Computes the softmax of each row, [T, C] -> [T, C]. */

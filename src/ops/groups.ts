@@ -20,31 +20,35 @@ export function groupProducts(
   const width = d / numGroups;
   const scale = 1 / Math.sqrt(width);
   const inputs = factorsD === null ? [xTD] : [xTD, factorsD];
+  const factorsOf = (tensor: tf.Tensor | undefined) =>
+    tensor?.dataSync<'float32'>() ?? new Float32Array(d).fill(1);
   return fusedOp(inputs, () => {
-    const products = kernels().create([numRows, numGroups]);
-    const [x, factors] = inputs.map((each) => each.dataSync<'float32'>());
-    for (let place = 0, at = 0; place < products.values.length; place++) {
-      const first = (place % numGroups) * width;
-      let sum = 0;
-      for (let i = first; i < first + width; i++, at++) sum += x![at]! * (factors?.[i] ?? 1);
-      products.values[place] = scale * sum;
-    }
+    const { tensor, values } = kernels().create([numRows, numGroups]);
+    const x = xTD.dataSync<'float32'>();
+    const factors = factorsOf(inputs[1]);
+    for (let row = 0, at = 0, place = 0; row < numRows; row++)
+      for (let i = 0; i < d; ) {
+        let sum = 0;
+        for (const end = i + width; i < end; i++, at++) sum += x[at]! * factors[i]!;
+        values[place++] = scale * sum;
+      }
     return {
-      value: products.tensor,
+      value: tensor,
       saved: inputs,
-      backward: (dyTE, saved) => {
-        const dx = kernels().create(xTD.shape);
-        const dFactors = new Float64Array(factorsD === null ? 0 : d);
-        const [dy, keptX, kept] = [dyTE, ...saved].map((each) => each.dataSync<'float32'>());
-        for (let place = 0, at = 0; place < dy!.length; place++) {
-          const first = (place % numGroups) * width;
-          const own = scale * dy![place]!;
-          for (let i = first; i < first + width; i++, at++) {
-            dx.values[at] = own * (kept?.[i] ?? 1);
-            if (kept !== undefined) dFactors[i]! += own * keptX![at]!;
+      backward: (dyTE, [keptX, keptFactors]) => {
+        const { tensor: dx, values: gradient } = kernels().create(xTD.shape);
+        const dFactors = new Float64Array(d);
+        const [dy, xs] = mapTuple([dyTE, keptX!], (each) => each.dataSync<'float32'>());
+        const kept = factorsOf(keptFactors);
+        for (let row = 0, at = 0, place = 0; row < numRows; row++)
+          for (let i = 0; i < d; ) {
+            const own = scale * dy[place++]!;
+            for (const end = i + width; i < end; i++, at++) {
+              gradient[at] = own * kept[i]!;
+              dFactors[i]! += own * xs[at]!;
+            }
           }
-        }
-        return factorsD === null ? [dx.tensor] : [dx.tensor, vectorOf(dFactors)];
+        return factorsD === null ? [dx] : [dx, vectorOf(dFactors)];
       },
     };
   });

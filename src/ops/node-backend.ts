@@ -45,6 +45,8 @@ export interface NodeBackend {
   binding: NodeBinding;
   /** @returns whether its memory has been freed, because nothing else refers to it */
   disposeData(dataId: object, force?: boolean): boolean;
+  /** Values by data id; null once the addon has them. */
+  readonly tensorMap: { get(dataId: object): { values: ArrayLike<number> | null } };
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tf.Tensor;
   executeSingleOutput(

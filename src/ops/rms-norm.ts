@@ -49,7 +49,8 @@ export function rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): tf
       // dx = (g - n mean(g n)) / rms, with g = dy gain and n the normalised input
       backward: (dyTD, saved) => {
         const [dx, dGain] = mapTuple([xTD, gainD], ({ shape }) => kernels().create(shape));
-        dGain.values.fill(0);
+        const gradient = dx.values;
+        const ofGain = new Float64Array(d);
         const [dy, input, scale] = mapTuple([dyTD, ...saved], (each) => each.dataSync<'float32'>());
         for (let row = 0; row < numRows; row++) {
           const begin = row * d;
@@ -58,12 +59,13 @@ export function rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): tf
           for (let i = 0; i < d; i++) {
             const product = dy[begin + i]! * input[begin + i]!;
             along += product * scale[i]!;
-            dGain.values[i]! += product * inverse;
+            ofGain[i]! += product * inverse;
           }
           const back = (along * inverse * inverse) / d;
           for (let i = 0; i < d; i++)
-            dx.values[begin + i] = inverse * (dy[begin + i]! * scale[i]! - input[begin + i]! * back);
+            gradient[begin + i] = inverse * (dy[begin + i]! * scale[i]! - input[begin + i]! * back);
         }
+        dGain.values.set(ofGain);
         return [dx.tensor, dGain.tensor];
       },
     };

@@ -47,6 +47,14 @@ it.each<[string, (x: tf.Tensor2D, w: tf.Tensor2D) => tf.Tensor]>([
       return residual(y, gatherRows(y, Int32Array.of(7, 0, 0, 1, 2, 3, 4, 5)));
     },
   ],
+  [
+    'a gradient that serves two inputs',
+    (x, w) =>
+      tf.customGrad((...each) => ({
+        value: tf.add(each[0] as tf.Tensor, each[1] as tf.Tensor),
+        gradFunc: (dy) => [dy, dy],
+      }))(tf.square(x), tf.square(w)),
+  ],
   ['several results of one operation', (x, w) => tf.mul(tf.split(exactMatMul(x, w), 2, 1)[1]!, 3)],
 ])('has the gradients of autograd to the bit: %s', (_, f) => {
   tf.tidy(() => {

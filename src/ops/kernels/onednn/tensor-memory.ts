@@ -30,6 +30,21 @@ export class TensorMemory {
       }
       return isGone;
     };
+    const idsOf = backend.getInputTensorIds.bind(backend);
+    backend.getInputTensorIds = (tensors) => {
+      for (const { dataId } of tensors) this.#copyForTensorFlow(dataId);
+      return idsOf(tensors);
+    };
+  }
+
+  /**
+   * TensorFlow would read memory of the arena in place, and its reshapes and slices would still refer to it when it has been given
+   * back.
+   */
+  #copyForTensorFlow(dataId: object): void {
+    const held = this.#held.get(dataId);
+    const data = nodeBackend().tensorMap.get(dataId);
+    if (held !== undefined && data.values === held.values) data.values = held.values.slice();
   }
 
   /** Bytes of all live tensors and scratch memory. */
