@@ -28,7 +28,7 @@ function isNamedBy(name: string, entry: string): boolean {
 /**
  * Returns the parameters that are differentiated even if they are frozen. The backward pass ends at the lowest parameter to
  * differentiate, and its collectives must be the same on every rank, so it must pass through each sparse layer of which some rank
- * trains an expert. The final norm is listed because the router may be all that is trained, and the loss might not depend on it.
+ * trains an expert. The final norm is listed because the router may be all that is trained, and a rank's loss might not depend on it.
  */
 export function alwaysDifferentiated(config: RunConfig): string[] {
   const isFrozen = isFrozenBy(config.train);

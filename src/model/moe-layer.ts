@@ -146,7 +146,7 @@ export class MoeLayer {
     const decision = router.route({
       ...input,
       parameters: new Map(
-        router.parameterSpecs.map((spec) => [spec.name, parameters.get(this.#routerName(spec))]),
+        router.parameterSpecs.map((spec) => [spec.name, parameters.get(this.#routerName(spec), 'several')]),
       ),
     });
     assertNothingLost(decision);

@@ -22,6 +22,8 @@ export interface TapeEngine {
     nextTapeNodeId: number;
   };
   readonly backend: { incRef(dataId: object): void };
+  /** Ids of tensors ascend in the order in which they are made. */
+  nextTensorId(): number;
   isTapeOn(): boolean;
   startTape(): void;
   endTape(): void;

@@ -16,21 +16,24 @@ const LEAST_ELEMENTS = 1 << 14;
  */
 export function differentiate(loss: () => tf.Scalar, parameters: readonly tf.Tensor[]): number {
   const engine = tapeEngine();
+  let tape: readonly TapeNode[] = [];
   try {
     return tf.tidy(() => {
       engine.startTape();
+      tape = engine.state.activeTape!;
       let value: tf.Scalar;
       try {
         value = tf.tidy(loss);
       } finally {
         engine.endTape();
       }
-      backward(value, dependentOn(parameters, engine.state.activeTape!));
+      if (value.size !== 1) throw new Error(`a loss of ${value.size} elements has no gradient`);
+      backward(value, dependentOn(parameters, tape));
       return value.dataSync()[0]!;
     });
   } finally {
     // A gradient that was not completed leaves tensors that its operations have saved.
-    for (const { saved } of engine.state.activeTape ?? []) for (const tensor of saved) tensor.dispose();
+    for (const { saved } of tape) for (const tensor of saved) tensor.dispose();
     engine.state.activeTape = null;
   }
 }
@@ -57,8 +60,8 @@ function backward(value: tf.Scalar, nodes: readonly DependentNode[]): void {
     const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null);
     if (dys.every((dy) => dy === null)) continue;
     const found = gradientsOf(node, inputs, dys);
-    for (const tensor of [...dys, ...node.saved])
-      if (tensor !== null && !found.includes(tensor)) tensor.dispose();
+    for (const dy of dys) if (dy !== null && !dy.kept && !found.includes(dy)) dy.dispose();
+    for (const tensor of node.saved) tensor.dispose();
     for (const { id } of node.outputs) gradients.delete(id);
     inputs.forEach(([, { id }], i) => {
       const gradient = found[i];
@@ -76,9 +79,11 @@ function gradientsOf(
   dys: readonly (tf.Tensor | null)[],
 ): (tf.Tensor | undefined)[] {
   if (gradient === undefined) throw new Error(`TensorFlow has no gradient of ${kernelName}`);
+  const firstId = tapeEngine().nextTensorId();
   return tf.tidy(() => {
     const ofInputs = gradient(dys);
     const found = inputs.map(([name, input]): tf.Tensor | undefined => {
+      if (!(name in ofInputs)) throw new Error(`${kernelName} has no gradient of its input ${name}`);
       const own: tf.Tensor | undefined = ofInputs[name]!();
       if (own !== undefined && (own.dtype !== 'float32' || own.shape.join() !== input.shape.join()))
         throw new Error(
@@ -86,8 +91,10 @@ function gradientsOf(
         );
       return own;
     });
-    // Each is freed on its own.
-    return found.map((each, i) => (each !== undefined && found.indexOf(each) < i ? alias(each) : each));
+    // Each is freed on its own, and what an operation of a router keeps for itself is not.
+    const isOwned = (each: tf.Tensor, i: number) =>
+      found.indexOf(each) === i && !each.kept && (each.id > firstId || dys.includes(each));
+    return found.map((each, i) => (each === undefined || isOwned(each, i) ? each : alias(each)));
   });
 }
 

@@ -3,19 +3,25 @@ import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import type { tf } from './tensorflow.js';
 
-// Operations on the scores of a gate, on the host: they have so few elements that a call of TensorFlow would take longer than
-// the loop. Shapes: T rows, C columns.
+// Operations on scores of gates and on losses, on the host: they have so few elements that a call of TensorFlow would take longer
+// than the loop. Shapes: T rows, C columns.
 
 export type Combination = 'add' | 'subtract' | 'multiply' | 'divide';
 
 /**
  * Combines two tensors element by element. What has one row or one column is repeated along it, and a vector is one row:
  * [T, C], [T, 1], [C] or [] with another of these.
+ *
+ * @throws RangeError if neither is, and their rows or columns are not as many
  */
 export function combine<Result extends tf.Tensor>(op: Combination, x: tf.Tensor, y: tf.Tensor): Result {
   const inputs = [x, y] as const;
   const [ofX, ofY] = mapTuple(inputs, rowsAndColumns);
-  const [numRows, numColumns] = [Math.max(ofX.rows, ofY.rows), Math.max(ofX.columns, ofY.columns)];
+  const numRows = ofX.rows === 1 ? ofY.rows : ofX.rows;
+  const numColumns = ofX.columns === 1 ? ofY.columns : ofX.columns;
+  for (const { rows, columns } of [ofX, ofY])
+    if ((rows !== numRows && rows !== 1) || (columns !== numColumns && columns !== 1))
+      throw new RangeError(`${op} of scores of the shapes [${x.shape}] and [${y.shape}]`);
   return fusedOp(inputs, () => {
     const shape = [numRows, numColumns].slice(2 - Math.max(x.shape.length, y.shape.length));
     const { tensor, values } = kernels().create(shape);
@@ -89,7 +95,9 @@ export function curve<Same extends tf.Tensor>(op: Curve, x: Same): Same {
 function pointOf(op: Curve, x: number): number {
   if (op === 'relu') return Math.max(0, x);
   if (op === 'exp') return Math.exp(x);
-  return op === 'tanh' ? Math.tanh(x) : 1 / (1 + Math.exp(-x));
+  if (op === 'tanh') return Math.tanh(x);
+  if (op === 'sigmoid') return 1 / (1 + Math.exp(-x));
+  throw new RangeError(`${op}: no such operation`);
 }
 
 /** Returns the derivative of a function where its value is y. */
@@ -135,8 +143,14 @@ export function softmaxRows(xTC: tf.Tensor2D): tf.Tensor2D {
   });
 }
 
-/** Computes sum_c w_c mean_t x_{t,c}, [T, C] -> []. */
+/**
+ * Computes sum_c w_c mean_t x_{t,c}, [T, C] -> [], or with one weight of a vector.
+ *
+ * @throws RangeError if there are not as many weights as columns
+ */
 export function weightedMean(xTC: tf.Tensor, weightsC: ArrayLike<number>): tf.Scalar {
+  if (weightsC.length !== 1 && weightsC.length !== xTC.shape.at(-1))
+    throw new RangeError(`${weightsC.length} weights for scores of the shape [${xTC.shape}]`);
   const numRows = xTC.size / weightsC.length;
   return fusedOp([xTC], () => {
     let sum = 0;
@@ -156,8 +170,12 @@ export function weightedMean(xTC: tf.Tensor, weightsC: ArrayLike<number>): tf.Sc
   });
 }
 
-/** Rows and columns of a tensor, and its elements between one and the next of either: 0 where it has one that is repeated. */
+/**
+ * Rows and columns of a tensor, and the distance in elements from one row (`down`) or column (`right`) to the next; 0 where the
+ * only one is repeated.
+ */
 function rowsAndColumns({ shape }: tf.Tensor) {
+  if (shape.length > 2) throw new RangeError(`scores of the shape [${shape}]: they are matrices or vectors`);
   const [rows, columns] = shape.length === 2 ? (shape as [number, number]) : [1, shape[0] ?? 1];
   return { rows, columns, down: rows === 1 ? 0 : columns, right: columns === 1 ? 0 : 1 };
 }

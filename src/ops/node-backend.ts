@@ -46,7 +46,7 @@ export interface NodeBackend {
   /** @returns whether its memory has been freed, because nothing else refers to it */
   disposeData(dataId: object, force?: boolean): boolean;
   /** Values by data id; null once the addon has them. */
-  readonly tensorMap: { get(dataId: object): { values: ArrayLike<number> | null } };
+  readonly tensorMap: { get(dataId: object): { values: ArrayBufferView | null } };
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tf.Tensor;
   executeSingleOutput(

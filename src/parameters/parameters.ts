@@ -34,9 +34,10 @@ export interface ParameterSource {
   /**
    * Returns a parameter's tensor. Without gradient recording, an expert's is valid until the next expert is read.
    *
+   * @param uses whether one operation reads the tensor, whose kernel may write the gradient where it belongs, or several
    * @throws TrainerError `INTERNAL` if this rank holds no parameter of that name.
    */
-  get(name: string): tf.Tensor;
+  get(name: string, uses?: 'one' | 'several'): tf.Tensor;
   /** Returns the factor of the low-rank pair beside a matrix (low-rank-pair.ts); undefined if it has none. */
   pairScale(name: string): number | undefined;
   /** Declares that these experts, or their replicas, have tokens in the gradient that is recorded. */
@@ -121,7 +122,7 @@ export class ParameterStore implements ParameterSource {
     );
   }
 
-  get(name: string): tf.Tensor {
+  get(name: string, uses: 'one' | 'several' = 'one'): tf.Tensor {
     const variable = this.#variables.get(name);
     if (!variable) throw new TrainerError('INTERNAL', `this rank holds no parameter named ${name}`);
     const { group, range } = this.#find(name);
@@ -137,7 +138,8 @@ export class ParameterStore implements ParameterSource {
       return known;
     }
     const target = group.gradients.subarray(range.begin, range.end);
-    if (!range.frozen) setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
+    if (!range.frozen && uses === 'one')
+      setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
     const recorded = parameterLeaf(variable, (gradient) => {
       if (range.frozen) return;
       const values = gradient.dataSync<'float32'>();
@@ -259,7 +261,7 @@ function addTo(target: Float32Array, begin: number, values: Float32Array): void 
   for (let i = 0; i < values.length; i++) target[begin + i]! += values[i]!;
 }
 
-/** Creates a tensor of elements that must not change before its first use, when TensorFlow copies them. */
+/** Creates a tensor over elements that must not change before its first use. */
 function tensorOf(group: ParameterGroup, range: ParameterRange): tf.Tensor {
   return tf.tensor(group.values.subarray(range.begin, range.end), [...range.shape], 'float32');
 }

@@ -52,7 +52,7 @@ export { cosineOfChoices, keepToGroup } from './rules/group-choice.js';
  */
 export function readFloats(compute: () => tf.Tensor): Float32Array {
   const tensor = tf.tidy(compute);
-  // A copy, because `dataSync` returns TensorFlow's own memory.
+  // A copy, because what `dataSync` returns may be memory that is used again once the tensor is freed.
   const values = tensor.dataSync<'float32'>().slice();
   tensor.dispose();
   return values;

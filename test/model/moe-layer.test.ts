@@ -4,9 +4,10 @@ import type { AllToAllForm } from '../../src/collectives/all-to-all.js';
 import { Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
+import { exactMatMul } from '../../src/ops/operations.js';
 import type { ParameterStore } from '../../src/parameters/parameters.js';
 import { placementOf } from '../../src/routing/groups/expert-placement.js';
-import { createRouter, expertsOfDomain, type RouterName } from '../../src/routing/index.js';
+import { createRouter, expertsOfDomain, type Router, type RouterName } from '../../src/routing/index.js';
 import { expectClose, expertsOf, randomIntegers, randomValues, storeOf, tinyConfig } from './support.js';
 
 const numTokens = 12;
@@ -25,6 +26,7 @@ function build(
   form: AllToAllForm,
   capacityFactor: number | null = null,
   { width = f, sharedExperts = 0, sharedExpertGate = false } = {},
+  wrap: (router: Router) => Router = (router) => router,
 ) {
   const config = tinyConfig({
     moe: { router, expertGroups: 2, capacityFactor, dFeedForward: width, sharedExperts, sharedExpertGate },
@@ -35,18 +37,20 @@ function build(
     layer: 1,
     experts: expertsOf(config),
     placement: placementOf(moe, 1, 1),
-    router: createRouter({
-      moe,
-      layer: 1,
-      dModel: d,
-      vocabSize: 257,
-      expertsOfDomain: expertsOfDomain(2, moe),
-      topology: transport.topology,
-      transport,
-      seed: 1,
-      numSteps: 10,
-      below: [],
-    }),
+    router: wrap(
+      createRouter({
+        moe,
+        layer: 1,
+        dModel: d,
+        vocabSize: 257,
+        expertsOfDomain: expertsOfDomain(2, moe),
+        topology: transport.topology,
+        transport,
+        seed: 1,
+        numSteps: 10,
+        below: [],
+      }),
+    ),
     communicator: new Communicator(transport, form),
     overlapDegree: 1,
     deduplicate: false,
@@ -155,6 +159,37 @@ it.each([
   }
   expectClose(yTD.dataSync(), expected, 1e-5);
   expect(store.values('layers.1.experts.3.w_out').length).toBe(width * d);
+  store.dispose();
+});
+
+it('MoeLayer adds the gradients of a parameter that a router uses several times, over micro-batches too', () => {
+  const threeProducts = (xTD: tf.Tensor2D, w: tf.Tensor2D) =>
+    tf.addN([1, 2, 3].map((factor) => tf.sum(tf.mul(tf.square(exactMatMul(xTD, w)), factor)))) as tf.Scalar;
+  const { layer, store } = build('switch', 'flat', null, {}, (router) => ({
+    ...router,
+    route: (its) => ({
+      ...router.route(its),
+      auxiliaryLoss: threeProducts(its.xTD, its.parameters.get('weight') as tf.Tensor2D),
+    }),
+  }));
+  const xTD = tf.tensor2d(x, [numTokens, d]);
+  const accumulate = (accumulates: boolean) =>
+    store.computeGradients(() => layer.forward(store, { ...input, xTD }).auxiliaryLoss!, accumulates);
+  const weight = store.get('layers.1.router.weight').clone() as tf.Tensor2D;
+  const expected = tf
+    .grad((w: tf.Tensor) => threeProducts(xTD, w as tf.Tensor2D))(weight)
+    .dataSync()
+    .slice();
+  const { begin, end } = store.shared.ranges.find(({ name }) => name === 'layers.1.router.weight')!;
+  for (const batches of [1, 2, 3]) {
+    accumulate(batches > 1);
+    const all = store.shared.gradients.slice(begin, end);
+    expectClose(
+      all,
+      expected.map((each) => batches * each),
+      1e-3,
+    );
+  }
   store.dispose();
 });
 

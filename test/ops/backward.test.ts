@@ -89,6 +89,37 @@ it('computes nothing for what no parameter leads to', () => {
   });
 });
 
+it('frees neither what a gradient hands out again and again, nor what it keeps', () => {
+  const constant = tf.ones([8, 8]);
+  let kept: tf.Tensor | undefined;
+  const op = (x: tf.Tensor) =>
+    tf.customGrad((each) => ({
+      value: tf.square(each as tf.Tensor),
+      gradFunc: (dy) => {
+        kept = tf.keep(dy as tf.Tensor);
+        return constant;
+      },
+    }))(x);
+  const w = matrix('w');
+  for (let step = 0; step < 2; step++) {
+    differentiate(() => {
+      const leaf = parameterLeaf(w, (gradient) => expect(new Set(gradient.dataSync())).toEqual(new Set([2])));
+      return tf.sum(tf.add(op(leaf), op(leaf)));
+    }, [w]);
+    expect(constant.isDisposed || kept!.isDisposed).toBe(false);
+    kept!.dispose();
+  }
+  for (const tensor of [constant, w]) tensor.dispose();
+});
+
+it('takes a scalar', () => {
+  const w = matrix('w');
+  expect(() => differentiate(() => parameterLeaf(w, () => undefined) as tf.Scalar, [w])).toThrow(
+    'a loss of 64 elements has no gradient',
+  );
+  w.dispose();
+});
+
 it('records nothing outside a gradient, or in its backward pass', () => {
   tf.tidy(() => {
     const w = matrix('w');

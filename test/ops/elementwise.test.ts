@@ -102,6 +102,18 @@ it('weightedMean is the mean of the rows times weights, with its gradient', () =
   );
 });
 
+it('refuses shapes that do not match, and operations that there are not', () => {
+  tf.tidy(() => {
+    const [wide, narrow] = [tf.zeros<tf.Rank.R2>([5, 4]), tf.zeros<tf.Rank.R2>([5, 3])];
+    expect(() => combine('add', wide, narrow)).toThrow('add of scores of the shapes [5,4] and [5,3]');
+    expect(() => combine('add', wide, tf.zeros([4, 4]))).toThrow('[5,4] and [4,4]');
+    expect(() => combine('add', wide, tf.zeros([5, 4, 1]))).toThrow('shape [5,4,1]');
+    expect(combine('add', tf.zeros([0, 4]), tf.zeros([4])).shape).toEqual([0, 4]);
+    expect(() => weightedMean(wide, [1, 2])).toThrow('2 weights for scores of the shape [5,4]');
+    expect(() => curve('cube' as 'exp', wide)).toThrow('cube: no such operation');
+  });
+});
+
 // The last token has one choice, and the second has none.
 const CHOSEN = Int32Array.of(2, 0, -1, -1, 3, 1, 1, -1);
 

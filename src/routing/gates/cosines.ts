@@ -3,7 +3,7 @@ import type { tf } from '../../ops/tensorflow.js';
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
 /** Keeps the cosine of a zero vector finite; far less than the norm of a normalised activation. */
-const LEAST_NORM = 1e-12;
+export const LEAST_NORM = 1e-12;
 
 /**
  * Divides products of tokens and gate vectors by the norms of both, without a gradient: row-major [T, E].
@@ -17,17 +17,27 @@ export function cosinesOfProducts(
   xTD: tf.Tensor2D,
   gateNormsE: ArrayLike<number>,
 ): Float32Array {
-  const [x, products] = [xTD.dataSync<'float32'>(), productsTE.dataSync<'float32'>()];
-  const [d, numExperts] = [xTD.shape[1], gateNormsE.length];
-  const cosines = new Float32Array(products.length);
-  for (let row = 0, at = 0, to = 0; row < xTD.shape[0]; row++) {
+  const normsT = rowNorms(xTD);
+  const numExperts = gateNormsE.length;
+  return productsTE
+    .dataSync<'float32'>()
+    .map(
+      (product, i) =>
+        product / Math.max(LEAST_NORM, normsT[Math.floor(i / numExperts)]! * gateNormsE[i % numExperts]!),
+    );
+}
+
+/** Returns the norm of each row of a matrix, [T, d] -> length T. */
+export function rowNorms(xTD: tf.Tensor2D): Float64Array {
+  const [numRows, d] = xTD.shape;
+  const x = xTD.dataSync<'float32'>();
+  const norms = new Float64Array(numRows);
+  for (let row = 0, at = 0; row < numRows; row++) {
     let square = 0;
     for (const end = at + d; at < end; at++) square += x[at]! * x[at]!;
-    const norm = Math.sqrt(square);
-    for (let expert = 0; expert < numExperts; expert++, to++)
-      cosines[to] = products[to]! / Math.max(LEAST_NORM, norm * gateNormsE[expert]!);
+    norms[row] = Math.sqrt(square);
   }
-  return cosines;
+  return norms;
 }
 
 /** Returns the norm of each column of a matrix, [d, E] -> length E. */

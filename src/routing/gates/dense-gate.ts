@@ -4,7 +4,7 @@ import { initStd } from '../../parameters/matrix.js';
 import type { CommonMoe } from '../common-fields.js';
 import type { RouterParameter } from '../policy.js';
 import type { RouterInput } from '../router.js';
-import { columnNorms, cosinesOfProducts } from './cosines.js';
+import { LEAST_NORM, rowNorms } from './cosines.js';
 import { controlled } from './gate-control.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
@@ -27,12 +27,14 @@ export function denseGateLogits(input: GateInput): tf.Tensor2D {
   return controlled(exactMatMul(input.xTD, weightOf(input)), input.gateControl);
 }
 
-/** Computes the cosines between tokens and gate vectors, [T, E], without a gradient. */
+/** Computes the cosines between tokens and gate vectors, [T, E], differentiable in the logits and the gate. */
 export function denseGateCosines(
   input: GateInput,
   logitsTE: tf.Tensor2D = denseGateLogits(input),
 ): tf.Tensor2D {
-  return tf.tensor2d(cosinesOfProducts(logitsTE, input.xTD, columnNorms(weightOf(input))), logitsTE.shape);
+  const normsE = tf.sqrt(tf.sum(tf.square(weightOf(input)), 0, true));
+  const normsT1 = tf.tensor2d(Float32Array.from(rowNorms(input.xTD)), [input.xTD.shape[0], 1]);
+  return tf.div(logitsTE, tf.maximum(tf.mul(normsT1, normsE), LEAST_NORM));
 }
 
 function weightOf({ parameters }: GateInput): tf.Tensor2D {

@@ -20,6 +20,6 @@ export function balanceLoss(
   const total = routedByAllRanksE.reduce((sum, routed) => sum + routed, 0);
   return weightedMean(
     probsTE,
-    routedByAllRanksE.map((routed) => (weight * routed) / total),
+    Float64Array.from(routedByAllRanksE, (routed) => (weight * routed) / total),
   );
 }

@@ -32,6 +32,11 @@ export class Arena {
     return this.#used;
   }
 
+  /** Tells whether memory is of the arena, in use or not. */
+  has(memory: ArrayBufferLike): boolean {
+    return this.#slabs.some(({ buffer }) => buffer === memory);
+  }
+
   /** @returns the smallest free range that is large enough, with arbitrary content */
   take(bytes: number): Block {
     const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);

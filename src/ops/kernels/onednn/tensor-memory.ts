@@ -3,7 +3,7 @@ import { tf } from '../../tensorflow.js';
 import { Arena, type Block } from './arena.js';
 import type { Operand, Values } from './operand.js';
 
-/** A tensor of TensorFlow's engine whose elements stay in the arena until TensorFlow's own operations read it. */
+/** A tensor of TensorFlow's engine whose elements are in the arena; its own operations get a copy of them. */
 export interface OwnTensor extends Operand {
   readonly tensor: tf.Tensor;
 }
@@ -38,13 +38,16 @@ export class TensorMemory {
   }
 
   /**
-   * TensorFlow would read memory of the arena in place, and its reshapes and slices would still refer to it when it has been given
-   * back.
+   * Copies elements out of the arena before TensorFlow first reads them: it would read them in place, and its reshapes and slices
+   * would still refer to them when the memory has been given back.
+   *
+   * @param dataId undefined for a number that TensorFlow wants as an argument
    */
-  #copyForTensorFlow(dataId: object): void {
-    const held = this.#held.get(dataId);
+  #copyForTensorFlow(dataId: object | undefined): void {
+    if (dataId === undefined) return;
     const data = nodeBackend().tensorMap.get(dataId);
-    if (held !== undefined && data.values === held.values) data.values = held.values.slice();
+    if (data.values instanceof Float32Array && this.#arena.has(data.values.buffer))
+      data.values = data.values.slice();
   }
 
   /** Bytes of all live tensors and scratch memory. */

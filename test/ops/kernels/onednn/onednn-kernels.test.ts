@@ -268,7 +268,14 @@ withOneDnn('oneDNN', () => {
         return two(tensor);
       };
       const x = filled(1);
-      const readers = [tf.reshape(x, [64, 16]), tf.slice(x, 0, 16), tf.expandDims(x), tf.square(x)];
+      const viewed = tf.tensor2d(x.dataSync<'float32'>(), [32, 32]);
+      const readers = [
+        tf.reshape(x, [64, 16]),
+        tf.slice(x, 0, 16),
+        tf.expandDims(x),
+        tf.square(x),
+        tf.reshape(viewed, [64, 16]),
+      ];
       x.dispose();
       const later = filled(2);
       for (const reader of readers) expect(new Set(reader.dataSync())).toEqual(new Set([1]));
