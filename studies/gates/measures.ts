@@ -34,23 +34,11 @@ function perplexityOf({ test, curve }: Run): number | null {
 /** Columns of the tables, in their order. */
 export const MEASURES = {
   perplexity: compared('perplexity', perplexityOf, fixed(3)),
-  tokensPerExpert: compared(
-    'tokens per expert',
-    ({ tokensPerExpert }) => tokensPerExpert?.mean ?? null,
-    fixed(1),
-  ),
-  tokensPerExpertAtEnd: compared(
-    'tokens per expert at the end',
-    ({ tokensPerExpert }) => tokensPerExpert?.end ?? null,
-    fixed(1),
-  ),
-  expertsPerToken: shown('experts per token', (run) => run.expertsPerToken?.mean ?? null, fixed(2)),
-  keptShare: shown('kept', ({ keptShare }) => keptShare?.mean ?? null, percent),
   idShare: shown('as the id before', ({ idShare }) => idShare, percent),
-  gateShare: shown("gate's own first", ({ gateShare }) => gateShare, percent),
   loadImbalance: shown('busiest expert / mean', ({ loadImbalance }) => loadImbalance, fixed(2)),
   onNodeShare: shown('stayed on node', ({ localShare }) => localShare, percent),
   stepMs: comparedTime('step (ms)', ({ stepMs }) => stepMs, fixed(1)),
+  expertsPerToken: shownTime('experts a token', (run) => run.expertsPerToken?.end ?? null, fixed(2)),
   allToAllShare: shownTime('all-to-all', ({ allToAllShare }) => allToAllShare, percent),
   localShare: shownTime('stayed on node', ({ localShare }) => localShare, percent),
   bytesOtherNode: shownTime('to other nodes (MB)', (run) => run.bytesOtherNode / 1e6, fixed(2)),

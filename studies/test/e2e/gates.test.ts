@@ -32,12 +32,12 @@ it('trains every run once, whatever is done at once, and looks at the test text 
     'own time 11 false',
     'switch quality 1 false',
   ]);
-  const { test, curve, tokensPerExpert } = runs.find(({ arm, test }) => arm === 'own' && test !== null)!;
+  const { test, curve, expertsPerToken } = runs.find(({ arm, test }) => arm === 'own' && test !== null)!;
   // Two domains of three sequences of 32 tokens each, which are not those of the validation.
   expect(test).toMatchObject({ tokens: 192, domains: { en: expect.any(Number), code: expect.any(Number) } });
   expect(test!.loss).not.toBe(curve.at(-1)!.loss);
   expect(Math.abs(test!.loss - curve.at(-1)!.loss)).toBeLessThan(0.5);
-  expect(tokensPerExpert).toEqual({ mean: 64, end: 64 });
+  expect(expertsPerToken).toEqual({ mean: 1, end: 1 });
   expect(readFileSync(path.join(folder, 'gates.md'), 'utf8')).toContain('own router');
 
   // A line is removed: only that run is made again, and gives the same result.

@@ -114,11 +114,8 @@ it('figuresOf has means over the training and its last quarter, and does without
   expect(figures).toMatchObject({
     stepMs: 100,
     allToAllShare: 0.2,
-    tokensPerExpert: { mean: 12, end: 8 },
     expertsPerToken: { mean: 0.75, end: 0.5 },
-    keptShare: { mean: 1.2, end: 0.8 },
     idShare: 0.5,
-    gateShare: null,
     localShare: 0.75,
     curve: [{ step: 40, loss: 3, domains: { a: 2, b: 4 } }],
   });
@@ -126,7 +123,7 @@ it('figuresOf has means over the training and its last quarter, and does without
     steps.map((step) => ({ ...step, layers: [] })),
     [],
   );
-  expect(dense).toMatchObject({ tokensPerExpert: null, expertsPerToken: null, localShare: null });
+  expect(dense).toMatchObject({ expertsPerToken: null, localShare: null });
 });
 
 /** Held-out sequences of two tokens, as domain and index; the last row is padding. */

@@ -20,18 +20,10 @@ export interface Figures {
   readonly tokensPerStep: number;
   /** Validations on the development text, by the causal rule. */
   readonly curve: readonly (Losses & { readonly step: number })[];
-  /**
-   * Tokens that an expert processes in a step, over all ranks, averaged over experts and sparse layers; null
-   * without sparse layers.
-   */
-  readonly tokensPerExpert: OverTraining | null;
-  /** Experts that process a token, averaged over the sparse layers. */
+  /** Experts that process a token, averaged over the sparse layers; null without them. */
   readonly expertsPerToken: OverTraining | null;
-  /** Share of the choices that were kept. */
-  readonly keptShare: OverTraining | null;
   /** Measures of the choices in the last quarter, as in metrics.ndjson; null if they are missing there. */
   readonly idShare: number | null;
-  readonly gateShare: number | null;
   readonly loadImbalance: number | null;
   /** Share of the kept choices whose expert was on the token's node. */
   readonly localShare: number | null;
@@ -67,13 +59,10 @@ export function figuresOf(steps: readonly GlobalStep[], validations: readonly Va
     steps: steps.length,
     tokensPerStep: steps[0]!.tokens,
     curve: validations.map(({ step, domains }) => ({ step, ...lossesOf(domains) })),
-    tokensPerExpert: overTraining(({ layers }) => orNull(mean(layers.flatMap(({ kept }) => kept)))),
-    expertsPerToken: overTraining(({ layers, tokens }) => orNull(keptIn(layers) / (layers.length * tokens))),
-    keptShare: overTraining(({ layers }) =>
-      orNull(keptIn(layers) / sum(layers.flatMap(({ routed }) => routed))),
+    expertsPerToken: overTraining(({ layers, tokens }) =>
+      layers.length === 0 ? null : sum(layers.flatMap(({ kept }) => kept)) / (layers.length * tokens),
     ),
     idShare: atEnd(({ idShare }) => idShare),
-    gateShare: atEnd(({ gateShare }) => gateShare),
     loadImbalance: atEnd(({ loadImbalance }) => loadImbalance),
     localShare: places && rounded(places.sameWorker + places.sameNode),
     stepMs: rounded(median(tail.map(({ stepMs }) => stepMs))),
@@ -88,14 +77,6 @@ export function lossesOf(domains: readonly { readonly domain: string; readonly l
     loss: rounded(mean(domains.map(({ loss }) => loss))),
     domains: Object.fromEntries(domains.map(({ domain, loss }) => [domain, rounded(loss)])),
   };
-}
-
-function keptIn(layers: GlobalStep['layers']): number {
-  return sum(layers.flatMap(({ kept }) => kept));
-}
-
-function orNull(value: number): number | null {
-  return Number.isNaN(value) ? null : value;
 }
 
 /** Rounds to six decimal places, a hundredth of the precision of any table. */
