@@ -14,7 +14,7 @@ export interface Work {
   readonly flops: number;
   /** Elements read and written by everything else. */
   readonly touched: number;
-  /** Calls of TensorFlow kernels. */
+  /** Calls of kernels, loops on the host, and tensors that are read or kept. */
   readonly operations: number;
 }
 
@@ -63,7 +63,8 @@ export const PLAIN_RULE: Rule = (() => {
  * backward of a product is two of its size. `touched` and `operations` follow src/model/ op by op, and for a router its rule: a
  * compiled part (ops/compiled.ts) is one operation that touches its inputs and outputs, and reading a parameter or saving a
  * tensor for the backward pass counts as one. `kept` follows the kernels in use, which keep the operands of products in their
- * own precision; TensorFlow's kernels also keep the logits and their exponentials.
+ * own precision; TensorFlow's kernels also keep the logits and their exponentials. What gates and losses compute of few elements are
+ * loops (ops/elementwise.ts), each one operation.
  */
 export function modelWork(config: RunConfig, { sequences, rows, experts }: RankLoad): ModelWork {
   const { blocks, positions, seqLen: S, dModel: d, vocabSize: V } = describe(config);
@@ -115,6 +116,8 @@ export function modelWork(config: RunConfig, { sequences, rows, experts }: RankL
           networkWork(shared.network, T, operand),
           keeping(isNarrow ? operand * T * d : 0),
           ...(shared.gate === null ? [] : [product(T, d, 1), keeping(T * d)]),
+          // Gradients of the tokens are added to those of the routed experts.
+          pass([0, 0, 0], [0, 3 * T * d, 1]),
           residual,
         );
     }
@@ -272,35 +275,36 @@ function ruleWork({ choose, weigh }: Rule<unknown>, T: number, d: number, E: num
   const size = T * E;
   return plus([
     ...[...all].map((scores) => scoresWork(scores, T, d, E)),
-    // The choice, its weights, the load-balance loss, and the cosines that are reported.
-    pass([0, 12 * size, 40], [0, 12 * size, 20]),
-    ...(weigh.share ? [pass([0, 8 * T * choose.count, 7], [0, 8 * T * choose.count, 16])] : []),
+    // The choice, its weights, and the load-balance loss.
+    pass([0, 4 * size, 12], [0, 12 * size, 12]),
+    ...(weigh.share ? [pass([0, 4 * T * choose.count, 1], [0, 4 * T * choose.count, 4])] : []),
   ]);
 }
 
 /** Returns the work of one operation on scores, without those that it is applied to. */
 function scoresWork(scores: Scores<unknown>, T: number, d: number, E: number): PassWork {
   const size = T * E;
+  // Gradients of the tokens are added to those of the dispatch.
   const gate = plus([product(T, d, E), pass([0, 0, 2], [0, 3 * T * d, 1])]);
-  const cosine = pass([0, 2 * size, 2], [0, 5 * size, 14]);
-  const factors = pass([0, 0, 20], [0, 0, 20]);
+  const sums = pass([0, 2 * size, 4], [0, 5 * T * d, 2]);
+  const unit = pass([0, 2 * T * d, 2], [0, 2 * T * d, 1]);
+  const factors = pass([0, 0, 5], [0, 0, 1]);
   switch (scores.op) {
     case 'linear':
       return gate;
     case 'cosine':
-      return plus([gate, cosine]);
+      return plus([gate, unit, pass([0, 2 * size, 8], [0, 5 * size, 14])]);
     case 'grouped':
-      return scores.factors === null ? gate : plus([gate, factors]);
+      return scores.factors === null ? sums : plus([sums, factors]);
     case 'groupedCosine':
-      // Without factors, the sums of the groups need no product.
-      return scores.factors === null ? cosine : plus([gate, cosine, factors]);
+      return scores.factors === null ? plus([sums, unit]) : plus([sums, unit, factors]);
     case 'softmax':
-      return pass([0, 2 * size, 3], [0, 10 * size, 5]);
+      return pass([0, 2 * size, 2], [0, 2 * size, 2]);
     case 'ofId':
     case 'parameter':
     case 'number':
       return keeping(0);
     default:
-      return pass([0, 3 * size, 4], [0, 6 * size, 6]);
+      return pass([0, 2 * size, 3], [0, 4 * size, 3]);
   }
 }

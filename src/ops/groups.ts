@@ -10,6 +10,7 @@ import type { tf } from './tensorflow.js';
  * sum over the group of x_{t,i} b_i / sqrt(d / E). [T, d] -> [T, E]
  *
  * @param factorsD b, [d]; null for ones
+ * @throws RangeError if E does not divide d
  */
 export function groupProducts(
   xTD: tf.Tensor2D,
@@ -18,6 +19,8 @@ export function groupProducts(
 ): tf.Tensor2D {
   const [numRows, d] = xTD.shape;
   const width = d / numGroups;
+  if (!Number.isInteger(width))
+    throw new RangeError(`${d} coordinates are no ${numGroups} groups of equal size`);
   const scale = 1 / Math.sqrt(width);
   const inputs = factorsD === null ? [xTD] : [xTD, factorsD];
   const factorsOf = (tensor: tf.Tensor | undefined) =>

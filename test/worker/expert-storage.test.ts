@@ -19,8 +19,8 @@ import { savedState } from './saved-state.js';
 import { batchesOf } from './step-batches.js';
 
 const NUM_EXPERTS = 16;
-/** Values, gradients and moments of an expert of 8 x 8. */
-const EXPERT_BYTES = 16 * 2 * 8 * 8;
+/** Values, gradients and moments of an expert of 16 x 4. */
+const EXPERT_BYTES = 16 * 2 * 16 * 4;
 /** 2 layers have 16 experts; there is room for those of a domain in both layers, and two more. */
 const SLOTS = 18;
 
@@ -34,12 +34,13 @@ function configOf(
 ): RunConfig {
   const expertStorage = { kind, budgetMB: (slots * EXPERT_BYTES) / 1e6 };
   return tinyConfig({
-    model: { numSparseLayers: 2 },
+    // Groups of coordinates, one for each expert, need as many of them.
+    model: { dModel: 16, numSparseLayers: 2 },
     moe: {
       router,
       ...(router === 'hash' && { expertsPerToken: 2, lookBack: 1 }),
       numExperts: NUM_EXPERTS,
-      dFeedForward: 8,
+      dFeedForward: 4,
       sharedExperts: 1,
       expertGroups: 2,
       capacityFactor: 2,
