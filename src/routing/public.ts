@@ -50,10 +50,12 @@ export { cosineOfChoices, keepToGroup } from './rules/group-choice.js';
  *
  * Not `tf.tidy(() => tensor.dataSync())`: `tidy` searches its result for tensors, element by element.
  */
-export function readFloats(compute: () => tf.Tensor): Float32Array {
+function readFloats(compute: () => tf.Tensor): Float32Array {
   const tensor = tf.tidy(compute);
   // A copy, because what `dataSync` returns may be memory that is used again once the tensor is freed.
   const values = tensor.dataSync<'float32'>().slice();
   tensor.dispose();
   return values;
 }
+
+export { readFloats };
