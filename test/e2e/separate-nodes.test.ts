@@ -84,10 +84,10 @@ it('a node that is told so outlives its runs, one of them failed by a frozen nod
   const waitsAgain = (times: number) =>
     survivor.until(new RegExp(`waiting: (?:[\\s\\S]*node leaves[\\s\\S]*waiting: ){${times}}`));
   await waitsAgain(0);
-  const { code: tooFew, stderr } = await serve(temporaryFolder(), port, [], '--join-timeout', '3').finished;
+  const { code: tooFew, stderr } = await serve(temporaryFolder(), port, [], '--join-timeout', '6').finished;
   expect(tooFew).toBe(3);
   expect(stderr).toMatch(
-    /^locmoe: run failed: node 1: after 3 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
+    /^locmoe: run failed: node 1: after 6 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
   );
   // Otherwise a slow node would find the next coordinator at its first attempt, and never log that it waits.
   await waitsAgain(1);
