@@ -45,7 +45,7 @@ export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Ten
 ): T {
   const engine = tapeEngine();
   const isRecorded = engine.isTapeOn();
-  // What the operation itself calls of TensorFlow is not recorded.
+  // Calls of TensorFlow inside the operation are not recorded.
   engine.state.kernelDepth++;
   try {
     return tf.tidy(() => {
@@ -84,26 +84,22 @@ export function alias(tensor: tf.Tensor): tf.Tensor {
  * after every use of the result has been differentiated, which is at the same place between the collectives on every rank.
  */
 export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Tensor) => void): T {
-  return fusedOp([x], () => ({
-    value: alias(x),
-    saved: [],
-    backward: (dy) => {
-      callback(dy);
-      return [dy];
-    },
-  }));
+  return identity(x, (dy) => {
+    callback(dy);
+    return [dy];
+  });
 }
 
 /** As `onGradient`, for a parameter: the gradient goes to `callback` alone, and is freed after it. */
 export function parameterLeaf(parameter: tf.Tensor, callback: (gradient: tf.Tensor) => void): tf.Tensor {
-  return fusedOp([parameter], () => ({
-    value: alias(parameter),
-    saved: [],
-    backward: (dy) => {
-      callback(dy);
-      return [undefined];
-    },
-  }));
+  return identity(parameter, (dy) => {
+    callback(dy);
+    return [undefined];
+  });
+}
+
+function identity<T extends tf.Tensor>(x: T, backward: FusedForward['backward']): T {
+  return fusedOp([x], () => ({ value: alias(x), saved: [], backward }));
 }
 
 /**

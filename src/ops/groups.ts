@@ -7,7 +7,8 @@ import type { tf } from './tensorflow.js';
 
 /**
  * Computes the products of each row with unit vectors that are constant on one group and zero elsewhere, times factors:
- * sum over the group of x_{t,i} b_i / sqrt(d / E). [T, d] -> [T, E]
+ * sum over the group of x_{t,i} b_i / sqrt(d / E), [T, d] -> [T, E]. Without factors they are x . w_i / |w_i| of the gates w_i of
+ * GrAP (LocMoE, arXiv 2401.13920, eq. 4), of unit variance for independent coordinates of unit variance, whatever d and E.
  *
  * @param factorsD b, [d]; null for ones
  * @throws RangeError if E does not divide d

@@ -42,20 +42,6 @@ export function grapSpecs(
   return [{ name: 'blocks', shape: [dModel], init: { kind: 'constant', value: 1 } }];
 }
 
-/**
- * Computes x . w_i / |w_i| with the GrAP gates, [T, d] -> [T, E]: unit variance for independent coordinates of unit
- * variance, whatever d and E. Learned factors scale it.
- *
- * @param blocksD learned factors, null for GrAP
- */
-export function groupProjection(
-  xTD: tf.Tensor2D,
-  numExperts: number,
-  blocksD: tf.Tensor1D | null,
-): tf.Tensor2D {
-  return groupProducts(xTD, numExperts, blocksD);
-}
-
 /** Computes delta_{t,i} = cos(x_t, w_i) (ETR eq. 4), [T, d] -> [T, E], differentiable in x and the blocks. */
 export function cosineAffinity(
   xTD: tf.Tensor2D,
@@ -67,7 +53,7 @@ export function cosineAffinity(
   return combine('divide', productsTE, groupNorms(blocksD, numExperts, LEAST_SQUARED_NORM));
 }
 
-/** Returns the cosines that belong to products computed by `groupProjection`, row-major [T, E], without a gradient. */
+/** Returns the cosines that belong to `groupProducts`, row-major [T, E], without a gradient. */
 export function cosinesOfProjection(
   projectionTE: tf.Tensor2D,
   xTD: tf.Tensor2D,

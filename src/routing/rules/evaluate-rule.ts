@@ -1,12 +1,13 @@
 import { partsOf, type Rule, type Scores } from '../../architecture/rule.js';
 import { chosenColumns, sharesOfColumns } from '../../ops/chosen-columns.js';
 import { combine, curve, softmaxRows } from '../../ops/elementwise.js';
+import { groupProducts } from '../../ops/groups.js';
 import { exactMatMul } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';
 import { unitRows } from '../../ops/unit-rows.js';
 import { columnNorms, cosinesOfProducts } from '../gates/cosines.js';
 import { controlled } from '../gates/gate-control.js';
-import { cosineAffinity, cosinesOfProjection, groupProjection, LEAST_SQUARED_NORM } from '../gates/grap.js';
+import { cosineAffinity, cosinesOfProjection, LEAST_SQUARED_NORM } from '../gates/grap.js';
 import type { GateScores, RouterContext, RouterInput } from '../router.js';
 import { keepToGroup } from './group-choice.js';
 import { type Candidates, candidatesOf } from './token-choice.js';
@@ -56,7 +57,7 @@ export function evaluateRule(
         return gate(tf.div(exactMatMul(unitRows(xTD, LEAST_SQUARED_NORM), weightDE), normsE));
       }
       case 'grouped':
-        return gate(groupProjection(xTD, numExperts, factorsOf(scores.factors)));
+        return gate(groupProducts(xTD, numExperts, factorsOf(scores.factors)));
       case 'groupedCosine':
         return gate(cosineAffinity(xTD, numExperts, factorsOf(scores.factors)));
       case 'ofId':

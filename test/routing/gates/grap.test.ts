@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { cosineAffinity, grapSpecs, groupProjection } from '../../../src/routing/gates/grap.js';
+import { groupProducts } from '../../../src/ops/groups.js';
+import { cosineAffinity, grapSpecs } from '../../../src/routing/gates/grap.js';
 import { checkGradients, expectClose, randomValues } from '../../model/support.js';
 
 describe.each([
@@ -33,7 +34,7 @@ describe.each([
     const w = dense(blocks);
     const unit = norm(dense(null)[0]);
     expectClose(
-      groupProjection(...tensors(blocks)).dataSync(),
+      groupProducts(...tensors(blocks)).dataSync(),
       slow((t, i) => dot(t, w[i]) / unit),
       1e-5,
     );
@@ -46,7 +47,7 @@ describe.each([
     expect(spec).toMatchObject({ shape: [d], init: { kind: 'constant', value: 1 } });
     expect(grapSpecs({ learnedGroups: false }, d)).toEqual([]);
     const ones = new Float32Array(d).fill(1);
-    for (const op of [groupProjection, cosineAffinity])
+    for (const op of [groupProducts, cosineAffinity])
       expectClose(op(...tensors(ones)).dataSync(), op(...tensors(null)).dataSync(), 1e-6);
   });
 
@@ -55,7 +56,7 @@ describe.each([
       { shape: [numTokens, d], values: x },
       { shape: [d], values: learned },
     ];
-    for (const op of [groupProjection, cosineAffinity]) {
+    for (const op of [groupProducts, cosineAffinity]) {
       checkGradients((xTD) => op(xTD as tf.Tensor2D, numExperts, null), inputs.slice(0, 1));
       checkGradients((xTD, b) => op(xTD as tf.Tensor2D, numExperts, b as tf.Tensor1D), inputs);
     }
@@ -64,4 +65,10 @@ describe.each([
 
 it('the cosine of a zero token is zero', () => {
   expect([...cosineAffinity(tf.zeros([1, 4]), 2, null).dataSync()]).toEqual([0, 0]);
+});
+
+it('groups that do not divide the coordinates are refused', () => {
+  expect(() => groupProducts(tf.zeros([2, 6]), 4, null)).toThrow(
+    '6 coordinates are no 4 groups of equal size',
+  );
 });
