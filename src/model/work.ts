@@ -1,29 +1,13 @@
 import type { Attention, Experts, FeedForward } from '../architecture/architecture.js';
-import type { Rule, Scores } from '../architecture/rule.js';
 import type { RunConfig } from '../config/schema.js';
 import { elementTypeOf, usesOneDnn } from '../ops/kernels/choose-kernels.js';
 import { numScores } from '../ops/kernels/tensorflow/attention-blocks.js';
 import { describe } from './describe.js';
+import { keeping, norm, type PassWork, pass, plus, product } from './pass-work.js';
+import { hasWeights, PLAIN_RULE, ruleWork } from './router-work.js';
 
 // Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, C width of queries, keys and
 // values together, V vocabulary, E experts, K choices of a token, R rows of a rank's experts in a layer.
-
-/** Compute cost of a part of the model. */
-export interface Work {
-  /** Multiplications and additions of matrix products. */
-  readonly flops: number;
-  /** Elements read and written by everything else. */
-  readonly touched: number;
-  /** Calls of kernels, loops on the host, and tensors that are read or kept. */
-  readonly operations: number;
-}
-
-export interface PassWork {
-  readonly forward: Work;
-  readonly backward: Work;
-  /** Activations that the backward pass needs, in float32 numbers. */
-  readonly kept: number;
-}
 
 export const MODEL_PARTS = [
   'embedding',
@@ -46,17 +30,6 @@ export interface RankLoad {
   /** Experts per sparse layer whose weights it holds. */
   readonly experts: number;
 }
-
-/** Stands for the rule of a router that has none: one expert by the softmax of a dense gate. */
-export const PLAIN_RULE: Rule = (() => {
-  const by: Scores = { op: 'softmax', of: { op: 'linear', weight: 'weight' } };
-  return {
-    choose: { op: 'top', by, count: 1, limit: null },
-    keep: null,
-    weigh: { by, share: false },
-    affinities: by,
-  };
-})();
 
 /**
  * Returns the work of one rank in one pass over its sequences, by part of the model. Matrix products are counted exactly; the
@@ -136,41 +109,6 @@ export function timesWork(count: number, work: ModelWork): ModelWork {
 
 export function totalWork(work: ModelWork): PassWork {
   return plus(MODEL_PARTS.map((part) => work[part]));
-}
-
-type Counts = readonly [flops: number, touched: number, operations: number];
-
-function pass(forward: Counts, backward: Counts, kept = 0): PassWork {
-  const work = ([flops, touched, operations]: Counts): Work => ({ flops, touched, operations });
-  return { forward: work(forward), backward: work(backward), kept };
-}
-
-function keeping(kept: number): PassWork {
-  return pass([0, 0, 0], [0, 0, 0], kept);
-}
-
-function plus(works: readonly PassWork[]): PassWork {
-  const sum = (of: (work: PassWork) => number) => works.reduce((total, each) => total + of(each), 0);
-  const counts = (direction: 'forward' | 'backward'): Counts => [
-    sum((each) => each[direction].flops),
-    sum((each) => each[direction].touched),
-    sum((each) => each[direction].operations),
-  ];
-  return pass(
-    counts('forward'),
-    counts('backward'),
-    sum(({ kept }) => kept),
-  );
-}
-
-/** Returns the work of a norm of so many numbers, which are kept. */
-function norm(size: number): PassWork {
-  return pass([0, 2 * size, 8], [0, 3 * size, 1], size);
-}
-
-/** Returns the work of a weight matrix [a, b] applied to T rows. */
-function product(T: number, a: number, b: number): PassWork {
-  return pass([2 * T * a * b, 0, 2], [4 * T * a * b, 0, 2]);
 }
 
 /** Returns the work of projections, of scores, softmax and weighted sum of all heads, and of the output's product. */
@@ -254,57 +192,4 @@ function expertsWork({ rule, network }: Experts, T: number, rows: number, expert
       [0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16],
     ),
   ]);
-}
-
-/** Whether the outputs of experts are multiplied by weights, which have gradients. */
-function hasWeights({ weigh: { by, share } }: Rule<unknown>): boolean {
-  return share || by.op !== 'number' || by.value !== 1;
-}
-
-/** Returns the work of a router in training: its scores, each computed once, and what is done with them. */
-function ruleWork({ choose, weigh }: Rule<unknown>, T: number, d: number, E: number): PassWork {
-  if (choose.op === 'table') return keeping(0);
-  const all = new Set<Scores<unknown>>();
-  const collect = (scores: Scores<unknown>) => {
-    if (all.has(scores)) return;
-    all.add(scores);
-    if ('of' in scores) collect(scores.of);
-    if ('left' in scores) [scores.left, scores.right].forEach(collect);
-  };
-  [choose.by, weigh.by].forEach(collect);
-  const size = T * E;
-  return plus([
-    ...[...all].map((scores) => scoresWork(scores, T, d, E)),
-    // The choice, its weights, and the load-balance loss.
-    pass([0, 4 * size, 12], [0, 12 * size, 12]),
-    ...(weigh.share ? [pass([0, 4 * T * choose.count, 1], [0, 4 * T * choose.count, 4])] : []),
-  ]);
-}
-
-/** Returns the work of one operation on scores, without those that it is applied to. */
-function scoresWork(scores: Scores<unknown>, T: number, d: number, E: number): PassWork {
-  const size = T * E;
-  // Gradients of the tokens are added to those of the dispatch.
-  const gate = plus([product(T, d, E), pass([0, 0, 2], [0, 3 * T * d, 1])]);
-  const sums = pass([0, 2 * size, 4], [0, 5 * T * d, 2]);
-  const unit = pass([0, 2 * T * d, 2], [0, 2 * T * d, 1]);
-  const factors = pass([0, 0, 5], [0, 0, 1]);
-  switch (scores.op) {
-    case 'linear':
-      return gate;
-    case 'cosine':
-      return plus([gate, unit, pass([0, 2 * size, 8], [0, 5 * size, 14])]);
-    case 'grouped':
-      return scores.factors === null ? sums : plus([sums, factors]);
-    case 'groupedCosine':
-      return scores.factors === null ? plus([sums, unit]) : plus([sums, unit, factors]);
-    case 'softmax':
-      return pass([0, 2 * size, 2], [0, 2 * size, 2]);
-    case 'ofId':
-    case 'parameter':
-    case 'number':
-      return keeping(0);
-    default:
-      return pass([0, 2 * size, 3], [0, 4 * size, 3]);
-  }
 }

@@ -1,4 +1,4 @@
-import type { Work } from 'locmoe/internal/model/work';
+import type { Work } from 'locmoe/internal/model/pass-work';
 import { MAX_FRAME_PAYLOAD_BYTES } from 'locmoe/internal/rpc/frame-codec';
 import type { ComputeProfile, ExchangeProfile } from './profile.js';
 import type { Exchange } from './traffic.js';

@@ -1,7 +1,7 @@
 import type { Choice } from 'locmoe/internal/architecture/rule';
 import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
-import { PLAIN_RULE } from 'locmoe/internal/model/work';
+import { PLAIN_RULE } from 'locmoe/internal/model/router-work';
 import { countBytes } from 'locmoe/internal/routing/capacity/gather-counts';
 import { placementOf } from 'locmoe/internal/routing/groups/expert-placement';
 import { expertsOfDomain, heldExperts, routerPolicy } from 'locmoe/internal/routing/index';

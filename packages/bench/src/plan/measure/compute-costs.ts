@@ -1,8 +1,9 @@
 import { treeSum } from 'locmoe/internal/collectives/tree-sum';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
+import type { Work } from 'locmoe/internal/model/pass-work';
 import { rankMemory } from 'locmoe/internal/model/rank-memory';
-import { modelWork, totalWork, type Work } from 'locmoe/internal/model/work';
+import { modelWork, totalWork } from 'locmoe/internal/model/work';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import {
