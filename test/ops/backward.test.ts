@@ -63,7 +63,7 @@ it.each<[string, (x: tf.Tensor2D, w: tf.Tensor2D) => tf.Tensor]>([
   });
 });
 
-it('adds large gradients by the kernels, and they are those of autograd', () => {
+it('adds gradients of many elements as autograd does', () => {
   tf.tidy(() => {
     const x = matrix('large', 128, 256);
     const { tape, autograd } = bothGradients((y) => tf.mul(residual(y, tf.square(y)), y), [x]);
@@ -150,6 +150,15 @@ it.each<[string, (w: tf.Tensor2D) => tf.Tensor, string]>([
         },
       })),
     'no memory',
+  ],
+  [
+    'a gradient that differentiates, before an operation without one',
+    (w) =>
+      tf.customGrad((x) => ({
+        value: tf.square(x as tf.Tensor),
+        gradFunc: (dy) => tf.grad((y: tf.Tensor) => tf.square(y))(dy),
+      }))(tf.mul(tf.cumprod(w), exactMatMul(w, w))),
+    'TensorFlow has no gradient of Cumprod',
   ],
   [
     'a forward pass that fails',
