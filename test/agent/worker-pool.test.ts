@@ -118,8 +118,8 @@ describe('the next generation', () => {
     start(0, 1, 2);
     const first = pids(0, 1, 2);
     await until(() => exits.length === 1);
-    workers.send({ type: 'release' });
-    await workers.end(20);
+    workers.kill(2);
+    await endGeneration();
     scriptWorkers(['hang']);
     start(0, 1, 2);
     expect(pids(0, 1, 2).map((pid, rank) => pid === first[rank])).toEqual([true, false, false]);
