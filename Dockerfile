@@ -16,7 +16,7 @@ COPY studies/package.json studies/
 COPY docs/package.json docs/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
-COPY scripts/package.json scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/progress.mjs scripts/removed-util.mjs scripts/run-npm.mjs scripts/set-up-folder.mjs scripts/tensorflow.mjs scripts/
+COPY scripts/package.json scripts/setup.mjs scripts/apt-install.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/progress.mjs scripts/removed-util.mjs scripts/run-npm.mjs scripts/set-up-folder.mjs scripts/tensorflow.mjs scripts/webgpu.mjs scripts/work-folder.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     mkdir onednn && node scripts/setup.mjs --omit=dev

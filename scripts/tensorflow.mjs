@@ -4,16 +4,8 @@
 // which the tests run; LOCMOE_TENSORFLOW=vendor selects the vendor's own build instead.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  constants,
-  createReadStream,
-  existsSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
-import { copyFile, link, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { constants, createReadStream, existsSync, realpathSync, statSync } from 'node:fs';
+import { copyFile, link, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +14,7 @@ import { installLocked } from './install-locked.mjs';
 import { inPhase, withProgress } from './progress.mjs';
 import { runNpm } from './run-npm.mjs';
 import { CACHE_FOLDER, makeSetUpFolder, setUpFolder } from './set-up-folder.mjs';
+import { inWorkFolder } from './work-folder.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const PACKAGE = 'node_modules/@tensorflow/tfjs-node';
@@ -249,38 +242,6 @@ async function digestOf(algorithm, file, encoding) {
   const hash = createHash(algorithm);
   await pipeline(createReadStream(file), hash);
   return hash.digest(encoding);
-}
-
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-const WORK_FOLDER = /^\.set-up-(\d+)-/;
-
-/**
- * Runs `action` with a new folder inside `parent`, and afterwards removes the folder, as well as those of
- * killed set-ups. A signal to this process aborts the AbortSignal that `action` gets, and ends the process.
- */
-async function inWorkFolder(parent, action) {
-  for (const name of readdirSync(parent)) {
-    const pid = Number(WORK_FOLDER.exec(name)?.[1] ?? process.pid);
-    // npm may outlive a set-up that was killed, and still write; what is left then is for the next set-up.
-    if (pid !== process.pid && !existsSync(`/proc/${pid}`))
-      await rm(path.join(parent, name), { recursive: true, force: true }).catch(() => undefined);
-  }
-  const work = await mkdtemp(path.join(parent, `.set-up-${process.pid}-`));
-  // npm may still write while it ends.
-  const remove = () => rmSync(work, { recursive: true, force: true, maxRetries: 5 });
-  const interruption = new AbortController();
-  const interrupted = () => {
-    interruption.abort();
-    remove();
-    process.exit(130);
-  };
-  for (const signal of SIGNALS) process.on(signal, interrupted);
-  try {
-    return await action(work, interruption.signal);
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, interrupted);
-    remove();
-  }
 }
 
 // No top-level `await`: routers loaded by `require` may load `locmoe/routing`, and with it this module.

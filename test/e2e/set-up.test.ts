@@ -55,11 +55,15 @@ const CUT_MS = 2_000;
  * A registry on loopback whose packages have one file and its source map; returns its address and the requested
  * archives.
  */
-async function registry(folder: string, names: readonly string[], cut: { name: string | null }) {
+async function registry(
+  folder: string,
+  names: readonly string[],
+  { cut = { name: null }, version = '1.0.0' }: { cut?: { name: string | null }; version?: string } = {},
+) {
   const archives = names.map((name) => {
     mkdirSync(path.join(folder, name, 'package'), { recursive: true });
     const files = {
-      'package.json': JSON.stringify({ name, version: '1.0.0' }),
+      'package.json': JSON.stringify({ name, version }),
       'a.js': '',
       'a.js.map': '{}',
     };
@@ -79,7 +83,7 @@ async function registry(folder: string, names: readonly string[], cut: { name: s
     const [name, bytes] = [names[index]!, archives[index]!];
     if (!url.endsWith('.tgz')) {
       const dist = { tarball: `${address()}/${name}.tgz`, integrity: integrities[index] };
-      response.end(JSON.stringify({ name, versions: { '1.0.0': { name, version: '1.0.0', dist } } }));
+      response.end(JSON.stringify({ name, versions: { [version]: { name, version, dist } } }));
       return;
     }
     asked.push(name);
@@ -102,7 +106,7 @@ it('a set-up whose download is cut says so in a line, and the next goes on from 
   const folder = temporaryFolder();
   const cut: { name: string | null } = { name: 'second' };
   const names = ['first', 'second'];
-  const { address, asked, integrities } = await registry(folder, names, cut);
+  const { address, asked, integrities } = await registry(folder, names, { cut });
   const versions = Object.fromEntries(names.map((name) => [name, '1.0.0']));
   const locked = names.map((name, index) => [
     `node_modules/${name}`,
@@ -129,7 +133,7 @@ it('a set-up whose download is cut says so in a line, and the next goes on from 
 
 it('a set-up without development dependencies is completed later, and what was there stays', async () => {
   const folder = temporaryFolder();
-  const { address, integrities } = await registry(folder, ['first', 'second'], { name: null });
+  const { address, integrities } = await registry(folder, ['first', 'second']);
   const own = { dependencies: { first: '1.0.0' }, devDependencies: { second: '1.0.0' } };
   const packages = {
     '': own,
@@ -185,6 +189,34 @@ it('a set-up of the large corpus begins with the standard one, says how far npm 
     `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again, which goes on from there`,
   );
   expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
+});
+
+it('a set-up with WebGPU refuses a package that is not the pinned one, says why in a line, and leaves nothing', async () => {
+  // An installation that has TensorFlow, and no WebGPU yet.
+  const folder = temporaryFolder();
+  for (const part of ['dist', 'scripts', 'package.json'])
+    cpSync(path.join(ROOT, part), path.join(folder, part), { recursive: true });
+  symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'));
+  const { address } = await registry(temporaryFolder(), ['webgpu'], { version: '0.6.2' });
+  const setUp = (env: Readonly<Record<string, string>>) =>
+    new Locmoe(
+      ['dist/cli/cli.js', 'setup', '--webgpu'],
+      { npm_config_registry: address, LOCMOE_ONEDNN: '/no/libdnnl.so', ...env },
+      [process.execPath],
+      folder,
+    ).finished;
+
+  const { code, stderr } = await setUp({ LOCMOE_WEBGPU: '' });
+  expect(code, stderr).toBe(2);
+  expect(stderr).toContain(
+    '\n[webgpu] not installed: npm could not fetch webgpu@0.6.2 (npm error code EINTEGRITY); check the npm registry and run the set-up again\n',
+  );
+  expect(stderr).toMatch(/\nlocmoe: set-up: WebGPU is not installed\n$/);
+  expect(readdirSync(path.join(folder, 'webgpu/0.6.2'))).toEqual([]);
+
+  const named = await setUp({ LOCMOE_WEBGPU: '/my/dawn.node' });
+  expect(named.code, named.stderr).toBe(0);
+  expect(named.stderr).toContain('\n[webgpu] found: /my/dawn.node\n');
 });
 
 it('who cannot write into the package sets up in a folder of their own, unless root has set up the package', ({

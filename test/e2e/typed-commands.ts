@@ -127,6 +127,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe config docs > docs/, 'config/reference'],
   [/^npx locmoe setup --corpus$|^scp |^export PATH=\/opt|^locmoe (setup|doctor)$/, 'e2e/package'],
   [/^(npx )?locmoe setup --corpus large$/, 'It downloads 150 MB.'],
+  [/^npx locmoe setup --webgpu$|^node scripts\/webgpu\.mjs /, 'e2e/set-up'],
   [/^npx locmoe train --config routers-large$/, 'It takes the large corpus.'],
   [
     /^npx locmoe export .*(--to gguf |my-(base|adapter)$)/,
