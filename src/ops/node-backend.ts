@@ -47,6 +47,7 @@ export interface NodeBackend {
   disposeData(dataId: object, force?: boolean): boolean;
   /** Values by data id; null once the addon has them. */
   readonly tensorMap: { get(dataId: object): { values: ArrayBufferView | null } };
+  readSync(dataId: object): ArrayBufferView;
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tf.Tensor;
   executeSingleOutput(

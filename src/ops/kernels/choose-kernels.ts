@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
+import { findWebGpu } from '../../../scripts/webgpu.mjs';
 import { TrainerError } from '../../errors.js';
 import { locmoeCommand } from '../../os/command-line.js';
 import { multipliesBfloat16 } from '../../os/processor.js';
@@ -8,13 +9,15 @@ import { loadOneDnn, type OneDnn } from './onednn/library.js';
 import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
+import { Device } from './webgpu/device.js';
+import { webGpuKernels } from './webgpu/webgpu-kernels.js';
 
 export { findThreads };
 
 /** Values of `train.precision`. */
 type Precision = ElementType | 'auto';
 
-const CHOICES = ['auto', 'onednn', 'tensorflow'];
+const CHOICES = ['auto', 'onednn', 'tensorflow', 'webgpu'];
 
 let precision: Precision = 'float32';
 let chosen: Kernels | undefined;
@@ -102,10 +105,22 @@ export function usePrecision(wanted: Precision): void {
 }
 
 function choose(): Kernels {
+  if (process.env.LOCMOE_KERNELS === 'webgpu') return webGpuKernels(new Device(webGpuPath()));
   assertComputes(precision);
   const path = oneDnnPath();
   if (path === null) return tensorflowKernels;
   return oneDnnKernels(load(path), elementTypeOf(precision));
+}
+
+/** @throws TrainerError `NO_RESOURCE` if it is not installed */
+function webGpuPath(): string {
+  const path = findWebGpu();
+  if (path === null)
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `train.device webgpu: its library is not installed: run ${locmoeCommand(['setup', '--webgpu'])}`,
+    );
+  return path;
 }
 
 /** Loads the library only once, as each instance has an engine and a stream. */

@@ -92,7 +92,7 @@ export interface FeedForwardPiece {
  * each computes; what is kept for a backward pass can only be used by the same kernels.
  */
 export interface Kernels {
-  readonly name: 'onednn' | 'tensorflow';
+  readonly name: 'onednn' | 'tensorflow' | 'webgpu';
   /** Name with version and precision, for people. */
   readonly description: string;
   /** Allocates a tensor quickly; its elements are arbitrary and must be written before it is used. */

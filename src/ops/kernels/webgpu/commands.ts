@@ -1,0 +1,62 @@
+/** A compute shader, whose entry point is `main`. Equal names have equal sources. */
+export interface Shader {
+  readonly name: string;
+  /** Source in WGSL. Binding 0 is a uniform of words, the others are storage. */
+  readonly code: string;
+}
+
+/** What the device does, in this order; numbers of buffers are never used twice. */
+export type DeviceCommand =
+  | { readonly do: 'create'; readonly buffer: number; readonly bytes: number }
+  | { readonly do: 'free'; readonly buffer: number }
+  | { readonly do: 'write'; readonly buffer: number; readonly values: Words }
+  /** Sets all elements to zero. */
+  | { readonly do: 'clear'; readonly buffer: number }
+  | { readonly do: 'shader'; readonly shader: Shader }
+  | {
+      readonly do: 'run';
+      /** Name of the shader. */
+      readonly shader: string;
+      readonly buffers: readonly number[];
+      readonly params: Uint32Array<ArrayBuffer>;
+      readonly groups: Groups;
+    }
+  | {
+      readonly do: 'copy';
+      readonly from: number;
+      readonly fromByte: number;
+      readonly to: number;
+      readonly toByte: number;
+      readonly bytes: number;
+    }
+  /** Is the last of its batch. */
+  | { readonly do: 'read'; readonly buffer: number; readonly into: Uint8Array<SharedArrayBuffer> };
+
+/** Numbers of workgroups by dimension. */
+export type Groups = readonly [x: number, y: number, z?: number];
+
+export type Words = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+
+/** Indices of the words of an answer. */
+export const ANSWER = { state: 0, messageLength: 1 } as const;
+export const STATE = { waiting: 0, done: 1, failed: 2 } as const;
+
+/** Memory in which the thread answers: to its start with the JSON of a `DeviceInfo`, to a read with nothing, or with what failed. */
+export interface AnswerMemory {
+  readonly words: Int32Array<SharedArrayBuffer>;
+  readonly message: Uint8Array<SharedArrayBuffer>;
+}
+
+/** The adapter that computes. */
+export interface DeviceInfo {
+  /** Name and driver, for people. */
+  readonly description: string;
+  /** Largest number of bytes of a tensor. */
+  readonly tensorBytes: number;
+}
+
+export interface DeviceThreadData {
+  /** Path of Dawn's addon. */
+  readonly library: string;
+  readonly answer: AnswerMemory;
+}

@@ -1,0 +1,79 @@
+import { nodeBackend } from '../../node-backend.js';
+import { tf } from '../../tensorflow.js';
+import type { Device } from './device.js';
+
+/** A tensor of TensorFlow's engine whose elements are on the device. */
+export interface DeviceTensor {
+  readonly tensor: tf.Tensor;
+  readonly buffer: number;
+}
+
+/** Stands for the elements of a tensor until they are read. */
+const NOT_READ = new Float32Array(0);
+
+/**
+ * Tensors on a device. They are read when the host or TensorFlow first needs their elements, and those of the host are copied to the
+ * device when it first needs them, once, as the elements of a tensor never change.
+ */
+export class DeviceMemory {
+  /** Buffers by the tensor's data id. */
+  readonly #buffers = new Map<object, { readonly buffer: number; readonly length: number }>();
+
+  constructor(readonly device: Device) {
+    const backend = nodeBackend();
+    const { disposeData, readSync, getInputTensorIds } = backend;
+    backend.disposeData = (dataId, force) => {
+      const isGone = disposeData.call(backend, dataId, force);
+      const held = isGone ? this.#buffers.get(dataId) : undefined;
+      if (held !== undefined) {
+        this.#buffers.delete(dataId);
+        device.free(held.buffer);
+      }
+      return isGone;
+    };
+    backend.readSync = (dataId) => {
+      this.#read(dataId);
+      return readSync.call(backend, dataId);
+    };
+    backend.getInputTensorIds = (tensors) => {
+      for (const { dataId } of tensors) if (dataId !== undefined) this.#read(dataId);
+      return getInputTensorIds.call(backend, tensors);
+    };
+  }
+
+  #read(dataId: object): void {
+    const held = this.#buffers.get(dataId);
+    if (held === undefined) return;
+    const data = nodeBackend().tensorMap.get(dataId);
+    if (data.values === NOT_READ) data.values = this.device.read(held.buffer, held.length);
+  }
+
+  /** Creates a tensor with arbitrary elements. */
+  create(shape: readonly number[]): DeviceTensor {
+    const length = shape.reduce((product, size) => product * size, 1);
+    const buffer = this.device.create(4 * length);
+    const tensor = tf.engine().makeTensor(NOT_READ, [...shape], 'float32');
+    this.#buffers.set(tensor.dataId, { buffer, length });
+    return { tensor, buffer };
+  }
+
+  /** Returns the buffer of a tensor, which may be of the host. */
+  bufferOf(tensor: tf.Tensor): number {
+    const held = this.#buffers.get(tensor.dataId);
+    if (held !== undefined) return held.buffer;
+    const buffer = this.device.upload(tensor.dataSync<'float32'>());
+    this.#buffers.set(tensor.dataId, { buffer, length: tensor.size });
+    return buffer;
+  }
+
+  /** Provides a buffer of scratch memory, or with a copy of indices, during the call. */
+  borrow<T>(content: number | Int32Array, use: (buffer: number) => T): T {
+    const { device } = this;
+    const buffer = typeof content === 'number' ? device.create(4 * content) : device.upload(content);
+    try {
+      return use(buffer);
+    } finally {
+      device.free(buffer);
+    }
+  }
+}

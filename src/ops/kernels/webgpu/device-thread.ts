@@ -1,0 +1,206 @@
+import { createRequire } from 'node:module';
+import { parentPort, workerData } from 'node:worker_threads';
+import { ANSWER, type DeviceCommand, type DeviceInfo, type DeviceThreadData, STATE } from './commands.js';
+
+// The thread of a `Device`. WebGPU answers in the event loop, which the main thread does not turn in the middle of a step.
+
+/** Alignment of the parameters of a run in the buffer that the runs of a submission share. */
+const PARAMS_BYTES = 256;
+const MOST_RUNS = 64;
+
+/** The part of Dawn's addon that is used here. */
+interface Dawn {
+  create(flags: readonly string[]): GPU;
+  readonly globals: object;
+}
+
+type Of<Do extends DeviceCommand['do']> = Extract<DeviceCommand, { readonly do: Do }>;
+
+class CommandRunner {
+  readonly #buffers = new Map<number, GPUBuffer>();
+  /** Free buffers by size. */
+  readonly #free = new Map<number, GPUBuffer[]>();
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  /** Parameters of the runs that are not submitted yet, here and on the device. */
+  readonly #params = new Uint32Array((MOST_RUNS * PARAMS_BYTES) / 4);
+  readonly #paramsBuffer: GPUBuffer;
+  #numRuns = 0;
+  #encoder: GPUCommandEncoder | null = null;
+  #pass: GPUComputePassEncoder | null = null;
+  /** The first error of the device. */
+  #error: string | null = null;
+
+  constructor(private readonly device: GPUDevice) {
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    this.#paramsBuffer = device.createBuffer({ size: this.#params.byteLength, usage });
+    device.addEventListener('uncapturederror', ({ error }) => {
+      this.#error ??= error.message;
+    });
+    void device.lost.then(({ message, reason }) => {
+      this.#error = `the device is lost (${reason}): ${message}`;
+    });
+  }
+
+  /** @throws Error if a command is invalid, or if the device has failed before a `read` */
+  async run(commands: readonly DeviceCommand[]): Promise<void> {
+    for (const command of commands)
+      if (command.do === 'read') await this.#read(command);
+      else this.#do(command);
+    this.#submit();
+  }
+
+  #do(command: Exclude<DeviceCommand, Of<'read'>>): void {
+    switch (command.do) {
+      case 'create':
+        this.#buffers.set(command.buffer, this.#take(command.bytes));
+        break;
+      case 'free':
+        this.#give(command.buffer);
+        break;
+      case 'write':
+        // What was encoded before may use the memory still.
+        this.#submit();
+        this.device.queue.writeBuffer(this.#of(command.buffer), 0, command.values);
+        break;
+      case 'clear':
+        this.#endPass().clearBuffer(this.#of(command.buffer));
+        break;
+      case 'shader':
+        this.#compile(command.shader);
+        break;
+      case 'copy':
+        this.#copy(command);
+        break;
+      case 'run':
+        this.#encode(command);
+    }
+  }
+
+  #of(buffer: number): GPUBuffer {
+    return this.#buffers.get(buffer)!;
+  }
+
+  #take(bytes: number): GPUBuffer {
+    const size = roundedUp(bytes);
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return this.#free.get(size)?.pop() ?? this.device.createBuffer({ size, usage });
+  }
+
+  /** Makes the memory of a buffer available to what is encoded from now on. */
+  #give(number: number): void {
+    const buffer = this.#of(number);
+    this.#buffers.delete(number);
+    const free = this.#free.get(buffer.size);
+    if (free === undefined) this.#free.set(buffer.size, [buffer]);
+    else free.push(buffer);
+  }
+
+  #compile({ name, code }: Of<'shader'>['shader']): void {
+    const module = this.device.createShaderModule({ label: name, code });
+    const pipeline = this.device.createComputePipeline({ label: name, layout: 'auto', compute: { module } });
+    this.#pipelines.set(name, pipeline);
+  }
+
+  #endPass(): GPUCommandEncoder {
+    this.#pass?.end();
+    this.#pass = null;
+    this.#encoder ??= this.device.createCommandEncoder();
+    return this.#encoder;
+  }
+
+  #copy({ from, fromByte, to, toByte, bytes }: Of<'copy'>): void {
+    this.#endPass().copyBufferToBuffer(this.#of(from), fromByte, this.#of(to), toByte, bytes);
+  }
+
+  #encode({ shader, buffers, params, groups }: Of<'run'>): void {
+    if (this.#numRuns === MOST_RUNS) this.#submit();
+    const offset = this.#numRuns++ * PARAMS_BYTES;
+    this.#params.set(params, offset / 4);
+    this.#pass ??= this.#endPass().beginComputePass();
+    const pipeline = this.#pipelines.get(shader)!;
+    const uniform = { buffer: this.#paramsBuffer, offset, size: PARAMS_BYTES };
+    const storage = buffers.map((each) => ({ buffer: this.#of(each) }));
+    const entries = [uniform, ...storage].map((resource, binding) => ({ binding, resource }));
+    this.#pass.setPipeline(pipeline);
+    this.#pass.setBindGroup(
+      0,
+      this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }),
+    );
+    this.#pass.dispatchWorkgroups(...groups);
+  }
+
+  #submit(): void {
+    if (this.#encoder === null) return;
+    this.device.queue.writeBuffer(this.#paramsBuffer, 0, this.#params, 0, (this.#numRuns * PARAMS_BYTES) / 4);
+    this.#numRuns = 0;
+    const commands = this.#endPass().finish();
+    this.#encoder = null;
+    this.device.queue.submit([commands]);
+  }
+
+  async #read({ buffer, into }: Of<'read'>): Promise<void> {
+    const size = roundedUp(into.byteLength);
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const staging = this.device.createBuffer({ size, usage });
+    this.#endPass().copyBufferToBuffer(this.#of(buffer), 0, staging, 0, size);
+    this.#submit();
+    await staging.mapAsync(GPUMapMode.READ).catch((error: Error) => {
+      this.#error ??= error.message;
+    });
+    if (this.#error !== null) throw new Error(this.#error);
+    into.set(new Uint8Array(staging.getMappedRange(0, size)).subarray(0, into.byteLength));
+    staging.destroy();
+  }
+}
+
+/** Sizes that a buffer may have, so that those of varying numbers of rows are used again: a power of two or a quarter more. */
+function roundedUp(bytes: number): number {
+  const step = Math.max(16, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
+  return Math.ceil(Math.max(16, bytes) / step) * step;
+}
+
+const { library, answer } = workerData as DeviceThreadData;
+
+function tell(state: number, message: string): void {
+  const text = new TextEncoder().encode(message).subarray(0, answer.message.length);
+  answer.message.set(text);
+  answer.words[ANSWER.messageLength] = text.length;
+  Atomics.store(answer.words, ANSWER.state, state);
+  Atomics.notify(answer.words, ANSWER.state);
+}
+
+/** What Dawn would destroy with its device if it were collected as garbage. */
+let gpu: GPU;
+
+async function open(): Promise<CommandRunner> {
+  const dawn = createRequire(import.meta.url)(library) as Dawn;
+  Object.assign(globalThis, dawn.globals);
+  gpu = dawn.create([]);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) throw new Error('no adapter: is a driver for Vulkan installed?');
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
+  const device = await adapter.requestDevice({ requiredLimits });
+  const { device: name, description, vendor } = adapter.info;
+  const info: DeviceInfo = {
+    description: [name || vendor, description].filter((part) => part !== '').join(', '),
+    tensorBytes: Math.min(maxBufferSize, maxStorageBufferBindingSize),
+  };
+  const runner = new CommandRunner(device);
+  tell(STATE.done, JSON.stringify(info));
+  return runner;
+}
+
+const opened = open();
+opened.catch((error: Error) => tell(STATE.failed, error.message));
+/** Batches are run one after the other, in the order in which they come; none after one that has failed. */
+let last: Promise<unknown> = opened;
+parentPort!.on('message', (commands: readonly DeviceCommand[]) => {
+  last = last.then(async () => (await opened).run(commands));
+  if (commands.at(-1)?.do === 'read')
+    last.then(
+      () => tell(STATE.done, ''),
+      (error: Error) => tell(STATE.failed, error.message),
+    );
+  else last.catch(() => undefined);
+});

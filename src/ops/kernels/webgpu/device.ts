@@ -1,0 +1,149 @@
+import type { Worker } from 'node:worker_threads';
+import { TrainerError } from '../../../errors.js';
+import { startThread } from '../../../os/start-thread.js';
+import {
+  ANSWER,
+  type DeviceCommand,
+  type DeviceInfo,
+  type DeviceThreadData,
+  type Groups,
+  type Shader,
+  STATE,
+  type Words,
+} from './commands.js';
+
+/** Deadline of an answer: of the start of a driver, or of all that was to be computed before a value is read. */
+const ANSWER_WITHIN_MS = 60_000;
+/** Commands that the thread gets at a time: the device begins while the main thread goes on. */
+const BATCH = 32;
+const MESSAGE_BYTES = 4096;
+/** Most workgroups of a dimension of a run. */
+const MOST_GROUPS = 32_768;
+
+/**
+ * A device of WebGPU that does in the background what it is told, until a value is read, for which the calling thread waits.
+ * Buffers have numbers.
+ */
+export class Device {
+  readonly info: DeviceInfo;
+  readonly #thread: Worker;
+  readonly #answer = {
+    words: new Int32Array(new SharedArrayBuffer(8)),
+    message: new Uint8Array(new SharedArrayBuffer(MESSAGE_BYTES)),
+  };
+  #commands: DeviceCommand[] = [];
+  #numBuffers = 0;
+  readonly #shaders = new Set<string>();
+  /** Memory into which values are read. */
+  #read = new SharedArrayBuffer(1 << 16);
+
+  /**
+   * @param library path of Dawn's addon
+   * @throws TrainerError `NO_RESOURCE` if there is no adapter, or its driver fails
+   */
+  constructor(library: string) {
+    const data: DeviceThreadData = { library, answer: this.#answer };
+    this.#thread = startThread(new URL('./device-thread.js', import.meta.url), data);
+    this.#thread.unref();
+    this.info = JSON.parse(this.#wait('the start of the device')) as DeviceInfo;
+  }
+
+  /** Creates a buffer with arbitrary content. @throws TrainerError `NO_RESOURCE` if the device has none of this size */
+  create(bytes: number): number {
+    if (bytes > this.info.tensorBytes)
+      throw new TrainerError(
+        'NO_RESOURCE',
+        `a tensor of ${bytes} bytes, and ${this.info.description} takes at most ${this.info.tensorBytes}`,
+      );
+    const buffer = this.#numBuffers++;
+    this.#add({ do: 'create', buffer, bytes });
+    return buffer;
+  }
+
+  free(buffer: number): void {
+    this.#add({ do: 'free', buffer });
+  }
+
+  /** Creates a buffer with a copy of these values. */
+  upload(values: Float32Array | Int32Array): number {
+    const buffer = this.create(values.byteLength);
+    if (values.length > 0) this.#add({ do: 'write', buffer, values: values.slice() as Words });
+    return buffer;
+  }
+
+  /** Sets all elements of a buffer to zero. */
+  clear(buffer: number): void {
+    this.#add({ do: 'clear', buffer });
+  }
+
+  /** Runs a shader by `numGroups` workgroups, whose number is x + `MOST_GROUPS` y. */
+  run(shader: Shader, buffers: readonly number[], params: readonly number[], numGroups: number): void {
+    const y = Math.ceil(numGroups / MOST_GROUPS);
+    this.runGrid(shader, buffers, params, [Math.min(numGroups, MOST_GROUPS), y]);
+  }
+
+  runGrid(shader: Shader, buffers: readonly number[], params: readonly number[], groups: Groups): void {
+    if (!this.#shaders.has(shader.name)) {
+      this.#shaders.add(shader.name);
+      this.#add({ do: 'shader', shader });
+    }
+    this.#add({ do: 'run', shader: shader.name, buffers, params: Uint32Array.from(params), groups });
+  }
+
+  /** Copies `length` words; `begin` are indices of words. */
+  copy(from: number, fromBegin: number, to: number, toBegin: number, length: number): void {
+    if (length === 0) return;
+    this.#add({ do: 'copy', from, fromByte: 4 * fromBegin, to, toByte: 4 * toBegin, bytes: 4 * length });
+  }
+
+  /**
+   * Waits for the first `length` values of a buffer.
+   *
+   * @throws TrainerError `NO_RESOURCE` if the device failed at this or an earlier command, or does not answer
+   */
+  read(buffer: number, length: number): Float32Array<ArrayBuffer> {
+    if (this.#read.byteLength < 4 * length) this.#read = new SharedArrayBuffer(4 * length);
+    Atomics.store(this.#answer.words, ANSWER.state, STATE.waiting);
+    this.#commands.push({ do: 'read', buffer, into: new Uint8Array(this.#read, 0, 4 * length) });
+    this.#flush();
+    this.#wait('a value');
+    // Not a shared array: TensorFlow's addon would refuse it.
+    return new Float32Array(this.#read, 0, length).slice() as Float32Array<ArrayBuffer>;
+  }
+
+  #add(command: DeviceCommand): void {
+    this.#commands.push(command);
+    if (this.#commands.length >= BATCH) this.#flush();
+  }
+
+  #flush(): void {
+    this.#thread.postMessage(
+      this.#commands,
+      this.#commands.flatMap((command) => (command.do === 'write' ? [command.values.buffer] : [])),
+    );
+    this.#commands = [];
+  }
+
+  /** Waits until the thread has answered, and returns the message. */
+  #wait(forWhat: string): string {
+    const { words, message } = this.#answer;
+    const waited = Atomics.wait(words, ANSWER.state, STATE.waiting, ANSWER_WITHIN_MS);
+    const text = new TextDecoder().decode(message.slice(0, words[ANSWER.messageLength]));
+    if (waited !== 'timed-out' && words[ANSWER.state] === STATE.done) return text;
+    const why = waited === 'timed-out' ? `no answer within ${ANSWER_WITHIN_MS / 1e3} s` : text;
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `train.device webgpu: ${forWhat}: ${why.replaceAll(/\s+/g, ' ')}; train.device cpu does without`,
+    );
+  }
+}
+
+/** Returns a float's bits, as a parameter of a shader that reads it by `bitcast<f32>`. */
+export function bitsOf(float: number): number {
+  return new Uint32Array(Float32Array.of(float).buffer)[0]!;
+}
+
+/** Declares in WGSL the number of a workgroup of `Device.run`. */
+export const GROUP = `
+fn numberOf(group: vec3u) -> u32 { return group.x + ${MOST_GROUPS}u * group.y; }
+`;

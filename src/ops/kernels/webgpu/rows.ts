@@ -1,0 +1,249 @@
+import { mapTuple } from '../../../map-tuple.js';
+import { ifWanted } from '../../gradient-target.js';
+import type { tf } from '../../tensorflow.js';
+import type { FusedForward, RowScatter } from '../kernels.js';
+import type { Shader } from './commands.js';
+import { GROUP } from './device.js';
+import type { DeviceMemory } from './device-memory.js';
+import { add } from './elementwise.js';
+
+// Shapes: T rows or tokens, N chosen rows, K choices of a token, d hidden size, V vocabulary, P longest sequence.
+
+/** Invocations of a workgroup, which computes a row. */
+const WIDTH = 64;
+
+/** @param declarations of params and bindings; `body` computes `row`, whose columns are divided among invocations by `index` */
+export function rowwise(name: string, declarations: string, body: string): Shader {
+  return {
+    name,
+    code: `
+${declarations}
+${GROUP}
+const WIDTH = ${WIDTH}u;
+var<workgroup> parts: array<f32, WIDTH>;
+
+/** Adds up a number of each invocation, always in the same order. */
+fn total(part: f32, index: u32) -> f32 {
+  parts[index] = part;
+  workgroupBarrier();
+  for (var half = WIDTH / 2; half > 0; half /= 2) {
+    if (index < half) { parts[index] += parts[index + half]; }
+    workgroupBarrier();
+  }
+  let sum = parts[0];
+  workgroupBarrier();
+  return sum;
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let row = numberOf(group);
+  ${body}
+}
+`,
+  };
+}
+
+const GATHER = rowwise(
+  'gather',
+  `
+struct Params { rows: u32, width: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> indices: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+`,
+  `
+  if (row >= p.rows) { return; }
+  for (var i = index; i < p.width; i += WIDTH) { y[row * p.width + i] = x[indices[row] * p.width + i]; }
+`,
+);
+
+/** Adds up the rows of x that belong to each row of y, in their order: the r-th of y has `rows[begins[r]]` to `rows[begins[r + 1] - 1]`. */
+const SUM_OF_ROWS = rowwise(
+  'sum of rows',
+  `
+struct Params { rows: u32, width: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> begins: array<u32>;
+@group(0) @binding(3) var<storage, read> rows: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+`,
+  `
+  if (row >= p.rows) { return; }
+  for (var i = index; i < p.width; i += WIDTH) {
+    var sum = 0.0;
+    for (var at = begins[row]; at < begins[row + 1]; at++) { sum += x[rows[at] * p.width + i]; }
+    y[row * p.width + i] = sum;
+  }
+`,
+);
+
+/** Scales the rows of x by weights that are chosen by index. */
+const SCALE_ROWS = rowwise(
+  'scale rows',
+  `
+struct Params { rows: u32, width: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weights: array<f32>;
+@group(0) @binding(3) var<storage, read> choices: array<u32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+`,
+  `
+  if (row >= p.rows) { return; }
+  for (var i = index; i < p.width; i += WIDTH) { y[row * p.width + i] = weights[choices[row]] * x[row * p.width + i]; }
+`,
+);
+
+/** Writes the dot product of two rows to the element that is chosen by index. */
+const DOT_ROWS = rowwise(
+  'dot rows',
+  `
+struct Params { rows: u32, width: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read> choices: array<u32>;
+@group(0) @binding(4) var<storage, read_write> dots: array<f32>;
+`,
+  `
+  var part = 0.0;
+  if (row < p.rows) {
+    for (var i = index; i < p.width; i += WIDTH) { part += x[row * p.width + i] * y[row * p.width + i]; }
+  }
+  let dot = total(part, index);
+  if (row < p.rows && index == 0) { dots[choices[row]] = dot; }
+`,
+);
+
+/** Returns the rows of x by index: [N, d]. */
+function gathered(memory: DeviceMemory, xTD: tf.Tensor, indicesN: Int32Array): tf.Tensor2D {
+  const width = xTD.shape[1]!;
+  const y = memory.create([indicesN.length, width]);
+  const x = memory.bufferOf(xTD);
+  memory.borrow(indicesN, (indices) =>
+    memory.device.run(GATHER, [x, indices, y.buffer], [indicesN.length, width], indicesN.length),
+  );
+  return y.tensor as tf.Tensor2D;
+}
+
+/** Adds each row to the result's row at its index: [numRows, d]. */
+function sumOfRows(
+  memory: DeviceMemory,
+  rowsND: tf.Tensor,
+  indicesN: Int32Array,
+  numRows: number,
+): tf.Tensor2D {
+  const width = rowsND.shape[1]!;
+  const begins = new Int32Array(numRows + 1);
+  for (const index of indicesN) begins[index + 1]!++;
+  for (let row = 0; row < numRows; row++) begins[row + 1]! += begins[row]!;
+  const next = begins.slice();
+  const order = new Int32Array(indicesN.length);
+  indicesN.forEach((index, row) => {
+    order[next[index]!++] = row;
+  });
+  const y = memory.create([numRows, width]);
+  const x = memory.bufferOf(rowsND);
+  memory.borrow(begins, (begins) =>
+    memory.borrow(order, (rows) =>
+      memory.device.run(SUM_OF_ROWS, [x, begins, rows, y.buffer], [numRows, width], numRows),
+    ),
+  );
+  return y.tensor as tf.Tensor2D;
+}
+
+/** Scales rows by weights that are chosen by index. */
+export function scaledRows(
+  memory: DeviceMemory,
+  rowsND: tf.Tensor,
+  weights: tf.Tensor,
+  choicesN: Int32Array,
+): tf.Tensor2D {
+  const [numRows, width] = rowsND.shape as [number, number];
+  const y = memory.create(rowsND.shape);
+  const inputs = [memory.bufferOf(rowsND), memory.bufferOf(weights)];
+  memory.borrow(choicesN, (choices) =>
+    memory.device.run(SCALE_ROWS, [...inputs, choices, y.buffer], [numRows, width], numRows),
+  );
+  return y.tensor as tf.Tensor2D;
+}
+
+/** Implements `Kernels.embedding`. */
+export function embedding(
+  memory: DeviceMemory,
+  matrices: readonly [tokensVD: tf.Tensor2D, positionsPD: tf.Tensor2D],
+  indices: readonly [tokenIdsT: Int32Array, positionsT: Int32Array],
+): FusedForward {
+  const [ofTokens, ofPositions] = mapTuple([0, 1], (i) => gathered(memory, matrices[i]!, indices[i]!));
+  return {
+    value: add(memory, ofTokens, ofPositions),
+    saved: [],
+    backward: (dyTD) =>
+      matrices.map((matrix, i) =>
+        ifWanted(matrix, () => sumOfRows(memory, dyTD, indices[i]!, matrix.shape[0])),
+      ),
+  };
+}
+
+/** Implements `Kernels.gatherRows`. */
+export function gatherRows(memory: DeviceMemory, xTD: tf.Tensor2D, indicesN: Int32Array): FusedForward {
+  return {
+    value: gathered(memory, xTD, indicesN),
+    saved: [],
+    backward: (dyND) => [sumOfRows(memory, dyND, indicesN, xTD.shape[0])],
+  };
+}
+
+/** Implements `Kernels.scatterRows`. */
+export function scatterRows(
+  memory: DeviceMemory,
+  rowsND: tf.Tensor2D,
+  weightsTK: tf.Tensor2D | null,
+  { numTokens, tokensN, choicesN }: RowScatter,
+): FusedForward {
+  if (weightsTK === null)
+    return {
+      value: sumOfRows(memory, rowsND, tokensN, numTokens),
+      saved: [],
+      backward: (dyTD) => [gathered(memory, dyTD, tokensN)],
+    };
+  return {
+    value: sumOfRows(memory, scaledRows(memory, rowsND, weightsTK, choicesN), tokensN, numTokens),
+    saved: [rowsND, weightsTK],
+    backward: (dyTD, [rows, weights]) => {
+      const dyND = gathered(memory, dyTD, tokensN);
+      const dWeights = memory.create(weightsTK.shape);
+      memory.device.clear(dWeights.buffer);
+      const inputs = [memory.bufferOf(dyND), memory.bufferOf(rows!)];
+      const sizes = [tokensN.length, rowsND.shape[1]];
+      memory.borrow(choicesN, (choices) =>
+        memory.device.run(DOT_ROWS, [...inputs, choices, dWeights.buffer], sizes, tokensN.length),
+      );
+      return [scaledRows(memory, dyND, weights!, choicesN), dWeights.tensor];
+    },
+  };
+}
+
+/** Implements `Kernels.sliceRows`. */
+export function sliceRows(memory: DeviceMemory, xTD: tf.Tensor2D, begin: number, count: number): tf.Tensor2D {
+  const width = xTD.shape[1];
+  const rows = memory.create([count, width]);
+  memory.device.copy(memory.bufferOf(xTD), begin * width, rows.buffer, 0, count * width);
+  return rows.tensor as tf.Tensor2D;
+}
+
+/** Implements `Kernels.concatRows`; one matrix is returned as it is. */
+export function concatRows(memory: DeviceMemory, parts: readonly tf.Tensor2D[]): tf.Tensor2D {
+  if (parts.length === 1) return parts[0]!;
+  const numRows = parts.reduce((sum, part) => sum + part.shape[0], 0);
+  const all = memory.create([numRows, parts[0]!.shape[1]]);
+  let at = 0;
+  for (const part of parts) {
+    memory.device.copy(memory.bufferOf(part), 0, all.buffer, at, part.size);
+    at += part.size;
+  }
+  return all.tensor as tf.Tensor2D;
+}
