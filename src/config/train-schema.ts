@@ -57,6 +57,13 @@ export const trainSchema = z.strictObject({
       'of the operands of products and of kept activations; weights, moments and sums are float32. bfloat16 needs oneDNN; ' +
         'auto: bfloat16 where the processor multiplies it',
     ),
+  device: z
+    .enum(['cpu', 'webgpu', 'auto'])
+    .default('cpu')
+    .describe(
+      'where products are computed: on the processor, or, as an experiment, on a graphics card through WebGPU, in float32 ' +
+        '(`locmoe setup --webgpu` first); auto: on a card where one can be used',
+    ),
   clipNorm: real.positive().default(1).describe('greatest norm of the gradient over all parameters'),
   freeze: z
     .array(z.string().min(1))

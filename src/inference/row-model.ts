@@ -11,16 +11,16 @@ import {
 } from '../architecture/architecture.js';
 import type { LanguageModel } from '../model/language-model.js';
 import type { MoeLayer } from '../model/moe-layer.js';
-import { addBiasOnHost } from '../ops/bias.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import {
+  addBiasOnHost,
   cachedAttention,
   geluOnHost,
   type KeyValueCache,
   layerNormOnHost,
+  rmsNormOnHost,
   swigluOnHost,
 } from '../ops/on-host.js';
-import { rmsNormOnHost } from '../ops/rms-norm.js';
 import { rotationBy } from '../ops/rotation.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';

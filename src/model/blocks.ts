@@ -6,10 +6,16 @@ import {
   type Projection,
 } from '../architecture/architecture.js';
 import { consume } from '../ops/autograd.js';
-import { addBias } from '../ops/bias.js';
 import type { FeedForwardWeights } from '../ops/kernels/kernels.js';
-import { type AttentionShape, causalAttention, gatherRows, layerNorm } from '../ops/operations.js';
-import { rmsNorm } from '../ops/rms-norm.js';
+import {
+  type AttentionShape,
+  addBias,
+  causalAttention,
+  gatherRows,
+  layerNorm,
+  queriesKeysValues,
+  rmsNorm,
+} from '../ops/operations.js';
 import { rotationBy } from '../ops/rotation.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
@@ -48,7 +54,7 @@ export function attention(
   const joined = () => (parts.length === 1 ? qTC! : tf.concat(parts, 1));
   const qkvTC = consume(
     parts,
-    rotation === null ? joined() : rotationBy(rotation).queriesKeysValues(qTC!, kTC!, vTC!, shape),
+    rotation === null ? joined() : queriesKeysValues(qTC!, kTC!, vTC!, rotationBy(rotation), shape),
   );
   inspect?.(qkvTC);
   const attendedTC = consume([qkvTC], causalAttention(qkvTC, shape));

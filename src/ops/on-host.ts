@@ -41,6 +41,36 @@ export function layerNormOnHost(
 }
 
 /**
+ * Computes `rmsNorm` on rows on the host, row-major: [T, d] -> [T, d].
+ *
+ * @param yTD output
+ * @param inverseT output: the inverse root mean square of each row, length T
+ */
+export function rmsNormOnHost(
+  xTD: Float32Array,
+  gainD: Float32Array,
+  epsilon: number,
+  yTD: Float32Array = new Float32Array(xTD.length),
+  inverseT?: Float64Array,
+): Float32Array {
+  const d = gainD.length;
+  for (let begin = 0; begin < xTD.length; begin += d) {
+    let squares = 0;
+    for (let i = 0; i < d; i++) squares += xTD[begin + i]! * xTD[begin + i]!;
+    const inverse = 1 / Math.sqrt(squares / d + epsilon);
+    if (inverseT !== undefined) inverseT[begin / d] = inverse;
+    for (let i = 0; i < d; i++) yTD[begin + i] = xTD[begin + i]! * inverse * gainD[i]!;
+  }
+  return yTD;
+}
+
+/** Adds a bias to each row on the host, in place: [T, d]. */
+export function addBiasOnHost(xTD: Float32Array, biasD: Float32Array): void {
+  for (let begin = 0; begin < xTD.length; begin += biasD.length)
+    for (let i = 0; i < biasD.length; i++) xTD[begin + i]! += biasD[i]!;
+}
+
+/**
  * Keys and values of one layer for the positions of one sequence, row-major [C, K h]; C is a multiple of
  * `BLOCK_OF_CACHE`. Rows of future positions contain arbitrary finite numbers.
  */

@@ -1,12 +1,13 @@
 import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import type { AttentionShape, RowScatter } from './kernels/kernels.js';
+import type { Rotation } from './rotation.js';
 import { tf } from './tensorflow.js';
 
 export type { AttentionShape, RowScatter };
 
 // The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or
-// rows, K choices of a token, N chosen rows, d hidden size, V vocabulary, P longest sequence.
+// rows, K choices of a token, N chosen rows, H heads of queries, K of keys and values, h size of a head, d hidden size, V vocabulary, P longest sequence.
 
 /** Computes x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
 export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
@@ -33,6 +34,38 @@ export function residual(xTD: tf.Tensor2D, yTD: tf.Tensor2D): tf.Tensor2D {
  */
 export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor2D {
   return fusedOp([xTD, gainD, biasD], () => kernels().layerNorm(xTD, gainD, biasD));
+}
+
+/**
+ * Returns each row divided by its root mean square, times a gain (Zhang and Sennrich, arXiv 1910.07467, eq. 4); epsilon
+ * is inside the root as in Llama. [T, d] -> [T, d]. In a wider x, each d coordinates are a row, such as the heads of
+ * queries: [T, H d] -> [T, H d].
+ */
+export function rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): tf.Tensor2D {
+  return fusedOp([xTD, gainD], () => kernels().rmsNorm(xTD, gainD, epsilon));
+}
+
+/** Computes x + b for every row: [T, d] -> [T, d]. */
+export function addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): tf.Tensor2D {
+  return fusedOp([xTD, biasD], () => kernels().addBias(xTD, biasD));
+}
+
+/**
+ * Concatenates rotated queries and keys with the values, for `causalAttention`.
+ *
+ * @param qTC [T, H h]
+ * @param kTC [T, K h], like `vTC`
+ * @returns [T, (H + 2 K) h]
+ */
+export function queriesKeysValues(
+  qTC: tf.Tensor2D,
+  kTC: tf.Tensor2D,
+  vTC: tf.Tensor2D,
+  rotation: Rotation,
+  shape: AttentionShape,
+): tf.Tensor2D {
+  const parts = [qTC, kTC, vTC] as const;
+  return fusedOp(parts, () => kernels().rotate(parts, rotation, shape));
 }
 
 /**

@@ -17,7 +17,7 @@ import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import { parametersOfExpert } from '../model/parameter-counts.js';
-import { usePrecision } from '../ops/kernels/choose-kernels.js';
+import { useComputation } from '../ops/kernels/choose-kernels.js';
 import { isOfPair } from '../parameters/low-rank-pair.js';
 import type { ParameterGroup, ParameterRange, ParameterStore } from '../parameters/parameters.js';
 import { expertsOfRank, replicasOfRank } from '../routing/groups/expert-placement.js';
@@ -36,7 +36,7 @@ export function createTrainState(
   checkpoint: Checkpoint | null,
   folder = tmpdir(),
 ): TrainState {
-  usePrecision(config.train.precision);
+  useComputation(config.train);
   const { rank, worldSize } = transport.topology;
   const { kind, budgetMB } = config.moe.expertStorage;
   const expertFile = kind === 'file' ? openExpertFile(config, transport.topology, folder) : null;

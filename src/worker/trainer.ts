@@ -11,7 +11,7 @@ import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import { numParametersOf } from '../model/parameter-counts.js';
-import { kernels, usePrecision } from '../ops/kernels/choose-kernels.js';
+import { kernels, useComputation } from '../ops/kernels/choose-kernels.js';
 import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.js';
 import { AfterStep, type AfterStepOptions } from './after-step.js';
 import { ChoiceMeter } from './choice-meter.js';
@@ -32,7 +32,7 @@ export interface TrainerOptions extends AfterStepOptions {
 
 /** Loads the libraries and modules that a rank of such a run needs besides those that this module imports. */
 export async function prepare({ train }: RunConfig): Promise<void> {
-  usePrecision(train.precision);
+  useComputation(train);
   kernels();
   if (train.recordRoutes) await import('./route-recorder.js');
   if (train.probeRoutes) await import('./route-probe.js');
@@ -65,7 +65,7 @@ export class Trainer {
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
   static create(options: TrainerOptions): Trainer {
     const { assignment, transport, clock } = options;
-    usePrecision(assignment.config.train.precision);
+    useComputation(assignment.config.train);
     kernels();
     clock.end('kernels');
     const dataset = openDataset(assignment.datasetDir, { verify: assignment.topology.localRank === 0 });

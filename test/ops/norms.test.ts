@@ -1,10 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { addBias } from '../../src/ops/bias.js';
 import { groupNorms } from '../../src/ops/groups.js';
-import { layerNormOnHost } from '../../src/ops/on-host.js';
-import { layerNorm } from '../../src/ops/operations.js';
-import { rmsNorm, rmsNormOnHost } from '../../src/ops/rms-norm.js';
+import { layerNormOnHost, rmsNormOnHost } from '../../src/ops/on-host.js';
+import { addBias, layerNorm, rmsNorm } from '../../src/ops/operations.js';
 import { unitRows } from '../../src/ops/unit-rows.js';
 import { checkOperation, expectClose, input } from '../model/support.js';
 

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
+import { queriesKeysValues } from '../../src/ops/operations.js';
 import { rotaryFrequencies } from '../../src/ops/rotary-frequencies.js';
 import { Rotation } from '../../src/ops/rotation.js';
 import { checkOperation, input, positionsOf, randomValues } from '../model/support.js';
@@ -48,7 +49,7 @@ it.each(cases)(
     const rotation = new Rotation(rotaryFrequencies(size, theta));
     const op = (...parts: tf.Tensor[]) => {
       const [q, k, v] = parts as tf.Tensor2D[];
-      return rotation.queriesKeysValues(q, k, v, shape);
+      return queriesKeysValues(q, k, v, rotation, shape);
     };
     checkOperation(op, inputs, expected);
   },

@@ -80,7 +80,7 @@ export async function planRun(
   const trained = describeTrained(config);
   if (trained !== null) say(trained);
   if (nodesHere !== 'none') {
-    assertComputes(config.train.precision);
+    assertComputes(config.train);
     assertAddressSpace();
     assertMachineCanHold(config, thisMachine(), warn, nodesHere === 'one' ? 1 : config.cluster.nodes);
   } else assertAnyMachineCanHold(config);
@@ -121,7 +121,8 @@ export async function planRun(
  */
 function withPrecision(config: RunConfig, nodesHere: PlanSettings['nodesHere']): RunConfig {
   if (nodesHere !== 'all') return config;
-  return { ...config, train: { ...config.train, precision: elementTypeOf(config.train.precision) } };
+  const { precision, device } = config.train;
+  return { ...config, train: { ...config.train, precision: elementTypeOf(precision, device) } };
 }
 
 /**

@@ -10,6 +10,7 @@ import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
 import { Device } from './webgpu/device.js';
+import { assertComputesRight } from './webgpu/self-test.js';
 import { webGpuKernels } from './webgpu/webgpu-kernels.js';
 
 export { findThreads };
@@ -17,17 +18,23 @@ export { findThreads };
 /** Values of `train.precision`. */
 type Precision = ElementType | 'auto';
 
+/** Fields of `train` that say where products are computed, and how. */
+export interface Computation {
+  readonly device: 'cpu' | 'webgpu' | 'auto';
+  readonly precision: Precision;
+}
+
 const CHOICES = ['auto', 'onednn', 'tensorflow', 'webgpu'];
 
-let precision: Precision = 'float32';
+let computation: Computation = { device: 'cpu', precision: 'float32' };
 let chosen: Kernels | undefined;
 let library: { readonly path: string; readonly loaded: OneDnn } | undefined;
 
 /**
  * Returns the kernels of this process: those of oneDNN if it is found, otherwise TensorFlow's, or the ones that
- * LOCMOE_KERNELS names. They are chosen at the first call, for the lifetime of the process.
+ * LOCMOE_KERNELS or `useComputation` names. They are chosen at the first call, for the lifetime of the process.
  *
- * @throws TrainerError as `assertComputes`
+ * @throws TrainerError as `assertComputes`; `NO_RESOURCE` if there is no graphics device, or it computes wrong
  */
 export function kernels(): Kernels {
   chosen ??= choose();
@@ -78,18 +85,27 @@ export function whyNoBfloat16(): string | null {
     : `it needs oneDNN, which is not installed: run ${locmoeCommand(['setup'])}`;
 }
 
-/** @throws TrainerError `BAD_CONFIG` if nothing on this machine computes in this precision; as `oneDnnPath` and `loadOneDnn` */
-export function assertComputes(wanted: Precision): void {
+/**
+ * @throws TrainerError `BAD_CONFIG` if nothing on this machine computes in this precision; `NO_RESOURCE` if the library of the
+ *   device is not installed; as `oneDnnPath` and `loadOneDnn`
+ */
+export function assertComputes({ device, precision }: Computation): void {
   oneDnnPath();
-  const why = wanted === 'bfloat16' ? whyNoBfloat16() : null;
+  if (device === 'webgpu') webGpuPath();
+  const why =
+    precision !== 'bfloat16'
+      ? null
+      : device === 'webgpu'
+        ? 'train.device webgpu computes in float32'
+        : whyNoBfloat16();
   if (why !== null)
     throw new TrainerError('BAD_CONFIG', `train.precision bfloat16: ${why}; float32 and auto do without it`);
 }
 
 /** Returns the type in which products are computed here; throws as `assertComputes`. */
-export function elementTypeOf(wanted: Precision): ElementType {
-  if (wanted !== 'auto') return wanted;
-  return multipliesBfloat16() && whyNoBfloat16() === null ? 'bfloat16' : 'float32';
+export function elementTypeOf(precision: Precision, device: Computation['device'] = 'cpu'): ElementType {
+  if (precision !== 'auto') return precision;
+  return device === 'cpu' && multipliesBfloat16() && whyNoBfloat16() === null ? 'bfloat16' : 'float32';
 }
 
 /** Tells whether oneDNN computes here; throws as `oneDnnPath`. */
@@ -97,23 +113,40 @@ export function usesOneDnn(): boolean {
   return oneDnnPath() !== null;
 }
 
-/** Sets the precision of training, which is float32 by default. Must be called before `kernels`. */
-export function usePrecision(wanted: Precision): void {
-  if (chosen !== undefined && precision !== wanted)
-    throw new TrainerError('INTERNAL', `the kernels compute in ${precision} already`);
-  precision = wanted;
+/** Sets where and how training computes: on the processor in float32 by default. Must be called before `kernels`. */
+export function useComputation({ device, precision }: Computation): void {
+  if (chosen !== undefined && (computation.device !== device || computation.precision !== precision))
+    throw new TrainerError('INTERNAL', `the kernels compute in ${JSON.stringify(computation)} already`);
+  computation = { device, precision };
 }
 
 function choose(): Kernels {
-  if (process.env.LOCMOE_KERNELS === 'webgpu') return webGpuKernels(new Device(webGpuPath()));
-  assertComputes(precision);
-  const path = oneDnnPath();
-  if (path === null) return tensorflowKernels;
-  return oneDnnKernels(load(path), elementTypeOf(precision));
+  const device = process.env.LOCMOE_KERNELS === 'webgpu' ? 'webgpu' : computation.device;
+  if (device === 'webgpu') return deviceKernels();
+  if (device === 'cpu' || computation.precision === 'bfloat16') return processorKernels();
+  try {
+    return deviceKernels();
+  } catch (error) {
+    const own = processorKernels();
+    return { ...own, description: `${own.description} (${(error as Error).message})` };
+  }
 }
 
-/** @throws TrainerError `NO_RESOURCE` if it is not installed */
-function webGpuPath(): string {
+function processorKernels(): Kernels {
+  assertComputes({ ...computation, device: 'cpu' });
+  const path = oneDnnPath();
+  if (path === null) return tensorflowKernels;
+  return oneDnnKernels(load(path), elementTypeOf(computation.precision));
+}
+
+function deviceKernels(): Kernels {
+  const own = webGpuKernels(new Device(webGpuPath()));
+  assertComputesRight(own, tensorflowKernels);
+  return own;
+}
+
+/** @throws TrainerError `NO_RESOURCE` if the library of graphics devices is not installed */
+export function webGpuPath(): string {
   const path = findWebGpu();
   if (path === null)
     throw new TrainerError(

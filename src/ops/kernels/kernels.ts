@@ -1,3 +1,4 @@
+import type { Rotation } from '../rotation.js';
 import type { tf } from '../tensorflow.js';
 
 // Shapes: T rows or tokens, N chosen rows, a and b widths, d hidden size, F hidden size of a feed-forward
@@ -101,6 +102,14 @@ export interface Kernels {
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;
   network(rows: FeedForwardRows): FeedForwardNetwork;
   layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): FusedForward;
+  /** @param xTD may be wider than the gain: each d coordinates are a row */
+  rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): FusedForward;
+  addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): FusedForward;
+  rotate(
+    parts: readonly [qTC: tf.Tensor2D, kTC: tf.Tensor2D, vTC: tf.Tensor2D],
+    rotation: Rotation,
+    shape: AttentionShape,
+  ): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;
   tiedCrossEntropy(xTD: tf.Tensor2D, embeddingVD: tf.Tensor2D, targetsT: Int32Array): FusedForward;
   /** @param positionsT as in `AttentionShape` */

@@ -4,6 +4,7 @@ import { ifWanted } from '../../gradient-target.js';
 import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import type { tf } from '../../tensorflow.js';
 import { type FusedForward, type Kernels, keyValueHeadsOf } from '../kernels.js';
+import { loops } from '../loops.js';
 import { attentionBackward, attentionForward } from './attention.js';
 import { Context } from './context.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
@@ -18,13 +19,15 @@ import type { ElementType } from './tensor-memory.js';
 export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   const context = new Context(library, type);
   const { primitives, memory } = context;
+  const create: Kernels['create'] = (shape) => {
+    const { tensor, values } = memory.create(shape);
+    return { tensor, values: values as Float32Array };
+  };
   return {
     name: 'onednn',
     description: `oneDNN ${library.version}, ${type}`,
-    create(shape) {
-      const { tensor, values } = memory.create(shape);
-      return { tensor, values: values as Float32Array };
-    },
+    create,
+    ...loops(create),
     matMul: (xTA, wAB, exact) => matMul(context, xTA, wAB, exact ? 'float32' : type),
     network: () => new OneDnnNetwork(context),
     layerNorm: (xTD, gainD, biasD) => layerNorm(context, xTD, gainD, biasD),

@@ -12,6 +12,7 @@ import {
   partsOf,
   type RowScatter,
 } from '../kernels.js';
+import { loops } from '../loops.js';
 import { activation, activationBackward } from './activations.js';
 import { attentionParts, segmentsOf } from './attention.js';
 import { fixedShapes, type RunPart, uncompiled } from './compiled.js';
@@ -26,14 +27,17 @@ import {
   transposedProduct,
 } from './products.js';
 
+export const create: Kernels['create'] = (shape) => {
+  const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
+  return { tensor: tf.tensor(values, [...shape]), values };
+};
+
 /** Products are TensorFlow's; the operations between them are compiled by its XLA if shapes recur. */
 export const tensorflowKernels: Kernels = {
   name: 'tensorflow',
   description: 'TensorFlow, float32',
-  create(shape) {
-    const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
-    return { tensor: tf.tensor(values, [...shape]), values };
-  },
+  create,
+  ...loops(create),
   matMul: (xTA, wAB) => ({
     value: product(xTA, wAB),
     saved: [xTA, wAB],

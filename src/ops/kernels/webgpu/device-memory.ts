@@ -66,8 +66,8 @@ export class DeviceMemory {
     return buffer;
   }
 
-  /** Provides a buffer of scratch memory, or with a copy of indices, during the call. */
-  borrow<T>(content: number | Int32Array, use: (buffer: number) => T): T {
+  /** Provides a buffer of scratch memory, or with a copy of an array, during the call. */
+  borrow<T>(content: number | Int32Array | Float32Array, use: (buffer: number) => T): T {
     const { device } = this;
     const buffer = typeof content === 'number' ? device.create(4 * content) : device.upload(content);
     try {

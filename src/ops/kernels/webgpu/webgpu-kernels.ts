@@ -1,14 +1,15 @@
 import { narrow, widen } from '../../bfloat16.js';
-import { tf } from '../../tensorflow.js';
 import type { Kernels } from '../kernels.js';
+import { create } from '../tensorflow/tensorflow-kernels.js';
 import { causalAttention } from './attention.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
 import type { Device } from './device.js';
 import { DeviceMemory } from './device-memory.js';
 import { add } from './elementwise.js';
 import { WebGpuNetwork } from './feed-forward.js';
-import { layerNorm } from './layer-norm.js';
+import { addBias, layerNorm, rmsNorm } from './norms.js';
 import { matMul, matrixOf, product } from './products.js';
+import { rotate } from './rotate.js';
 import { concatRows, embedding, gatherRows, scatterRows, sliceRows } from './rows.js';
 
 /** The operations on a device of WebGPU, in float32; their results stay there until the host needs them. */
@@ -17,13 +18,13 @@ export function webGpuKernels(device: Device): Kernels {
   return {
     name: 'webgpu',
     description: `WebGPU on ${device.info.description}, float32`,
-    create(shape) {
-      const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
-      return { tensor: tf.tensor(values, [...shape]), values };
-    },
+    create,
     matMul: (xTA, wAB) => matMul(memory, xTA, wAB),
     network: () => new WebGpuNetwork(memory),
     layerNorm: (xTD, gainD, biasD) => layerNorm(memory, xTD, gainD, biasD),
+    rmsNorm: (xTD, gainD, epsilon) => rmsNorm(memory, xTD, gainD, epsilon),
+    addBias: (xTD, biasD) => addBias(memory, xTD, biasD),
+    rotate: (parts, rotation, shape) => rotate(memory, parts, rotation, shape),
     causalAttention: (qkvTC, shape) => causalAttention(memory, qkvTC, shape),
     tiedCrossEntropy: (xTD, embeddingVD, targetsT) => tiedCrossEntropy(memory, xTD, embeddingVD, targetsT),
     embedding: (tokensVD, positionsPD, tokenIdsT, seqLen, positionsT) =>

@@ -1,0 +1,111 @@
+import { mapTuple } from '../../map-tuple.js';
+import { addBiasOnHost, rmsNormOnHost } from '../on-host.js';
+import type { tf } from '../tensorflow.js';
+import type { Kernels } from './kernels.js';
+
+// Shapes: T rows or tokens, d length of a gain or a bias, C columns of queries, keys and values.
+
+/** Operations that are loops on the processor: its libraries have none of them, or do not always. */
+export function loops(create: Kernels['create']): Pick<Kernels, 'rmsNorm' | 'addBias' | 'rotate'> {
+  return {
+    rmsNorm(xTD, gainD, epsilon) {
+      const d = gainD.size;
+      const numRows = xTD.size / d;
+      const y = create(xTD.shape);
+      const inverseT = new Float64Array(numRows);
+      const [x, gain] = mapTuple([xTD, gainD], valuesOf);
+      rmsNormOnHost(x, gain, epsilon, y.values, inverseT);
+      return {
+        value: y.tensor,
+        saved: [xTD, gainD],
+        // dx = (g - n mean(g n)) / rms, with g = dy gain and n the normalised input
+        backward: (dyTD, saved) => {
+          const [dx, dGain] = mapTuple([xTD, gainD], ({ shape }) => create(shape));
+          const gradient = dx.values;
+          const ofGain = new Float64Array(d);
+          const [dy, input, scale] = [dyTD, ...saved].map(valuesOf) as [
+            Float32Array,
+            Float32Array,
+            Float32Array,
+          ];
+          for (let row = 0; row < numRows; row++) {
+            const begin = row * d;
+            const inverse = inverseT[row]!;
+            let along = 0;
+            for (let i = 0; i < d; i++) {
+              const product = dy[begin + i]! * input[begin + i]!;
+              along += product * scale[i]!;
+              ofGain[i]! += product * inverse;
+            }
+            const back = (along * inverse * inverse) / d;
+            for (let i = 0; i < d; i++)
+              gradient[begin + i] = inverse * (dy[begin + i]! * scale[i]! - input[begin + i]! * back);
+          }
+          dGain.values.set(ofGain);
+          return [dx.tensor, dGain.tensor];
+        },
+      };
+    },
+    addBias(xTD, biasD) {
+      const y = create(xTD.shape);
+      y.values.set(valuesOf(xTD));
+      addBiasOnHost(y.values, valuesOf(biasD));
+      return {
+        value: y.tensor,
+        saved: [],
+        backward: (dyTD) => {
+          const dBias = create(biasD.shape);
+          const dy = valuesOf(dyTD);
+          dBias.values.fill(0);
+          for (let begin = 0; begin < dy.length; begin += dBias.values.length)
+            for (let i = 0; i < dBias.values.length; i++) dBias.values[i]! += dy[begin + i]!;
+          return [dyTD, dBias.tensor];
+        },
+      };
+    },
+    rotate(parts, rotation, { seqLen, positionsT }) {
+      const numRows = parts[0].shape[0];
+      const widths = parts.map(({ shape }) => shape[1]);
+      const width = widths[0]! + widths[1]! + widths[2]!;
+      /** Visits the places of each row's three parts, in the concatenation and in the part's own array. */
+      const eachPart = (visit: (part: number, beside: number, own: number, position: number) => void) => {
+        for (let row = 0, beside = 0; row < numRows; row++)
+          for (let part = 0; part < 3; beside += widths[part++]!)
+            visit(part, beside, row * widths[part]!, positionsT?.[row] ?? row % seqLen);
+      };
+      const turn = (
+        values: Float32Array,
+        begin: number,
+        part: number,
+        position: number,
+        direction: 1 | -1,
+      ) => {
+        if (part < 2) rotation.rotate(values, begin, widths[part]! / rotation.size, position, direction);
+      };
+      const qkv = create([numRows, width]);
+      const values = mapTuple(parts, valuesOf);
+      eachPart((part, beside, own, position) => {
+        qkv.values.set(values[part]!.subarray(own, own + widths[part]!), beside);
+        turn(qkv.values, beside, part, position, 1);
+      });
+      return {
+        value: qkv.tensor,
+        saved: [],
+        backward: (dyTC) => {
+          const gradients = parts.map(({ shape }) => create(shape));
+          const dy = valuesOf(dyTC);
+          eachPart((part, beside, own, position) => {
+            const { values: gradient } = gradients[part]!;
+            gradient.set(dy.subarray(beside, beside + widths[part]!), own);
+            turn(gradient, own, part, position, -1);
+          });
+          return gradients.map(({ tensor }) => tensor);
+        },
+      };
+    },
+  };
+}
+
+function valuesOf(tensor: tf.Tensor): Float32Array {
+  return tensor.dataSync<'float32'>();
+}

@@ -1,0 +1,97 @@
+import type { Rotation } from '../../rotation.js';
+import type { tf } from '../../tensorflow.js';
+import type { AttentionShape, FusedForward } from '../kernels.js';
+import type { DeviceMemory } from './device-memory.js';
+import { elementwise, runElementwise } from './elementwise.js';
+
+// Shapes: T tokens, P positions, h size of a head, C columns of queries, keys or values.
+
+/**
+ * Rotates heads of rows of x, and writes them to rows of y, which may be wider or narrower.
+ *
+ * `turns` has the cosines and then the sines of each position, [P, h]; `positions` are those of the rows, as floats.
+ */
+const ROTATE = elementwise(
+  'rotate',
+  'columns: u32, xWidth: u32, xColumn: u32, yWidth: u32, yColumn: u32, size: u32, isInverse: u32',
+  ['x', 'turns', 'positions', 'y'],
+  1,
+  `
+  let row = i / p.columns;
+  let column = i % p.columns;
+  let half = p.size / 2;
+  let inHead = column % p.size;
+  let turn = u32(positions[row]) * p.size + inHead % half;
+  let at = row * p.xWidth + p.xColumn + column;
+  let isFirst = inHead < half;
+  let partner = x[select(at - half, at + half, isFirst)];
+  let sine = turns[turn + half] * select(1.0, -1.0, isFirst == (p.isInverse == 0));
+  y[row * p.yWidth + p.yColumn + column] = x[at] * turns[turn] + partner * sine;
+`,
+);
+
+/** Copies columns of rows of x to columns of rows of y. */
+const COPY = elementwise(
+  'copy columns',
+  'columns: u32, xWidth: u32, xColumn: u32, yWidth: u32, yColumn: u32',
+  ['x', 'y'],
+  1,
+  `
+  let row = i / p.columns;
+  let column = i % p.columns;
+  y[row * p.yWidth + p.yColumn + column] = x[row * p.xWidth + p.xColumn + column];
+`,
+);
+
+/** Implements `Kernels.rotate`. */
+export function rotate(
+  memory: DeviceMemory,
+  parts: readonly tf.Tensor2D[],
+  rotation: Rotation,
+  { seqLen, positionsT }: AttentionShape,
+): FusedForward {
+  const numRows = parts[0]!.shape[0];
+  const widths = parts.map(({ shape }) => shape[1]);
+  const width = widths.reduce((sum, each) => sum + each, 0);
+  const positions = Float32Array.from({ length: numRows }, (_, row) => positionsT?.[row] ?? row % seqLen);
+  const turns = new Float32Array(seqLen * rotation.size);
+  for (let position = 0; position < seqLen; position++)
+    turns.set(rotation.turnsAt(position), position * rotation.size);
+  /** Calls `move` with each part and its first column in the concatenation. */
+  const eachPart = (move: (part: number, column: number) => void) => {
+    let column = 0;
+    widths.forEach((columns, part) => {
+      move(part, column);
+      column += columns;
+    });
+  };
+  /** Rotates queries and keys, and copies values. */
+  const run = (x: number, y: number, part: number, places: readonly number[], isInverse: boolean) => {
+    const columns = widths[part]!;
+    const length = numRows * columns;
+    if (part === 2) return runElementwise(memory, COPY, [x, y], length, [columns, ...places]);
+    memory.borrow(turns, (turnsPh) =>
+      memory.borrow(positions, (positionsT) => {
+        const params = [columns, ...places, rotation.size, Number(isInverse)];
+        runElementwise(memory, ROTATE, [x, turnsPh, positionsT, y], length, params);
+      }),
+    );
+  };
+  const qkv = memory.create([numRows, width]);
+  eachPart((part, column) => {
+    const places = [widths[part]!, 0, width, column];
+    run(memory.bufferOf(parts[part]!), qkv.buffer, part, places, false);
+  });
+  return {
+    value: qkv.tensor,
+    saved: [],
+    backward: (dyTC) => {
+      const gradients = parts.map(({ shape }) => memory.create(shape));
+      const dy = memory.bufferOf(dyTC);
+      eachPart((part, column) => {
+        run(dy, gradients[part]!.buffer, part, [width, column, widths[part]!, 0], true);
+      });
+      return gradients.map(({ tensor }) => tensor);
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { TrainerError } from '../../../errors.js';
+import { tf } from '../../tensorflow.js';
+import type { FeedForwardWeights, Kernels } from '../kernels.js';
+
+// A driver that compiles a shader wrong would train a model wrong, without a word. Sizes are such that no tile is full.
+
+const TOKENS = 70;
+const WIDTH = 48;
+const HIDDEN = 80;
+const VOCABULARY = 130;
+/** Greatest difference from the reference, relative to its greatest element. */
+const TOLERANCE = 1e-3;
+
+const indices = (length: number, below: number) => Int32Array.from({ length }, (_, i) => (i * i + 3) % below);
+/** Returns numbers between -1 and 1 that are the same at every call. */
+function numbers(...shape: readonly number[]): tf.Tensor2D {
+  const length = shape.reduce((product, size) => product * size, 1);
+  const values = Float32Array.from({ length }, (_, i) => Math.sin(1.7 * i + shape.length + (i % 13)));
+  const tensor: tf.Tensor = tf.tensor(values, [...shape]);
+  return tensor as tf.Tensor2D;
+}
+
+/** Runs an operation forward and back. */
+function both(
+  { value, saved, backward }: ReturnType<Kernels['matMul']>,
+  dy: tf.Tensor = numbers(...value.shape),
+): (tf.Tensor | undefined)[] {
+  return [value, ...backward(dy, saved)];
+}
+
+function network(kernels: Kernels, weights: FeedForwardWeights): (tf.Tensor | undefined)[] {
+  const own = kernels.network('varying');
+  const dyTD = numbers(TOKENS, WIDTH);
+  const { y, saved } = own.forward(numbers(TOKENS, WIDTH), weights);
+  const { dx, kept } = own.backward(dyTD, weights, saved);
+  return [y, dx, ...own.gradients([{ dyTD, saved, kept }], weights)];
+}
+
+const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | undefined)[]>> = {
+  product: ({ matMul }) => both(matMul(numbers(TOKENS, WIDTH), numbers(WIDTH, HIDDEN), true)),
+  GELU: (kernels) => network(kernels, [numbers(WIDTH, HIDDEN), numbers(HIDDEN, WIDTH)]),
+  SwiGLU: (kernels) =>
+    network(kernels, [numbers(WIDTH, HIDDEN), numbers(WIDTH, HIDDEN), numbers(HIDDEN, WIDTH)]),
+  'layer norm': ({ layerNorm }) => both(layerNorm(numbers(TOKENS, WIDTH), numbers(WIDTH), numbers(WIDTH))),
+  attention: ({ causalAttention }) => {
+    const shape = { numSequences: 1, seqLen: TOKENS, numHeads: 4, numKeyValueHeads: 2 };
+    return both(causalAttention(numbers(TOKENS, WIDTH), shape));
+  },
+  'cross-entropy': ({ tiedCrossEntropy }) =>
+    both(tiedCrossEntropy(numbers(TOKENS, WIDTH), numbers(VOCABULARY, WIDTH), indices(TOKENS, VOCABULARY))),
+  embedding: ({ embedding }) =>
+    both(
+      embedding(numbers(VOCABULARY, WIDTH), numbers(TOKENS, WIDTH), indices(2 * TOKENS, VOCABULARY), TOKENS),
+    ),
+  gather: ({ gatherRows }) => both(gatherRows(numbers(TOKENS, WIDTH), indices(2 * TOKENS, TOKENS))),
+  scatter: ({ scatterRows }) => {
+    const choicesN = Int32Array.from({ length: TOKENS }, (_, i) => i);
+    const scatter = { numTokens: TOKENS / 2, tokensN: indices(TOKENS, TOKENS / 2), choicesN };
+    return both(scatterRows(numbers(TOKENS, WIDTH), numbers(TOKENS / 2, 2), scatter));
+  },
+};
+
+/**
+ * Runs each operation on a small example, forward and back.
+ *
+ * @throws TrainerError `NO_RESOURCE` if a result differs from that of the reference
+ */
+export function assertComputesRight(own: Kernels, reference: Kernels): void {
+  for (const [name, run] of Object.entries(OPERATIONS))
+    tf.tidy(() => {
+      const expected = run(reference);
+      run(own).forEach((result, i) => {
+        const [found, right] = [result!, expected[i]!].map((each) => each.dataSync<'float32'>());
+        const most = right!.reduce((greatest, value) => Math.max(greatest, Math.abs(value)), 0);
+        if (!right!.every((value, at) => Math.abs(value - found![at]!) <= TOLERANCE * most))
+          throw new TrainerError(
+            'NO_RESOURCE',
+            `train.device webgpu: ${own.description} computes ${i === 0 ? '' : 'the gradient of '}${name} wrong; ` +
+              'update its driver, or use train.device cpu',
+          );
+      });
+    });
+}
