@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { configDefaults, defineConfig } from 'vitest/config';
+import { HAS_WEBGPU } from './test/has-webgpu.js';
 import { LongestFirst } from './test/longest-first.js';
 import { NIGHTLY } from './test/nightly.js';
 
@@ -64,6 +65,9 @@ const ON_TENSORFLOW_ALONE = files('plan/work');
 /** What computes otherwise without AVX-512. */
 const ON_AVX2 = files('ops/kernels/onednn/onednn-kernels');
 
+/** What is tested on a graphics device too, or the driver that stands in for one; nothing where there is neither. */
+const ON_WEBGPU = HAS_WEBGPU ? files('ops/*', 'model/moe-layer') : [];
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
@@ -103,6 +107,16 @@ export default defineConfig({
           include: ON_TENSORFLOW,
           exclude: WITH_PROCESSES,
           env: { LOCMOE_KERNELS: 'tensorflow' },
+          isolate: false,
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'units on WebGPU',
+          include: ON_WEBGPU,
+          env: { LOCMOE_KERNELS: 'webgpu' },
           isolate: false,
           maxWorkers: 2,
         },

@@ -11,7 +11,7 @@ import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import { numParametersOf } from '../model/parameter-counts.js';
-import { kernels, useComputation } from '../ops/kernels/choose-kernels.js';
+import { kernels, useComputation, whyNoDevice } from '../ops/kernels/choose-kernels.js';
 import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.js';
 import { AfterStep, type AfterStepOptions } from './after-step.js';
 import { ChoiceMeter } from './choice-meter.js';
@@ -120,6 +120,9 @@ export class Trainer {
       { parameters: numParametersOf(this.state.model.parameterSpecs), kernels: description },
       `training from step ${this.#step + 1} to ${numSteps} with ${description}`,
     );
+    const why = whyNoDevice();
+    if (why !== null)
+      logger.warn(`train.device auto: the processor computes, as there is no device (${why})`);
     afterStep.begin({ batches: validation, options: { changes: routes?.ofValidation }, probe });
     try {
       if (config.cluster.exchange === 'auto') useFasterForm(this.state.model, this.options);

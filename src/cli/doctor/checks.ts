@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findThreads } from '../../../scripts/onednn.mjs';
 import { hasTensorFlow, probeTensorFlow } from '../../../scripts/tensorflow.mjs';
+import { findWebGpu } from '../../../scripts/webgpu.mjs';
 import { SHM_DIR } from '../../collectives/segment-files.js';
 import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { LEAST_OPEN_FILES } from '../../errors.js';
@@ -13,6 +14,8 @@ import { formatCount } from '../../format.js';
 import { isSupportedNode } from '../../local/set-up.js';
 import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
+import { Device } from '../../ops/kernels/webgpu/device.js';
+import { measureSpeed } from '../../ops/kernels/webgpu/products.js';
 import { locmoeCommand } from '../../os/command-line.js';
 import { mapShared, reserve, unmap } from '../../os/libc.js';
 import { processorFlags } from '../../os/processor.js';
@@ -47,6 +50,7 @@ const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
   tensorflow: tensorFlow,
   onednn: oneDnn,
   processor,
+  'graphics card': graphicsCard,
   cores,
   memory,
   'shared memory': sharedMemory,
@@ -126,6 +130,21 @@ function processor(): Found {
   const has = Object.entries(features).map(([name, flag]) => `${name} ${flags.has(flag) ? 'yes' : 'no'}`);
   const found = [cpus()[0]?.model ?? process.arch, ...has].join(', ');
   return flags.has('avx') ? ok(found) : bad(found, 'TensorFlow needs a processor with AVX');
+}
+
+function graphicsCard(): Found {
+  const library = findWebGpu();
+  if (library === null)
+    return note('not used', `to compute on one (train.device): ${locmoeCommand(['setup', '--webgpu'])}`);
+  try {
+    const device = new Device(library);
+    const { description, tensorBytes } = device.info;
+    const speed = `products ${formatCount(measureSpeed(device) / 1e9)} GFLOP/s in float32`;
+    device.close();
+    return ok(`${description}, ${speed}, tensors up to ${gigabytes(tensorBytes)}`);
+  } catch (error) {
+    return note((error as Error).message, 'train.device cpu, the default, needs none');
+  }
 }
 
 function cores(): Found {

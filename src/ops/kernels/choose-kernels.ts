@@ -28,6 +28,7 @@ const CHOICES = ['auto', 'onednn', 'tensorflow', 'webgpu'];
 
 let computation: Computation = { device: 'cpu', precision: 'float32' };
 let chosen: Kernels | undefined;
+let noDevice: string | null = null;
 let library: { readonly path: string; readonly loaded: OneDnn } | undefined;
 
 /**
@@ -127,9 +128,14 @@ function choose(): Kernels {
   try {
     return deviceKernels();
   } catch (error) {
-    const own = processorKernels();
-    return { ...own, description: `${own.description} (${(error as Error).message})` };
+    noDevice = (error as Error).message;
+    return processorKernels();
   }
+}
+
+/** Tells why the kernels compute on the processor where `train.device: auto` would have had a graphics device; null if it has one. */
+export function whyNoDevice(): string | null {
+  return noDevice;
 }
 
 function processorKernels(): Kernels {

@@ -29,6 +29,8 @@ export type DeviceCommand =
       readonly toByte: number;
       readonly bytes: number;
     }
+  /** Ends the device: what comes later fails. */
+  | { readonly do: 'destroy' }
   /** Is the last of its batch. */
   | { readonly do: 'read'; readonly buffer: number; readonly into: Uint8Array<SharedArrayBuffer> };
 

@@ -68,6 +68,9 @@ class CommandRunner {
       case 'shader':
         this.#compile(command.shader);
         break;
+      case 'destroy':
+        this.device.destroy();
+        break;
       case 'copy':
         this.#copy(command);
         break;

@@ -111,6 +111,12 @@ export class Device {
     return new Float32Array(this.#read, 0, length).slice() as Float32Array<ArrayBuffer>;
   }
 
+  /** Gives the device back; what is read later fails. */
+  close(): void {
+    this.#commands.push({ do: 'destroy' });
+    this.#flush();
+  }
+
   #add(command: DeviceCommand): void {
     this.#commands.push(command);
     if (this.#commands.length >= BATCH) this.#flush();

@@ -2,6 +2,7 @@ import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
 import type { Shader } from './commands.js';
+import type { Device } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
 
 /** A matrix in a buffer. */
@@ -93,7 +94,7 @@ fn main(
 
 /** Computes A B, row-major, into `c`, or adds it to what is there. */
 export function product(
-  { device }: DeviceMemory,
+  { device }: Pick<DeviceMemory, 'device'>,
   a: Matrix,
   b: Matrix,
   c: number,
@@ -142,4 +143,30 @@ export function matMul(memory: DeviceMemory, xTA: tf.Tensor2D, wAB: tf.Tensor2D)
       return [dx, ifWanted(keptW!, () => productOf(memory, transposed(x!), dy!))];
     },
   };
+}
+
+/** Rows and columns of the matrices of `measureSpeed`. */
+const MEASURED = 1024;
+/** Time after which a measurement ends. */
+const MEASURED_MS = 100;
+
+/** Measures the products of a device, in operations per second. */
+export function measureSpeed(device: Device): number {
+  const [a, b, c] = [0, 0, 0].map(() => device.create(4 * MEASURED ** 2)) as [number, number, number];
+  for (const buffer of [a, b]) device.clear(buffer);
+  const matrix = (buffer: number) => ({ buffer, rows: MEASURED, columns: MEASURED });
+  const timeOf = (count: number) => {
+    const started = performance.now();
+    for (let i = 0; i < count; i++) product({ device }, matrix(a), matrix(b), c);
+    device.read(c, 1);
+    return performance.now() - started;
+  };
+  timeOf(1);
+  let count = 1;
+  let ms = timeOf(count);
+  while (ms < MEASURED_MS) {
+    count *= 2;
+    ms = timeOf(count);
+  }
+  return (2 * MEASURED ** 3 * count) / (ms / 1000);
 }

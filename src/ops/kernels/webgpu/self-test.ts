@@ -1,4 +1,5 @@
 import { TrainerError } from '../../../errors.js';
+import { Rotation } from '../../rotation.js';
 import { tf } from '../../tensorflow.js';
 import type { FeedForwardWeights, Kernels } from '../kernels.js';
 
@@ -42,6 +43,15 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
   SwiGLU: (kernels) =>
     network(kernels, [numbers(WIDTH, HIDDEN), numbers(WIDTH, HIDDEN), numbers(HIDDEN, WIDTH)]),
   'layer norm': ({ layerNorm }) => both(layerNorm(numbers(TOKENS, WIDTH), numbers(WIDTH), numbers(WIDTH))),
+  'rms norm': ({ rmsNorm }) => both(rmsNorm(numbers(TOKENS, WIDTH), numbers(WIDTH / 2), 0.1)),
+  bias: ({ addBias }) => both(addBias(numbers(TOKENS, WIDTH), numbers(WIDTH))),
+  rotation: ({ rotate }) => {
+    const shape = { numSequences: 2, seqLen: TOKENS / 2, numHeads: 3 };
+    const part = numbers(TOKENS, WIDTH);
+    return both(
+      rotate([part, part, part], new Rotation([1, 0.5, 0.1, 0.05, 0.01, 0.003, 0.002, 0.001]), shape),
+    );
+  },
   attention: ({ causalAttention }) => {
     const shape = { numSequences: 1, seqLen: TOKENS, numHeads: 4, numKeyValueHeads: 2 };
     return both(causalAttention(numbers(TOKENS, WIDTH), shape));

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
+import { withWebGpu } from '../with-webgpu.js';
+import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+
+const STEPS = 12;
+const DEVICE = 'train.device=webgpu';
+const SETS = [`train.steps=${STEPS}`, 'train.schedule=constant', 'train.checkpointEvery=6'];
+
+withWebGpu('train.device webgpu', () => {
+  it.each([
+    ['pangu-sigma', 'locmoe-plus', 1],
+    ['llama', 'locmoe', 2],
+    ...(NIGHTLY
+      ? ([
+          ['pangu-sigma', 'switch', 2],
+          ['pangu-sigma', 'hash', 1],
+          ['llama', 'deepseek', 2],
+          ['llama', 'moge', 1],
+        ] as const)
+      : []),
+  ])(
+    'trains the %s form with %s on 1x%i as the processor does, which goes on from its checkpoint',
+    async (family, router, workersPerNode) => {
+      const layout = { nodes: 1, workersPerNode };
+      const sets = [...SETS, `model.family=${family}`, `moe.router=${router}`];
+      const cpu = lossCurve(await trainToTheEnd({ folder: temporaryFolder(), ...layout, sets }));
+      const folder = temporaryFolder();
+      const ours = await trainToTheEnd({ folder, ...layout, sets: [...sets, DEVICE, 'train.steps=8'] });
+      const half = lossCurve(ours);
+      // The processor goes on from the checkpoint of the device.
+      const resumed = await trainToTheEnd({
+        folder,
+        ...layout,
+        sets: [...sets, 'train.device=cpu'],
+        resume: ours,
+      });
+      const whole = lossCurve(resumed);
+      expect([half.size, whole.size]).toEqual([8, STEPS]);
+      for (const [step, loss] of [...half, ...whole])
+        expect(Math.abs(loss - cpu.get(step)!) / loss, `step ${step}`).toBeLessThan(1e-4);
+    },
+  );
+
+  it('is named in the log, and by the doctor', async () => {
+    const folder = temporaryFolder();
+    const run = await trainToTheEnd({
+      folder,
+      nodes: 1,
+      workersPerNode: 1,
+      sets: ['train.steps=1', DEVICE],
+    });
+    const log = readFileSync(path.join(run, 'logs/node-0.ndjson'), 'utf8');
+    expect(log).toMatch(/training from step 1 to 1 with WebGPU on .*, float32"/);
+    const doctor = await new Locmoe(['doctor']).finished;
+    expect(doctor.stdout).toMatch(/^ok +graphics card +.*products [\d.,]+ GFLOP\/s in float32/m);
+  });
+});
+
+it('a device whose library is not installed ends a run at once, and auto goes on without', async () => {
+  const folder = temporaryFolder();
+  const env = { LOCMOE_WEBGPU: '/nowhere/dawn.node' };
+  const size = { folder, nodes: 1, workersPerNode: 1, env };
+  const failed = await startTraining({ ...size, sets: ['train.steps=1', DEVICE] }).finished;
+  expect(failed.code).toBe(2);
+  expect(failed.stderr).toMatch(/^locmoe: .*train\.device webgpu: .*\/nowhere\/dawn\.node/m);
+  expect(failed.stderr).not.toMatch(/\n\s+at /);
+  const run = await startTraining({ ...size, sets: ['train.steps=1', 'train.device=auto'] }).finished;
+  expect(run.code, run.stderr).toBe(0);
+  expect(run.stdout + run.stderr).toMatch(
+    /^.*train\.device auto: the processor computes, as there is no device \(.*\/nowhere\/dawn\.node/m,
+  );
+  expect(lossCurve(newestRun(folder)).size).toBe(1);
+});
+
+it('bfloat16 is not computed on a device', async () => {
+  const sets = [DEVICE, 'train.precision=bfloat16'];
+  const run = startTraining({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets });
+  const { code, stderr } = await run.finished;
+  expect([code, stderr]).toEqual([2, expect.stringContaining('train.device webgpu computes in float32')]);
+});

@@ -1,0 +1,72 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { findWebGpu } from '../../../../scripts/webgpu.mjs';
+import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
+import { elementwise } from '../../../../src/ops/kernels/webgpu/elementwise.js';
+import { withWebGpu } from '../../../with-webgpu.js';
+
+const DOUBLE = elementwise('double', '', ['x', 'y'], 1, 'y[i] = 2 * x[i];');
+const WRONG = elementwise('wrong', '', ['x', 'y'], 1, 'y[i] = nothing[i];');
+
+withWebGpu('a device', () => {
+  const device = new Device(findWebGpu()!);
+  afterAll(() => device.close());
+
+  it('names its adapter and the largest tensor', () => {
+    expect(device.info.description).toMatch(/\w/);
+    expect(device.info.tensorBytes).toBeGreaterThanOrEqual(128 << 20);
+  });
+
+  it('does what it is told in this order, also where memory is used again', () => {
+    const kept: [number, number][] = [];
+    for (let i = 0; i < 300; i++) {
+      const x = device.upload(Float32Array.of(i, i + 0.5));
+      const y = device.create(8);
+      device.run(DOUBLE, [x, y], [2], 1);
+      device.free(x);
+      if (i % 50 === 0) kept.push([i, y]);
+      else device.free(y);
+    }
+    for (const [i, y] of kept) expect([...device.read(y, 2)]).toEqual([2 * i, 2 * i + 1]);
+  });
+
+  it('copies and clears', () => {
+    const x = device.upload(Float32Array.of(1, 2, 3, 4));
+    const y = device.upload(Float32Array.of(5, 6, 7, 8));
+    device.copy(x, 1, y, 2, 2);
+    expect([...device.read(y, 4)]).toEqual([5, 6, 2, 3]);
+    device.clear(y);
+    expect([...device.read(y, 4)]).toEqual([0, 0, 0, 0]);
+  });
+
+  it('refuses a tensor that it cannot hold', () => {
+    expect(() => device.create(device.info.tensorBytes + 4)).toThrow(
+      `a tensor of ${device.info.tensorBytes + 4} bytes, and ${device.info.description} takes at most`,
+    );
+  });
+
+  describe('that has failed says why at the next read, in one line', () => {
+    it('at a shader that does not compile', () => {
+      const own = new Device(findWebGpu()!);
+      const x = own.upload(Float32Array.of(1));
+      own.run(WRONG, [x, own.create(4)], [1], 1);
+      expect(() => own.read(x, 1)).toThrow(/^train\.device webgpu: a value: .*nothing.*; train\.device cpu/);
+      own.close();
+    });
+
+    it('when it is lost', () => {
+      const own = new Device(findWebGpu()!);
+      const x = own.upload(Float32Array.of(1));
+      expect([...own.read(x, 1)]).toEqual([1]);
+      own.close();
+      expect(() => own.read(x, 1)).toThrow(
+        /^train\.device webgpu: a value: the device is lost \(destroyed\)/,
+      );
+    });
+  });
+
+  it('whose library is none says so', () => {
+    expect(() => new Device('/nowhere/dawn.node')).toThrow(
+      /^train\.device webgpu: the start of the device: .*\/nowhere\/dawn\.node/,
+    );
+  });
+});

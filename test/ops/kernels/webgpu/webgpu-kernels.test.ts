@@ -1,0 +1,102 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { expect, it } from 'vitest';
+import { findWebGpu } from '../../../../scripts/webgpu.mjs';
+import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
+import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
+import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
+import { DeviceMemory } from '../../../../src/ops/kernels/webgpu/device-memory.js';
+import { measureSpeed, product, transposed } from '../../../../src/ops/kernels/webgpu/products.js';
+import { assertComputesRight } from '../../../../src/ops/kernels/webgpu/self-test.js';
+import { webGpuKernels } from '../../../../src/ops/kernels/webgpu/webgpu-kernels.js';
+import { expectClose, positionsOf, randomIntegers, randomValues } from '../../../model/support.js';
+import { withWebGpu } from '../../../with-webgpu.js';
+
+// The tests of test/ops run on these kernels as well (vitest.config.ts): each operation against a loop, and its gradients against
+// finite differences. Here is what only larger sizes show.
+
+withWebGpu('the kernels of WebGPU', () => {
+  const device = new Device(findWebGpu()!);
+  const kernels = webGpuKernels(device);
+  const random = (name: string, rows: number, columns: number) =>
+    tf.tensor2d(randomValues(name, rows * columns), [rows, columns]);
+
+  it('multiply matrices of any size, transposed or not, from any row on, also onto a sum', () => {
+    const memory = new DeviceMemory(device);
+    for (let i = 0; i < 24; i++) {
+      const [rows, inner, columns, skipped] = randomIntegers(`case ${i}`, 4, 150).map((size) => size + 1);
+      const a = random(`a ${i}`, rows + skipped, inner);
+      const b = random(`b ${i}`, inner, columns);
+      const sum = randomValues(`c ${i}`, rows * columns);
+      const ofA = { buffer: memory.bufferOf(a), rows, columns: inner, begin: skipped * inner };
+      const ofB = { buffer: memory.bufferOf(b), rows: inner, columns };
+      // A transpose of a copy that is stored transposed is the same matrix.
+      const stored = tf.transpose(b);
+      const turned = transposed({ buffer: memory.bufferOf(stored), rows: columns, columns: inner });
+      const c = device.upload(sum);
+      product(memory, ofA, i % 2 === 0 ? ofB : turned, c, { accumulates: i % 3 === 0 });
+      const expected = tf.matMul(tf.slice(a, skipped), b).dataSync().slice();
+      if (i % 3 === 0) for (const [at, value] of sum.entries()) expected[at] += value;
+      expectClose(device.read(c, rows * columns), expected, 1e-4);
+      device.free(c);
+    }
+  });
+
+  it('give a row the same bits among any others', () => {
+    const [x, w] = [random('x', 200, 90), random('w', 90, 70)];
+    const all = kernels.matMul(x, w, false).value.dataSync();
+    const some = kernels.matMul(tf.slice(x, 77, 5), w, false).value.dataSync();
+    expect([...some]).toEqual([...all.subarray(77 * 70, 82 * 70)]);
+    expect([...kernels.hostRowsProduct(x.dataSync<'float32'>().slice(90, 180), 1, w)]).toEqual([
+      ...all.subarray(70, 140),
+    ]);
+  });
+
+  it('attend within segments that end in the middle of blocks, with shared keys and values', () => {
+    const shape = {
+      numSequences: 2,
+      seqLen: 150,
+      numHeads: 4,
+      numKeyValueHeads: 2,
+      positionsT: positionsOf([10, 90, 50], [70, 80]),
+    };
+    const [qkv, dy] = [random('qkv', 300, 8 * 12), random('dy', 300, 4 * 12)];
+    const [own, reference] = [kernels, tensorflowKernels].map((each) => {
+      const { value, saved, backward } = each.causalAttention(qkv, shape);
+      return [value, ...backward(dy, saved)].map((tensor) => tensor!.dataSync().slice());
+    });
+    own.forEach((values, i) => {
+      expectClose(values, reference[i], 1e-4);
+    });
+  });
+
+  it('compute the loss of logits that are far apart', () => {
+    const x = tf.tensor2d([[300, 0]]);
+    const embedding = tf.tensor2d([
+      [1, 0],
+      [-1, 0],
+    ]);
+    const { value } = kernels.tiedCrossEntropy(x, embedding, Int32Array.of(1));
+    expectClose(value.dataSync(), [600], 1e-6);
+  });
+
+  it('pass the test of themselves, and others that compute wrong do not', () => {
+    assertComputesRight(kernels, tensorflowKernels);
+    const wrong: Kernels = {
+      ...kernels,
+      layerNorm: (...inputs) => {
+        const right = kernels.layerNorm(...inputs);
+        return {
+          ...right,
+          backward: (...args) => right.backward(...args).map((each) => tf.mul(each!, 1.01)),
+        };
+      },
+    };
+    expect(() => assertComputesRight(wrong, tensorflowKernels)).toThrow(
+      /computes the gradient of layer norm wrong; update its driver, or use train\.device cpu$/,
+    );
+  });
+
+  it('are measured', () => {
+    expect(measureSpeed(device)).toBeGreaterThan(1e7);
+  });
+});
