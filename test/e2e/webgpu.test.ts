@@ -8,19 +8,18 @@ import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTh
 const STEPS = 12;
 const DEVICE = 'train.device=webgpu';
 const SETS = [`train.steps=${STEPS}`, 'train.schedule=constant', 'train.checkpointEvery=6'];
+const AT_NIGHT = [
+  ['pangu-sigma', 'switch', 2],
+  ['pangu-sigma', 'hash', 1],
+  ['llama', 'deepseek', 2],
+  ['llama', 'moge', 1],
+] as const;
 
 withWebGpu('train.device webgpu', () => {
-  it.each([
+  it.each<readonly [string, string, number]>([
     ['pangu-sigma', 'locmoe-plus', 1],
     ['llama', 'locmoe', 2],
-    ...(NIGHTLY
-      ? ([
-          ['pangu-sigma', 'switch', 2],
-          ['pangu-sigma', 'hash', 1],
-          ['llama', 'deepseek', 2],
-          ['llama', 'moge', 1],
-        ] as const)
-      : []),
+    ...(NIGHTLY ? AT_NIGHT : []),
   ])(
     'trains the %s form with %s on 1x%i as the processor does, which goes on from its checkpoint',
     async (family, router, workersPerNode) => {
