@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { whyNoBfloat16 } from '../../src/ops/kernels/choose-kernels.js';
+import { HAS_WEBGPU } from '../has-webgpu.js';
 import { withOneDnn } from '../with-onednn.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
@@ -16,6 +17,17 @@ withOneDnn('with oneDNN', () => {
     expect(times.length).toBeGreaterThan(5);
     for (const { ms } of times) expect(Math.min(...ms)).toBeGreaterThan(0);
   }, 120_000);
+
+  it.runIf(HAS_WEBGPU)(
+    'bench kernels times a graphics device too',
+    async () => {
+      const more = ['--width', '64', '--rounds', '1', '--webgpu'];
+      const { code, stdout, stderr } = await locmoe('bench', 'kernels', ...more);
+      expect(code, stderr).toBe(0);
+      expect(stdout).toMatch(/^ *operation +TensorFlow +oneDNN, float32.* +WebGPU$/m);
+    },
+    120_000,
+  );
 
   it('refuses bfloat16 where oneDNN does not multiply it', async () => {
     const runs = path.join(temporaryFolder(), 'runs');
@@ -51,7 +63,7 @@ it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async 
   ]);
   expect(await ask('onedn', ...train)).toEqual([
     2,
-    'locmoe: LOCMOE_KERNELS is onedn: it must be one of auto, onednn, tensorflow',
+    'locmoe: LOCMOE_KERNELS is onedn: it must be one of auto, onednn, tensorflow, webgpu',
   ]);
   expect(await ask('auto', 'bench', 'kernels', '--width', '20')).toEqual([
     2,

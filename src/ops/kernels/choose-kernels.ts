@@ -145,14 +145,15 @@ function processorKernels(): Kernels {
   return oneDnnKernels(load(path), elementTypeOf(computation.precision));
 }
 
-function deviceKernels(): Kernels {
+/** @throws TrainerError `NO_RESOURCE` if there is no graphics device, or it computes wrong */
+export function deviceKernels(): Kernels {
   const own = webGpuKernels(new Device(webGpuPath()));
   assertComputesRight(own, tensorflowKernels);
   return own;
 }
 
 /** @throws TrainerError `NO_RESOURCE` if the library of graphics devices is not installed */
-export function webGpuPath(): string {
+function webGpuPath(): string {
   const path = findWebGpu();
   if (path === null)
     throw new TrainerError(

@@ -213,6 +213,7 @@ function addKernels(bench: Command): void {
     )
     .option('--width <d>', 'hidden size: a multiple of 8, the heads', wholeNumber(8), 256)
     .option('--rounds <n>', 'timed calls of each', wholeNumber(1), 15)
+    .option('--webgpu', 'and with those of WebGPU, on a graphics card')
     .action(async (options: BenchKernelsOptions) => {
       const { WORKER_ENV } = await import('locmoe/internal/agent/worker-env');
       // The libraries read these variables when they are loaded.

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { fusedOp } from 'locmoe/internal/ops/autograd';
-import { findThreads, oneDnnPath } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { deviceKernels, findThreads, oneDnnPath } from 'locmoe/internal/ops/kernels/choose-kernels';
 import type { FusedForward, Kernels } from 'locmoe/internal/ops/kernels/kernels';
 import { loadOneDnn } from 'locmoe/internal/ops/kernels/onednn/library';
 import { oneDnnKernels } from 'locmoe/internal/ops/kernels/onednn/onednn-kernels';
@@ -144,6 +144,8 @@ function normal(name: string, shape: Shape, std: number): tf.Tensor {
 export interface BenchKernelsOptions {
   readonly width: number;
   readonly rounds: number;
+  /** Whether the kernels of WebGPU are among them. */
+  readonly webgpu?: boolean;
 }
 
 /**
@@ -163,16 +165,16 @@ interface Contender {
  * `locmoe bench kernels`: times the operations of a training step, forward and backward, alternating between
  * the kernels. Results are compared with TensorFlow's before anything is timed.
  *
- * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN; `BAD_INPUT` for
- *   a width that is not divisible by the number of heads
+ * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN, or without the device asked for;
+ *   `BAD_INPUT` for a width that is not divisible by the number of heads
  */
-export async function benchKernels({ width, rounds }: BenchKernelsOptions): Promise<void> {
+export async function benchKernels({ width, rounds, webgpu = false }: BenchKernelsOptions): Promise<void> {
   if (width % HEADS !== 0)
     throw new TrainerError(
       'BAD_INPUT',
       `--width ${width}: it must be a multiple of ${HEADS}, the attention heads`,
     );
-  const contenders = contendersOf();
+  const contenders = contendersOf(webgpu);
   const times: Awaited<ReturnType<typeof timesOf>>[] = [];
   for (const operation of operationsOf(width)) times.push(await timesOf(operation, contenders, rounds));
   console.log(
@@ -190,7 +192,7 @@ export async function benchKernels({ width, rounds }: BenchKernelsOptions): Prom
   console.log(JSON.stringify(times.map(({ name, ms }) => ({ name, ms }))));
 }
 
-function contendersOf(): Contender[] {
+function contendersOf(webgpu: boolean): Contender[] {
   const path = oneDnnPath();
   if (path === null)
     throw new TrainerError('NO_RESOURCE', `oneDNN is not installed: ${locmoeCommand(['setup'])} says how`);
@@ -203,6 +205,7 @@ function contendersOf(): Contender[] {
       kernels: oneDnnKernels(library, type),
       tolerance: TOLERANCE[type],
     })),
+    ...(webgpu ? [{ name: 'WebGPU', kernels: deviceKernels(), tolerance: TOLERANCE.float32 }] : []),
   ];
 }
 
@@ -235,7 +238,8 @@ async function timesOf(operation: Operation, contenders: readonly Contender[], r
   const ms = contenders.map(() => [] as number[]);
   for (let round = -WARM_UP; round < rounds; round++) {
     contenders.forEach((_, i) => {
-      const time = timeOf(() => tf.tidy(() => void call(i)));
+      // The results of a device are there when they are read; those of the processor are only looked at.
+      const time = timeOf(() => tf.tidy(() => call(i).map((each) => each.dataSync())));
       if (round >= 0) ms[i]!.push(time);
     });
     // A signal can end the command here.
