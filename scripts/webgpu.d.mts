@@ -2,6 +2,8 @@ import type { Log } from './progress.d.mts';
 
 /** Path of Dawn's bindings for Node, `dawn.node`: LOCMOE_WEBGPU, or the one that `fetchWebGpu` fetched. */
 export function findWebGpu(): string | null;
+/** Names of the files by which drivers for Vulkan are found on this machine. */
+export function vulkanDrivers(): string[];
 /** Fetches the library if there is none. Logs the reason if it cannot; never throws. */
 export function setupWebGpu(log: Log): Promise<void>;
 /**

@@ -26,6 +26,14 @@ const TIMEOUT_MS = 600_000;
 const VULKAN_DRIVERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
 
 /**
+ * Lists the files by which drivers for Vulkan are found on this machine.
+ * @returns {string[]} their names
+ */
+export function vulkanDrivers() {
+  return VULKAN_DRIVERS.filter(existsSync).flatMap((folder) => readdirSync(folder));
+}
+
+/**
  * Finds the library: LOCMOE_WEBGPU, or the one that `fetchWebGpu` fetched.
  * @returns {string | null} its path
  */
@@ -90,7 +98,7 @@ async function installPinned(work, signal, log) {
 
 /** Installs a Vulkan driver that computes on the processor, if this machine has no driver. */
 function setupSoftwareVulkan(log) {
-  const drivers = VULKAN_DRIVERS.filter(existsSync).flatMap((folder) => readdirSync(folder));
+  const drivers = vulkanDrivers();
   if (drivers.length > 0) return log(`found: ${drivers.join(', ')}`);
   const reason = whyNotInstallable();
   if (reason !== null) throw new Error(`no Vulkan driver here, and none can be installed: ${reason}`);

@@ -7,7 +7,7 @@ import { unless } from '../routing/policy.js';
 import { DATA_RULES } from './data-rules.js';
 import type { Problem } from './document.js';
 import { FAMILY_RULES } from './family-rules.js';
-import { FAMILIES, FEED_FORWARD_MATRICES, inCurrentForm } from './model-schema.js';
+import { FAMILIES, FEED_FORWARD_MATRICES, headsOf, inCurrentForm } from './model-schema.js';
 import { clusterSchema, dataSchema, expertWidthOf, type RunConfig, sparseLayersOf } from './schema.js';
 import { timeoutProblem } from './timeouts.js';
 import { trainSchema } from './train-schema.js';
@@ -79,6 +79,9 @@ function worldSizeOf({ cluster }: Sections): number {
 const FLOAT_BYTES = 4;
 /** An expert in memory has a value, a gradient and two moments for each parameter. */
 const BYTES_OF_PARAMETER = 4 * FLOAT_BYTES;
+
+/** Coordinates of a head for which an invocation of the shaders of attention has room. */
+const MOST_HEAD_COORDINATES = 128;
 
 const RULES: readonly Rule[] = [
   ({ model }) => {
@@ -170,6 +173,18 @@ const RULES: readonly Rule[] = [
   },
   ({ train: { learningRate, endLearningRate } }) =>
     unless(endLearningRate <= learningRate, 'train.endLearningRate', 'must not exceed train.learningRate'),
+  ({ train: { device, precision } }) =>
+    unless(
+      device !== 'webgpu' || precision !== 'bfloat16',
+      'train.precision',
+      'bfloat16 beside train.device webgpu, which computes in float32; leave one of the two out',
+    ),
+  ({ train: { device }, model }) =>
+    unless(
+      device === 'cpu' || headsOf(model).headDim <= MOST_HEAD_COORDINATES,
+      'train.device',
+      `${device} takes heads of at most ${MOST_HEAD_COORDINATES} coordinates, and these have ${headsOf(model).headDim}`,
+    ),
   ({ train: { lora, only } }) =>
     unless(
       lora === null || only === null,

@@ -41,7 +41,7 @@ export interface RankLoad {
  */
 export function modelWork(config: RunConfig, { sequences, rows, experts }: RankLoad): ModelWork {
   const { blocks, positions, seqLen: S, dModel: d, vocabSize: V } = describe(config);
-  const isNarrow = usesOneDnn() && elementTypeOf(config.train.precision) === 'bfloat16';
+  const isNarrow = usesOneDnn() && elementTypeOf(config.train.precision, config.train.device) === 'bfloat16';
   const operand = isNarrow ? 0.5 : 1;
   const T = sequences * S;
   const sparse = new Set(

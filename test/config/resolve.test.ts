@@ -105,6 +105,11 @@ describe('bad configurations name the field and where it stands', () => {
     ['moe.affinityThreshold=0', 'more than 0'],
     ['moe.affinityThreshold=1.5', 'at most 1'],
     ['moe.selection=all', 'one of tcr, ecr, both'],
+    ['train.precision=bfloat16 train.device=webgpu', 'bfloat16 beside train.device webgpu'],
+    [
+      'train.device=auto model.dModel=1024 model.numHeads=4',
+      'heads of at most 128 coordinates, and these have 256',
+    ],
     ['moe.localityFloor=1', 'below 1'],
     ['cluster.overlapDegree=3', 'one of 1, 2, 4, auto'],
     ['cluster.deduplicate=yes', 'must be true or false'],

@@ -87,23 +87,24 @@ export function whyNoBfloat16(): string | null {
 }
 
 /**
- * @throws TrainerError `BAD_CONFIG` if nothing on this machine computes in this precision; `NO_RESOURCE` if the library of the
- *   device is not installed; as `oneDnnPath` and `loadOneDnn`
+ * Checks that this machine computes so.
+ *
+ * @throws TrainerError `BAD_CONFIG` if nothing here computes in this precision; `NO_RESOURCE` if the library of the device is not
+ *   installed; as `oneDnnPath` and `loadOneDnn`
  */
 export function assertComputes({ device, precision }: Computation): void {
   oneDnnPath();
   if (device === 'webgpu') webGpuPath();
-  const why =
-    precision !== 'bfloat16'
-      ? null
-      : device === 'webgpu'
-        ? 'train.device webgpu computes in float32'
-        : whyNoBfloat16();
+  const why = precision === 'bfloat16' ? whyNoBfloat16() : null;
   if (why !== null)
     throw new TrainerError('BAD_CONFIG', `train.precision bfloat16: ${why}; float32 and auto do without it`);
 }
 
-/** Returns the type in which products are computed here; throws as `assertComputes`. */
+/**
+ * Returns the type in which products are computed here; throws as `assertComputes`.
+ *
+ * @param device of which `cpu` alone computes in bfloat16 for `auto`
+ */
 export function elementTypeOf(precision: Precision, device: Computation['device'] = 'cpu'): ElementType {
   if (precision !== 'auto') return precision;
   return device === 'cpu' && multipliesBfloat16() && whyNoBfloat16() === null ? 'bfloat16' : 'float32';
@@ -122,11 +123,11 @@ export function useComputation({ device, precision }: Computation): void {
 }
 
 function choose(): Kernels {
-  const device = process.env.LOCMOE_KERNELS === 'webgpu' ? 'webgpu' : computation.device;
-  if (device === 'webgpu') return deviceKernels();
-  if (device === 'cpu' || computation.precision === 'bfloat16') return processorKernels();
+  const { device, precision } = computation;
+  if (device === 'webgpu' || process.env.LOCMOE_KERNELS === 'webgpu') return deviceKernels();
+  if (device === 'cpu' || precision === 'bfloat16') return processorKernels();
   try {
-    return deviceKernels();
+    return deviceKernels('no software');
   } catch (error) {
     noDevice = (error as Error).message;
     return processorKernels();
@@ -142,14 +143,28 @@ function processorKernels(): Kernels {
   assertComputes({ ...computation, device: 'cpu' });
   const path = oneDnnPath();
   if (path === null) return tensorflowKernels;
-  return oneDnnKernels(load(path), elementTypeOf(computation.precision));
+  return oneDnnKernels(load(path), elementTypeOf(computation.precision, computation.device));
 }
 
-/** @throws TrainerError `NO_RESOURCE` if there is no graphics device, or it computes wrong */
-export function deviceKernels(): Kernels {
-  const own = webGpuKernels(new Device(webGpuPath()));
-  assertComputesRight(own, tensorflowKernels);
-  return own;
+/**
+ * Opens a graphics device.
+ *
+ * @param software whether a driver that computes on the processor will do
+ * @throws TrainerError `NO_RESOURCE` if there is no device, or it computes wrong
+ */
+export function deviceKernels(software: 'software too' | 'no software' = 'software too'): Kernels {
+  const device = new Device(webGpuPath());
+  try {
+    const { isSoftware, description } = device.info;
+    if (isSoftware && software === 'no software')
+      throw new TrainerError('NO_RESOURCE', `${description} is no card, but computes on the processor`);
+    const own = webGpuKernels(device);
+    assertComputesRight(own, tensorflowKernels);
+    return own;
+  } catch (error) {
+    device.close();
+    throw error;
+  }
 }
 
 /** @throws TrainerError `NO_RESOURCE` if the library of graphics devices is not installed */

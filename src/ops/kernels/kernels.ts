@@ -111,6 +111,7 @@ export interface Kernels {
     shape: AttentionShape,
   ): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;
+  /** Requires at least one row. */
   tiedCrossEntropy(xTD: tf.Tensor2D, embeddingVD: tf.Tensor2D, targetsT: Int32Array): FusedForward;
   /** @param positionsT as in `AttentionShape` */
   embedding(

@@ -10,7 +10,7 @@ import type { DeviceMemory } from './device-memory.js';
 
 /** Rows of a workgroup. */
 const ROWS = 64;
-/** Rows over which a workgroup sums at a time. */
+/** Rows over which a workgroup sums at a time: as many as every device has room for, with heads of 128. */
 const BLOCK = 16;
 
 /**
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let position = group.x * ROWS + index;
   let sequence = group.z * p.seqLen;
   let token = sequence + position;
-  let isThere = position < p.seqLen;
+  let inRange = position < p.seqLen;
   let scale = bitcast<f32>(p.scale);
   ${body}
 }
@@ -59,7 +59,7 @@ function eachKey(visit: string): string {
   let valueColumn = keyColumn + p.keyHeads * SIZE;
   var query: array<f32, SIZE>;
   var start = 0u;
-  if (isThere) {
+  if (inRange) {
     start = position - positions[token];
     for (var i = 0u; i < SIZE; i++) { query[i] = qkv[token * width + head * SIZE + i]; }
   }
@@ -72,7 +72,7 @@ function eachKey(visit: string): string {
       right[i] = qkv[(sequence + row) * width + valueColumn + i % SIZE];
     }
     workgroupBarrier();
-    for (var key = max(first, start); isThere && key < first + BLOCK && key <= position; key++) {
+    for (var key = max(first, start); inRange && key < first + BLOCK && key <= position; key++) {
       let at = (key - first) * SIZE;
       var score = 0.0;
       for (var i = 0u; i < SIZE; i++) { score += query[i] * left[at + i]; }
@@ -105,7 +105,7 @@ const forward = (h: number) =>
       sum += weight;
       for (var i = 0u; i < SIZE; i++) { values[i] += weight * right[at + i]; }
   `)}
-  if (isThere) {
+  if (inRange) {
     for (var i = 0u; i < SIZE; i++) { y[token * ownWidth + head * SIZE + i] = values[i] / sum; }
     logSums[head * p.tokens + token] = log(sum) + greatest;
   }
@@ -123,7 +123,7 @@ const ofQueries = (h: number) =>
   var incoming: array<f32, SIZE>;
   var dot = 0.0;
   var logSum = 0.0;
-  if (isThere) {
+  if (inRange) {
     let own = token * ownWidth + group.y * SIZE;
     for (var i = 0u; i < SIZE; i++) {
       incoming[i] = dy[own + i];
@@ -137,7 +137,7 @@ const ofQueries = (h: number) =>
       slope *= exp(score - logSum) * scale;
       for (var i = 0u; i < SIZE; i++) { gradient[i] += slope * left[at + i]; }
   `)}
-  if (isThere) {
+  if (inRange) {
     for (var i = 0u; i < SIZE; i++) { dQkv[token * width + head * SIZE + i] = gradient[i]; }
     dots[head * p.tokens + token] = dot;
   }
@@ -158,7 +158,7 @@ const ofKeysAndValues = (h: number) =>
   var value: array<f32, SIZE>;
   var dKey: array<f32, SIZE>;
   var dValue: array<f32, SIZE>;
-  if (isThere) {
+  if (inRange) {
     for (var i = 0u; i < SIZE; i++) {
       key[i] = qkv[token * width + keyColumn + i];
       value[i] = qkv[token * width + valueColumn + i];
@@ -193,7 +193,7 @@ const ofKeysAndValues = (h: number) =>
       workgroupBarrier();
     }
   }
-  if (isThere) {
+  if (inRange) {
     for (var i = 0u; i < SIZE; i++) {
       dQkv[token * width + keyColumn + i] = dKey[i];
       dQkv[token * width + valueColumn + i] = dValue[i];

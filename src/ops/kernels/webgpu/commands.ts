@@ -5,6 +5,9 @@ export interface Shader {
   readonly code: string;
 }
 
+/** Greatest number of commands that the thread gets at a time: the device begins while the main thread goes on. */
+export const BATCH = 32;
+
 /** What the device does, in this order; numbers of buffers are never used twice. */
 export type DeviceCommand =
   | { readonly do: 'create'; readonly buffer: number; readonly bytes: number }
@@ -43,7 +46,7 @@ export type Words = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 export const ANSWER = { state: 0, messageLength: 1 } as const;
 export const STATE = { waiting: 0, done: 1, failed: 2 } as const;
 
-/** Memory in which the thread answers: to its start with the JSON of a `DeviceInfo`, to a read with nothing, or with what failed. */
+/** Memory in which the thread answers. The message is the JSON of a `DeviceInfo` after the start, empty after a read, else the error. */
 export interface AnswerMemory {
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly message: Uint8Array<SharedArrayBuffer>;
@@ -55,6 +58,8 @@ export interface DeviceInfo {
   readonly description: string;
   /** Largest number of bytes of a tensor. */
   readonly tensorBytes: number;
+  /** Whether it is no card, but a driver that computes on the processor. */
+  readonly isSoftware: boolean;
 }
 
 export interface DeviceThreadData {

@@ -20,7 +20,7 @@ struct Params { rows: u32, width: u32, begin: u32 }
 @group(0) @binding(2) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 
-var<workgroup> greatest: array<f32, 64>;
+var<workgroup> greatest: array<f32, WIDTH>;
 `,
   `
   if (row >= p.rows) { return; }

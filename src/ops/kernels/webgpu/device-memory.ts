@@ -48,7 +48,12 @@ export class DeviceMemory {
     if (data.values === NOT_READ) data.values = this.device.read(held.buffer, held.length);
   }
 
-  /** Creates a tensor with arbitrary elements. */
+  /** Tensors that have memory on the device. */
+  get numTensors(): number {
+    return this.#buffers.size;
+  }
+
+  /** Creates a tensor with arbitrary elements; throws as `Device.create`. */
   create(shape: readonly number[]): DeviceTensor {
     const length = shape.reduce((product, size) => product * size, 1);
     const buffer = this.device.create(4 * length);
@@ -57,7 +62,7 @@ export class DeviceMemory {
     return { tensor, buffer };
   }
 
-  /** Returns the buffer of a tensor, which may be of the host. */
+  /** Returns the buffer of a tensor, which may be of the host; throws as `Device.create`. */
   bufferOf(tensor: tf.Tensor): number {
     const held = this.#buffers.get(tensor.dataId);
     if (held !== undefined) return held.buffer;

@@ -1,12 +1,19 @@
 import { createRequire } from 'node:module';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { ANSWER, type DeviceCommand, type DeviceInfo, type DeviceThreadData, STATE } from './commands.js';
+import {
+  ANSWER,
+  BATCH,
+  type DeviceCommand,
+  type DeviceInfo,
+  type DeviceThreadData,
+  STATE,
+} from './commands.js';
 
-// The thread of a `Device`. WebGPU answers in the event loop, which the main thread does not turn in the middle of a step.
+// The thread of a `Device`. WebGPU answers in the event loop, to which the main thread does not return within a step.
 
 /** Alignment of the parameters of a run in the buffer that the runs of a submission share. */
 const PARAMS_BYTES = 256;
-const MOST_RUNS = 64;
 
 /** The part of Dawn's addon that is used here. */
 interface Dawn {
@@ -20,9 +27,14 @@ class CommandRunner {
   readonly #buffers = new Map<number, GPUBuffer>();
   /** Free buffers by size. */
   readonly #free = new Map<number, GPUBuffer[]>();
-  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  #usedBytes = 0;
+  #freeBytes = 0;
+  readonly #pipelines = new Map<
+    string,
+    { readonly pipeline: GPUComputePipeline; readonly layout: GPUBindGroupLayout }
+  >();
   /** Parameters of the runs that are not submitted yet, here and on the device. */
-  readonly #params = new Uint32Array((MOST_RUNS * PARAMS_BYTES) / 4);
+  readonly #params = new Uint32Array((BATCH * PARAMS_BYTES) / 4);
   readonly #paramsBuffer: GPUBuffer;
   #numRuns = 0;
   #encoder: GPUCommandEncoder | null = null;
@@ -37,7 +49,7 @@ class CommandRunner {
       this.#error ??= error.message;
     });
     void device.lost.then(({ message, reason }) => {
-      this.#error = `the device is lost (${reason}): ${message}`;
+      this.#error ??= `the device is lost (${reason}): ${message}`;
     });
   }
 
@@ -84,15 +96,36 @@ class CommandRunner {
   }
 
   #take(bytes: number): GPUBuffer {
-    const size = roundedUp(bytes);
+    const size = this.#sizeFor(bytes);
+    const free = this.#free.get(size)?.pop();
+    this.#usedBytes += size;
+    if (free !== undefined) {
+      this.#freeBytes -= size;
+      return free;
+    }
+    if (this.#freeBytes > this.#usedBytes) this.#dropFree();
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    return this.#free.get(size)?.pop() ?? this.device.createBuffer({ size, usage });
+    return this.device.createBuffer({ size, usage });
+  }
+
+  #sizeFor(bytes: number): number {
+    return Math.min(roundedUp(bytes), this.device.limits.maxStorageBufferBindingSize);
+  }
+
+  /** Gives back the memory of buffers of other sizes than are needed now. */
+  #dropFree(): void {
+    this.#submit();
+    for (const buffer of [...this.#free.values()].flat()) buffer.destroy();
+    this.#free.clear();
+    this.#freeBytes = 0;
   }
 
   /** Makes the memory of a buffer available to what is encoded from now on. */
   #give(number: number): void {
     const buffer = this.#of(number);
     this.#buffers.delete(number);
+    this.#usedBytes -= buffer.size;
+    this.#freeBytes += buffer.size;
     const free = this.#free.get(buffer.size);
     if (free === undefined) this.#free.set(buffer.size, [buffer]);
     else free.push(buffer);
@@ -101,7 +134,7 @@ class CommandRunner {
   #compile({ name, code }: Of<'shader'>['shader']): void {
     const module = this.device.createShaderModule({ label: name, code });
     const pipeline = this.device.createComputePipeline({ label: name, layout: 'auto', compute: { module } });
-    this.#pipelines.set(name, pipeline);
+    this.#pipelines.set(name, { pipeline, layout: pipeline.getBindGroupLayout(0) });
   }
 
   #endPass(): GPUCommandEncoder {
@@ -116,19 +149,15 @@ class CommandRunner {
   }
 
   #encode({ shader, buffers, params, groups }: Of<'run'>): void {
-    if (this.#numRuns === MOST_RUNS) this.#submit();
     const offset = this.#numRuns++ * PARAMS_BYTES;
     this.#params.set(params, offset / 4);
     this.#pass ??= this.#endPass().beginComputePass();
-    const pipeline = this.#pipelines.get(shader)!;
+    const { pipeline, layout } = this.#pipelines.get(shader)!;
     const uniform = { buffer: this.#paramsBuffer, offset, size: PARAMS_BYTES };
     const storage = buffers.map((each) => ({ buffer: this.#of(each) }));
     const entries = [uniform, ...storage].map((resource, binding) => ({ binding, resource }));
     this.#pass.setPipeline(pipeline);
-    this.#pass.setBindGroup(
-      0,
-      this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }),
-    );
+    this.#pass.setBindGroup(0, this.device.createBindGroup({ layout, entries }));
     this.#pass.dispatchWorkgroups(...groups);
   }
 
@@ -142,13 +171,15 @@ class CommandRunner {
   }
 
   async #read({ buffer, into }: Of<'read'>): Promise<void> {
-    const size = roundedUp(into.byteLength);
+    const size = this.#sizeFor(into.byteLength);
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const staging = this.device.createBuffer({ size, usage });
     this.#endPass().copyBufferToBuffer(this.#of(buffer), 0, staging, 0, size);
     this.#submit();
-    await staging.mapAsync(GPUMapMode.READ).catch((error: Error) => {
-      this.#error ??= error.message;
+    await staging.mapAsync(GPUMapMode.READ).catch(async ({ message }: Error) => {
+      // What the device itself reports comes later, and says more.
+      await nextTurn();
+      this.#error ??= message;
     });
     if (this.#error !== null) throw new Error(this.#error);
     into.set(new Uint8Array(staging.getMappedRange(0, size)).subarray(0, into.byteLength));
@@ -156,7 +187,7 @@ class CommandRunner {
   }
 }
 
-/** Sizes that a buffer may have, so that those of varying numbers of rows are used again: a power of two or a quarter more. */
+/** Rounds up to 1, 1.25, 1.5 or 1.75 times a power of two, so that buffers of varying numbers of rows are used again. */
 function roundedUp(bytes: number): number {
   const step = Math.max(16, 2 ** (Math.floor(Math.log2(Math.max(1, bytes))) - 2));
   return Math.ceil(Math.max(16, bytes) / step) * step;
@@ -172,7 +203,7 @@ function tell(state: number, message: string): void {
   Atomics.notify(answer.words, ANSWER.state);
 }
 
-/** What Dawn would destroy with its device if it were collected as garbage. */
+/** Dawn destroys its devices if this is collected as garbage. */
 let gpu: GPU;
 
 async function open(): Promise<CommandRunner> {
@@ -188,14 +219,19 @@ async function open(): Promise<CommandRunner> {
   const info: DeviceInfo = {
     description: [name || vendor, description].filter((part) => part !== '').join(', '),
     tensorBytes: Math.min(maxBufferSize, maxStorageBufferBindingSize),
+    isSoftware: adapter.info.isFallbackAdapter,
   };
   const runner = new CommandRunner(device);
   tell(STATE.done, JSON.stringify(info));
   return runner;
 }
 
+process.on('uncaughtException', (error) => tell(STATE.failed, error.message));
 const opened = open();
-opened.catch((error: Error) => tell(STATE.failed, error.message));
+opened.catch((error: Error) => {
+  tell(STATE.failed, error.message);
+  parentPort!.close();
+});
 /** Batches are run one after the other, in the order in which they come; none after one that has failed. */
 let last: Promise<unknown> = opened;
 parentPort!.on('message', (commands: readonly DeviceCommand[]) => {

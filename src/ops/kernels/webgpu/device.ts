@@ -3,6 +3,7 @@ import { TrainerError } from '../../../errors.js';
 import { startThread } from '../../../os/start-thread.js';
 import {
   ANSWER,
+  BATCH,
   type DeviceCommand,
   type DeviceInfo,
   type DeviceThreadData,
@@ -14,10 +15,8 @@ import {
 
 /** Deadline of an answer: of the start of a driver, or of all that was to be computed before a value is read. */
 const ANSWER_WITHIN_MS = 60_000;
-/** Commands that the thread gets at a time: the device begins while the main thread goes on. */
-const BATCH = 32;
 const MESSAGE_BYTES = 4096;
-/** Most workgroups of a dimension of a run. */
+/** Greatest number of workgroups of a run in its first dimension. */
 const MOST_GROUPS = 32_768;
 
 /**
@@ -36,6 +35,8 @@ export class Device {
   readonly #shaders = new Set<string>();
   /** Memory into which values are read. */
   #read = new SharedArrayBuffer(1 << 16);
+  /** Once set, a later answer may be that of an earlier read. */
+  #failure: TrainerError | null = null;
 
   /**
    * @param library path of Dawn's addon
@@ -45,14 +46,15 @@ export class Device {
     const data: DeviceThreadData = { library, answer: this.#answer };
     this.#thread = startThread(new URL('./device-thread.js', import.meta.url), data);
     this.#thread.unref();
-    this.info = JSON.parse(this.#wait('the start of the device')) as DeviceInfo;
+    // The thread tells its errors itself, as long as it can.
+    this.#thread.on('error', () => undefined);
+    this.info = JSON.parse(this.#wait('start')) as DeviceInfo;
   }
 
   /** Creates a buffer with arbitrary content. @throws TrainerError `NO_RESOURCE` if the device has none of this size */
   create(bytes: number): number {
     if (bytes > this.info.tensorBytes)
-      throw new TrainerError(
-        'NO_RESOURCE',
+      throw failure(
         `a tensor of ${bytes} bytes, and ${this.info.description} takes at most ${this.info.tensorBytes}`,
       );
     const buffer = this.#numBuffers++;
@@ -102,11 +104,12 @@ export class Device {
    * @throws TrainerError `NO_RESOURCE` if the device failed at this or an earlier command, or does not answer
    */
   read(buffer: number, length: number): Float32Array<ArrayBuffer> {
+    if (this.#failure !== null) throw this.#failure;
     if (this.#read.byteLength < 4 * length) this.#read = new SharedArrayBuffer(4 * length);
     Atomics.store(this.#answer.words, ANSWER.state, STATE.waiting);
     this.#commands.push({ do: 'read', buffer, into: new Uint8Array(this.#read, 0, 4 * length) });
     this.#flush();
-    this.#wait('a value');
+    this.#wait('reading a result');
     // Not a shared array: TensorFlow's addon would refuse it.
     return new Float32Array(this.#read, 0, length).slice() as Float32Array<ArrayBuffer>;
   }
@@ -137,11 +140,13 @@ export class Device {
     const text = new TextDecoder().decode(message.slice(0, words[ANSWER.messageLength]));
     if (waited !== 'timed-out' && words[ANSWER.state] === STATE.done) return text;
     const why = waited === 'timed-out' ? `no answer within ${ANSWER_WITHIN_MS / 1e3} s` : text;
-    throw new TrainerError(
-      'NO_RESOURCE',
-      `train.device webgpu: ${forWhat}: ${why.replaceAll(/\s+/g, ' ')}; train.device cpu does without`,
-    );
+    this.#failure = failure(`${forWhat}: ${why.replaceAll(/\s+/g, ' ')}`);
+    throw this.#failure;
   }
+}
+
+function failure(what: string): TrainerError {
+  return new TrainerError('NO_RESOURCE', `train.device webgpu: ${what}; train.device cpu does without`);
 }
 
 /** Returns a float's bits, as a parameter of a shader that reads it by `bitcast<f32>`. */

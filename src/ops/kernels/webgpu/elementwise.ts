@@ -7,7 +7,13 @@ import type { DeviceMemory } from './device-memory.js';
 /** Invocations of a workgroup, each of which computes an element. */
 const WIDTH = 256;
 
-/** @param names of arrays, of which the last `numOutputs` are written */
+/**
+ * Returns a shader whose invocations compute the element i of the outputs each.
+ *
+ * @param params fields of its parameters after the length
+ * @param names of its arrays, of which the last `numOutputs` are written
+ * @param body statements in WGSL
+ */
 export function elementwise(
   name: string,
   params: string,
@@ -26,7 +32,7 @@ struct Params { length: u32, ${params} }
 @group(0) @binding(0) var<uniform> p: Params;
 ${bindings.join('\n')}
 ${GROUP}
-/** Of an x so great that its exponential is no number, 0 or 1. */
+/** x is clamped so that exp does not overflow. */
 fn logistic(x: f32) -> f32 { return 1 / (1 + exp(-clamp(x, -80, 80))); }
 
 @compute @workgroup_size(${WIDTH})
@@ -39,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   };
 }
 
-/** Runs a shader of `elementwise`. */
+/** Runs a shader of `elementwise` for `length` elements. */
 export function runElementwise(
   { device }: DeviceMemory,
   shader: Shader,
@@ -52,6 +58,7 @@ export function runElementwise(
 
 const ADD = elementwise('add', '', ['x', 'y', 'sum'], 1, 'sum[i] = x[i] + y[i];');
 
+/** Implements `Kernels.add`. */
 export function add(memory: DeviceMemory, x: tf.Tensor, y: tf.Tensor): tf.Tensor {
   const sum = memory.create(x.shape);
   runElementwise(memory, ADD, [memory.bufferOf(x), memory.bufferOf(y), sum.buffer], x.size);

@@ -92,7 +92,12 @@ fn main(
 `,
 };
 
-/** Computes A B, row-major, into `c`, or adds it to what is there. */
+/**
+ * Computes A B, row-major, into `c`.
+ *
+ * @param begin index of the first element in `c`
+ * @param accumulates whether the product is added to what is there
+ */
 export function product(
   { device }: Pick<DeviceMemory, 'device'>,
   a: Matrix,

@@ -57,40 +57,34 @@ export function rotate(
   const turns = new Float32Array(seqLen * rotation.size);
   for (let position = 0; position < seqLen; position++)
     turns.set(rotation.turnsAt(position), position * rotation.size);
-  /** Calls `move` with each part and its first column in the concatenation. */
-  const eachPart = (move: (part: number, column: number) => void) => {
-    let column = 0;
-    widths.forEach((columns, part) => {
-      move(part, column);
-      column += columns;
-    });
-  };
-  /** Rotates queries and keys, and copies values. */
-  const run = (x: number, y: number, part: number, places: readonly number[], isInverse: boolean) => {
-    const columns = widths[part]!;
-    const length = numRows * columns;
-    if (part === 2) return runElementwise(memory, COPY, [x, y], length, [columns, ...places]);
-    memory.borrow(turns, (turnsPh) =>
-      memory.borrow(positions, (positionsT) => {
-        const params = [columns, ...places, rotation.size, Number(isInverse)];
-        runElementwise(memory, ROTATE, [x, turnsPh, positionsT, y], length, params);
+  /** Moves each part between its own rows and its columns of the concatenation, and turns queries and keys. */
+  const move = (all: number, own: readonly number[], isInverse: boolean) =>
+    memory.borrow(turns, (ofPositions) =>
+      memory.borrow(positions, (ofRows) => {
+        let column = 0;
+        widths.forEach((columns, part) => {
+          const [from, to] = isInverse ? [all, own[part]!] : [own[part]!, all];
+          const places = isInverse ? [width, column, columns, 0] : [columns, 0, width, column];
+          const length = numRows * columns;
+          if (part === 2) runElementwise(memory, COPY, [from, to], length, [columns, ...places]);
+          else {
+            const params = [columns, ...places, rotation.size, Number(isInverse)];
+            runElementwise(memory, ROTATE, [from, ofPositions, ofRows, to], length, params);
+          }
+          column += columns;
+        });
       }),
     );
-  };
   const qkv = memory.create([numRows, width]);
-  eachPart((part, column) => {
-    const places = [widths[part]!, 0, width, column];
-    run(memory.bufferOf(parts[part]!), qkv.buffer, part, places, false);
-  });
+  const inputs = parts.map((part) => memory.bufferOf(part));
+  move(qkv.buffer, inputs, false);
   return {
     value: qkv.tensor,
     saved: [],
     backward: (dyTC) => {
       const gradients = parts.map(({ shape }) => memory.create(shape));
-      const dy = memory.bufferOf(dyTC);
-      eachPart((part, column) => {
-        run(dy, gradients[part]!.buffer, part, [width, column, widths[part]!, 0], true);
-      });
+      const outputs = gradients.map(({ buffer }) => buffer);
+      move(memory.bufferOf(dyTC), outputs, true);
       return gradients.map(({ tensor }) => tensor);
     },
   };

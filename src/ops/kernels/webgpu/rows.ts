@@ -17,9 +17,9 @@ export function rowwise(name: string, declarations: string, body: string): Shade
   return {
     name,
     code: `
+const WIDTH = ${WIDTH}u;
 ${declarations}
 ${GROUP}
-const WIDTH = ${WIDTH}u;
 var<workgroup> parts: array<f32, WIDTH>;
 
 /** Adds up a number of each invocation, always in the same order. */
@@ -109,12 +109,11 @@ struct Params { rows: u32, width: u32 }
 @group(0) @binding(4) var<storage, read_write> dots: array<f32>;
 `,
   `
+  if (row >= p.rows) { return; }
   var part = 0.0;
-  if (row < p.rows) {
-    for (var i = index; i < p.width; i += WIDTH) { part += x[row * p.width + i] * y[row * p.width + i]; }
-  }
+  for (var i = index; i < p.width; i += WIDTH) { part += x[row * p.width + i] * y[row * p.width + i]; }
   let dot = total(part, index);
-  if (row < p.rows && index == 0) { dots[choices[row]] = dot; }
+  if (index == 0) { dots[choices[row]] = dot; }
 `,
 );
 
@@ -147,9 +146,9 @@ function sumOfRows(
   });
   const y = memory.create([numRows, width]);
   const x = memory.bufferOf(rowsND);
-  memory.borrow(begins, (begins) =>
+  memory.borrow(begins, (ofRows) =>
     memory.borrow(order, (rows) =>
-      memory.device.run(SUM_OF_ROWS, [x, begins, rows, y.buffer], [numRows, width], numRows),
+      memory.device.run(SUM_OF_ROWS, [x, ofRows, rows, y.buffer], [numRows, width], numRows),
     ),
   );
   return y.tensor as tf.Tensor2D;

@@ -37,6 +37,13 @@ function network(kernels: Kernels, weights: FeedForwardWeights): (tf.Tensor | un
   return [y, dx, ...own.gradients([{ dyTD, saved, kept }], weights)];
 }
 
+/** Shaders of attention differ by the size of a head. */
+function attention({ causalAttention }: Kernels, headSize: number): (tf.Tensor | undefined)[] {
+  const positionsT = Int32Array.from({ length: TOKENS }, (_, row) => (row < 20 ? row : row - 20));
+  const shape = { numSequences: 1, seqLen: TOKENS, numHeads: 4, numKeyValueHeads: 2, positionsT };
+  return both(causalAttention(numbers(TOKENS, 8 * headSize), shape));
+}
+
 const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | undefined)[]>> = {
   product: ({ matMul }) => both(matMul(numbers(TOKENS, WIDTH), numbers(WIDTH, HIDDEN), true)),
   GELU: (kernels) => network(kernels, [numbers(WIDTH, HIDDEN), numbers(HIDDEN, WIDTH)]),
@@ -47,15 +54,15 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
   bias: ({ addBias }) => both(addBias(numbers(TOKENS, WIDTH), numbers(WIDTH))),
   rotation: ({ rotate }) => {
     const shape = { numSequences: 2, seqLen: TOKENS / 2, numHeads: 3 };
-    const part = numbers(TOKENS, WIDTH);
-    return both(
-      rotate([part, part, part], new Rotation([1, 0.5, 0.1, 0.05, 0.01, 0.003, 0.002, 0.001]), shape),
-    );
+    const parts = [3, 2, 2].map((heads) => numbers(TOKENS, 16 * heads)) as [
+      tf.Tensor2D,
+      tf.Tensor2D,
+      tf.Tensor2D,
+    ];
+    return both(rotate(parts, new Rotation([1, 0.5, 0.1, 0.05, 0.01, 0.003, 0.002, 0.001]), shape));
   },
-  attention: ({ causalAttention }) => {
-    const shape = { numSequences: 1, seqLen: TOKENS, numHeads: 4, numKeyValueHeads: 2 };
-    return both(causalAttention(numbers(TOKENS, WIDTH), shape));
-  },
+  'attention, of heads of 6': (kernels) => attention(kernels, 6),
+  'attention, of heads of 64': (kernels) => attention(kernels, 64),
   'cross-entropy': ({ tiedCrossEntropy }) =>
     both(tiedCrossEntropy(numbers(TOKENS, WIDTH), numbers(VOCABULARY, WIDTH), indices(TOKENS, VOCABULARY))),
   embedding: ({ embedding }) =>

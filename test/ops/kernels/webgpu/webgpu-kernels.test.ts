@@ -5,7 +5,13 @@ import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
 import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
 import { DeviceMemory } from '../../../../src/ops/kernels/webgpu/device-memory.js';
-import { measureSpeed, product, transposed } from '../../../../src/ops/kernels/webgpu/products.js';
+import {
+  matrixOf,
+  measureSpeed,
+  product,
+  productOf,
+  transposed,
+} from '../../../../src/ops/kernels/webgpu/products.js';
 import { assertComputesRight } from '../../../../src/ops/kernels/webgpu/self-test.js';
 import { webGpuKernels } from '../../../../src/ops/kernels/webgpu/webgpu-kernels.js';
 import { expectClose, positionsOf, randomIntegers, randomValues } from '../../../model/support.js';
@@ -94,6 +100,30 @@ withWebGpu('the kernels of WebGPU', () => {
     expect(() => assertComputesRight(wrong, tensorflowKernels)).toThrow(
       /computes the gradient of layer norm wrong; update its driver, or use train\.device cpu$/,
     );
+  });
+
+  it('give memory back with their tensors', () => {
+    const memory = new DeviceMemory(device);
+    const matrix = matrixOf(memory, random('x', 3, 4));
+    expect(memory.numTensors).toBe(1);
+    tf.tidy(() => {
+      for (let i = 0; i < 3; i++) productOf(memory, matrix, transposed(matrix));
+      expect(memory.numTensors).toBe(4);
+    });
+    expect(memory.numTensors).toBe(1);
+  });
+
+  it('attend with heads of 128', () => {
+    const size = 128;
+    const shape = { numSequences: 1, seqLen: 20, numHeads: 1 };
+    const [qkv, dy] = [random('qkv', 20, 3 * size), random('dy', 20, size)];
+    const [own, reference] = [kernels, tensorflowKernels].map((each) => {
+      const { value, saved, backward } = each.causalAttention(qkv, shape);
+      return [value, ...backward(dy, saved)].map((tensor) => tensor!.dataSync().slice());
+    });
+    own.forEach((values, i) => {
+      expectClose(values, reference[i], 1e-4);
+    });
   });
 
   it('are measured', () => {
