@@ -84,6 +84,8 @@ export default defineConfig({
       TF_NUM_INTRAOP_THREADS: '1',
       TF_NUM_INTEROP_THREADS: '1',
       OMP_NUM_THREADS: '1',
+      // Of the driver that stands in for a graphics card.
+      LP_NUM_THREADS: '1',
       // Where a user's routers are remembered, so that tests leave nothing in the home of who runs them.
       XDG_STATE_HOME: fileURLToPath(new URL('node_modules/.cache/locmoe-state', import.meta.url)),
     },

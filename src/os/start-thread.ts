@@ -14,7 +14,13 @@ export function startThread(program: URL, workerData?: unknown): Worker {
   if (isMainThread) setEnvironmentData(MAIN_PROGRAM, process.argv[1]);
   if (!import.meta.url.endsWith('.ts')) return new Worker(program, { workerData });
   // The bundle needs none of the options with which this process runs sources.
-  return new Worker(runnable(fileURLToPath(program).replace(/\.js$/, '.ts')), { workerData, execArgv: [] });
+  return new Worker(programFile(program), { workerData, execArgv: [] });
+}
+
+/** Returns the path of the file that Node runs for a program, as `startThread` takes it. */
+export function programFile(program: URL): string {
+  const file = fileURLToPath(program);
+  return runnable(import.meta.url.endsWith('.ts') ? file.replace(/\.js$/, '.ts') : file);
 }
 
 const BUNDLER = fileURLToPath(new URL('../../scripts/bundle-program.mjs', import.meta.url));

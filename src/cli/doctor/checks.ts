@@ -14,8 +14,7 @@ import { formatCount } from '../../format.js';
 import { isSupportedNode } from '../../local/set-up.js';
 import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
-import { Device } from '../../ops/kernels/webgpu/device.js';
-import { measureSpeed } from '../../ops/kernels/webgpu/products.js';
+import { probeDevice } from '../../ops/kernels/webgpu/device-probe.js';
 import { locmoeCommand } from '../../os/command-line.js';
 import { mapShared, reserve, unmap } from '../../os/libc.js';
 import { processorFlags } from '../../os/processor.js';
@@ -136,19 +135,14 @@ function graphicsCard(): Found {
   const library = findWebGpu();
   if (library === null)
     return note('not used', `to compute on one (train.device): ${locmoeCommand(['setup', '--webgpu'])}`);
-  let device: Device | undefined;
   try {
-    device = new Device(library);
-    const { description, tensorBytes, isSoftware } = device.info;
-    const speed = `products ${formatCount(measureSpeed(device) / 1e9)} GFLOP/s in float32`;
-    const found = `${description}, ${speed}, tensors up to ${gigabytes(tensorBytes)}`;
-    return isSoftware
-      ? note(found, 'it is no card, but computes on the processor: leave it to tests')
-      : ok(found);
+    const { description, tensorBytes, flopsPerS } = probeDevice(library);
+    if (flopsPerS === null)
+      return note(description, 'it is no card, but computes on the processor: leave it to tests');
+    const speed = `products ${formatCount(flopsPerS / 1e9)} GFLOP/s in float32`;
+    return ok(`${description}, ${speed}, tensors up to ${gigabytes(tensorBytes)}`);
   } catch (error) {
     return note((error as Error).message, 'training needs no card');
-  } finally {
-    device?.close();
   }
 }
 
