@@ -65,8 +65,11 @@ const ON_TENSORFLOW_ALONE = files('plan/work');
 /** What computes otherwise without AVX-512. */
 const ON_AVX2 = files('ops/kernels/onednn/onednn-kernels');
 
-/** What is tested on a graphics device too, or the driver that stands in for one; nothing where there is neither. */
-const ON_WEBGPU = HAS_WEBGPU ? files('ops/*', 'model/moe-layer') : [];
+/**
+ * These run on a graphics device too, or on a driver that stands in for one. A whole model with each router takes a minute on such
+ * a driver.
+ */
+const ON_WEBGPU = HAS_WEBGPU ? files('ops/*', `model/{moe-layer${NIGHTLY ? ',language-model' : ''}}`) : [];
 
 export default defineConfig({
   resolve: { conditions },
@@ -84,7 +87,7 @@ export default defineConfig({
       TF_NUM_INTRAOP_THREADS: '1',
       TF_NUM_INTEROP_THREADS: '1',
       OMP_NUM_THREADS: '1',
-      // Of the driver that stands in for a graphics card.
+      // The driver that stands in for a graphics card would otherwise take all cores from other tests.
       LP_NUM_THREADS: '1',
       // Where a user's routers are remembered, so that tests leave nothing in the home of who runs them.
       XDG_STATE_HOME: fileURLToPath(new URL('node_modules/.cache/locmoe-state', import.meta.url)),

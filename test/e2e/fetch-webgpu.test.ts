@@ -7,7 +7,7 @@ import { skipLoudly } from '../debian-tool.js';
 import { ROOT, temporaryFolder } from './support.js';
 
 const FETCH = "import('./scripts/webgpu.mjs').then(({ fetchWebGpu }) => fetchWebGpu(console.log))";
-/** What npm says where no registry can be reached. */
+/** Matches the errors that npm reports where no registry can be reached. */
 const OFFLINE = /npm \S+ code (ENOTFOUND|EAI_AGAIN|ECONN\w+|ENETUNREACH|EHOSTUNREACH|E\w*TIMEDOUT|E403)/;
 
 it('fetches a library that loads, with its licence, and nothing else', ({ skip }) => {

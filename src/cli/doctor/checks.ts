@@ -12,7 +12,7 @@ import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { LEAST_OPEN_FILES } from '../../errors.js';
 import { formatCount } from '../../format.js';
 import { isSupportedNode } from '../../local/set-up.js';
-import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
+import { oneDnnPath, webGpuPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
 import { probeDevice } from '../../ops/kernels/webgpu/device-probe.js';
 import { locmoeCommand } from '../../os/command-line.js';
@@ -132,11 +132,10 @@ function processor(): Found {
 }
 
 function graphicsCard(): Found {
-  const library = findWebGpu();
-  if (library === null)
+  if (findWebGpu() === null)
     return note('not used', `to compute on one (train.device): ${locmoeCommand(['setup', '--webgpu'])}`);
   try {
-    const { description, tensorBytes, flopsPerS } = probeDevice(library);
+    const { description, tensorBytes, flopsPerS } = probeDevice(webGpuPath());
     if (flopsPerS === null)
       return note(description, 'it is no card, but computes on the processor: leave it to tests');
     const speed = `products ${formatCount(flopsPerS / 1e9)} GFLOP/s in float32`;

@@ -89,8 +89,7 @@ export function whyNoBfloat16(): string | null {
 /**
  * Checks that this machine computes so.
  *
- * @throws TrainerError `BAD_CONFIG` if nothing here computes in this precision; `NO_RESOURCE` if the library of the device is not
- *   installed; as `oneDnnPath` and `loadOneDnn`
+ * @throws TrainerError `BAD_CONFIG` if nothing here computes in this precision; as `webGpuPath`, `oneDnnPath` and `loadOneDnn`
  */
 export function assertComputes({ device, precision }: Computation): void {
   oneDnnPath();
@@ -150,7 +149,7 @@ function processorKernels(): Kernels {
  * Opens a graphics device.
  *
  * @param software whether a driver that computes on the processor will do
- * @throws TrainerError `NO_RESOURCE` if there is no device, or it computes wrong
+ * @throws TrainerError `NO_RESOURCE` if there is no device, or it computes wrong; as `webGpuPath`
  */
 export function deviceKernels(software: 'software too' | 'no software' = 'software too'): Kernels {
   const device = new Device(webGpuPath());
@@ -167,13 +166,22 @@ export function deviceKernels(software: 'software too' | 'no software' = 'softwa
   }
 }
 
-/** @throws TrainerError `NO_RESOURCE` if the library of graphics devices is not installed */
-function webGpuPath(): string {
+/**
+ * Returns the path of the library of graphics devices.
+ *
+ * @throws TrainerError `NO_RESOURCE` if it is not installed; `BAD_INPUT` if LOCMOE_WEBGPU names no file
+ */
+export function webGpuPath(): string {
   const path = findWebGpu();
   if (path === null)
     throw new TrainerError(
       'NO_RESOURCE',
       `train.device webgpu: its library is not installed: run ${locmoeCommand(['setup', '--webgpu'])}`,
+    );
+  if (!existsSync(path))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `train.device webgpu: LOCMOE_WEBGPU is ${path}: there is no such file`,
     );
   return path;
 }

@@ -8,7 +8,7 @@ export interface Shader {
 /** Greatest number of commands that the thread gets at a time: the device begins while the main thread goes on. */
 export const BATCH = 32;
 
-/** What the device does, in this order; numbers of buffers are never used twice. */
+/** A command, which the device carries out after all earlier ones. Numbers of buffers are never used twice. */
 export type DeviceCommand =
   | { readonly do: 'create'; readonly buffer: number; readonly bytes: number }
   | { readonly do: 'free'; readonly buffer: number }
@@ -34,7 +34,7 @@ export type DeviceCommand =
     }
   /** Ends the device: what comes later fails. */
   | { readonly do: 'destroy' }
-  /** Is the last of its batch. */
+  /** Copies the first bytes of a buffer, and is the last command of its batch. */
   | { readonly do: 'read'; readonly buffer: number; readonly into: Uint8Array<SharedArrayBuffer> };
 
 /** Numbers of workgroups by dimension. */

@@ -70,7 +70,7 @@ class CommandRunner {
         this.#give(command.buffer);
         break;
       case 'write':
-        // What was encoded before may use the memory still.
+        // Commands that are encoded but not submitted may still use this memory.
         this.#submit();
         this.device.queue.writeBuffer(this.#of(command.buffer), 0, command.values);
         break;
@@ -177,7 +177,7 @@ class CommandRunner {
     this.#endPass().copyBufferToBuffer(this.#of(buffer), 0, staging, 0, size);
     this.#submit();
     await staging.mapAsync(GPUMapMode.READ).catch(async ({ message }: Error) => {
-      // What the device itself reports comes later, and says more.
+      // The device reports its own error in a later turn, and that error says more.
       await nextTurn();
       this.#error ??= message;
     });
