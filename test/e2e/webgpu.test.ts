@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import { findWebGpu } from '../../scripts/webgpu.mjs';
+import { probeDevice } from '../../src/ops/kernels/webgpu/device-probe.js';
 import { NIGHTLY } from '../nightly.js';
 import { withWebGpu } from '../with-webgpu.js';
 import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
@@ -48,6 +50,17 @@ withWebGpu('train.device webgpu', () => {
         expect(Math.abs(loss - cpu.get(step)!) / loss, `step ${step}`).toBeLessThan(1e-4);
     },
   );
+
+  it('auto takes no driver that computes on the processor, and says so', async ({ skip }) => {
+    if (!probeDevice(findWebGpu()!).isSoftware) skip('this machine has a card');
+    const sets = ['train.steps=1', 'train.device=auto'];
+    const run = startTraining({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets });
+    const { code } = await run.finished;
+    expect(code, run.output).toBe(0);
+    expect(run.output).toMatch(
+      /train\.device auto: the processor computes, as there is no device \(.* is no card, /,
+    );
+  });
 
   it('is named in the log, and by the doctor', async () => {
     const folder = temporaryFolder();

@@ -4,6 +4,7 @@ import { type AttentionShape, type FusedForward, keyValueHeadsOf } from '../kern
 import type { Shader } from './commands.js';
 import { bitsOf } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
+import { declare } from './shaders.js';
 
 // Shapes: T tokens, S positions, H heads of queries, K of keys and values, h size of a head, d = H h. An invocation computes a row of
 // a head, so that no matrix of scores is ever in memory; the invocations of a workgroup share the rows over which they sum.
@@ -15,20 +16,13 @@ const BLOCK = 16;
 
 /**
  * @param h size of a head
- * @param bindings names of the arrays; those of outputs begin with `out `
+ * @param arrays as in `declare`
  */
-function shader(name: string, h: number, bindings: readonly string[], body: string): Shader {
-  const declared = bindings.map((each, i) => {
-    const access = each.startsWith('out ') ? 'read_write' : 'read';
-    const type = each === 'positions' ? 'u32' : 'f32';
-    return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${each.replace('out ', '')}: array<${type}>;`;
-  });
+function shader(name: string, h: number, arrays: readonly string[], body: string): Shader {
   return {
     name: `${name} with heads of ${h}`,
     code: `
-struct Params { seqLen: u32, heads: u32, keyHeads: u32, tokens: u32, scale: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-${declared.join('\n')}
+${declare(['seqLen', 'heads', 'keyHeads', 'tokens', 'scale'], arrays)}
 const SIZE = ${h}u;
 const ROWS = ${ROWS}u;
 const BLOCK = ${BLOCK}u;
@@ -89,7 +83,7 @@ const forward = (h: number) =>
   shader(
     'attention',
     h,
-    ['qkv', 'positions', 'out y', 'out logSums'],
+    ['qkv', 'u32 positions', 'out y', 'out logSums'],
     `
   var values: array<f32, SIZE>;
   var greatest = -3.0e38;
@@ -117,7 +111,7 @@ const ofQueries = (h: number) =>
   shader(
     'gradient of queries',
     h,
-    ['qkv', 'positions', 'y', 'logSums', 'dy', 'out dQkv', 'out dots'],
+    ['qkv', 'u32 positions', 'y', 'logSums', 'dy', 'out dQkv', 'out dots'],
     `
   var gradient: array<f32, SIZE>;
   var incoming: array<f32, SIZE>;
@@ -149,7 +143,7 @@ const ofKeysAndValues = (h: number) =>
   shader(
     'gradients of keys and values',
     h,
-    ['qkv', 'positions', 'logSums', 'dots', 'dy', 'out dQkv'],
+    ['qkv', 'u32 positions', 'logSums', 'dots', 'dy', 'out dQkv'],
     `
   let keyHead = group.y;
   let keyColumn = (p.heads + keyHead) * SIZE;

@@ -3,7 +3,8 @@ import type { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
 import type { DeviceMemory, DeviceTensor } from './device-memory.js';
 import { matrixOf, product, transposed } from './products.js';
-import { rowwise, scaledRows } from './rows.js';
+import { scaledRows } from './rows.js';
+import { rowwise } from './shaders.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary, C rows of a chunk.
 
@@ -13,34 +14,26 @@ const CHUNK_BYTES = 64 << 20;
 /** Replaces logits by softmax - one-hot, and writes the losses. */
 const LOSS = rowwise(
   'cross-entropy',
+  ['u32 targets', 'out logits', 'out losses'],
   `
-struct Params { rows: u32, width: u32, begin: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> targets: array<u32>;
-@group(0) @binding(2) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(3) var<storage, read_write> losses: array<f32>;
-
-var<workgroup> greatest: array<f32, WIDTH>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  let begin = row * p.width;
   var most = -3.0e38;
   for (var i = index; i < p.width; i += WIDTH) { most = max(most, logits[begin + i]); }
-  greatest[index] = most;
+  parts[index] = most;
   workgroupBarrier();
-  for (var i = 0u; i < WIDTH; i++) { most = max(most, greatest[i]); }
+  for (var i = 0u; i < WIDTH; i++) { most = max(most, parts[i]); }
+  workgroupBarrier();
   var part = 0.0;
   for (var i = index; i < p.width; i += WIDTH) { part += exp(logits[begin + i] - most); }
   let sum = total(part, index);
-  let ofTarget = logits[begin + targets[p.begin + row]];
+  let ofTarget = logits[begin + targets[p.first + row]];
   // No invocation may write a logit before all have read that of the target.
   storageBarrier();
   for (var i = index; i < p.width; i += WIDTH) {
-    logits[begin + i] = exp(logits[begin + i] - most) / sum - select(0.0, 1.0, i == targets[p.begin + row]);
+    logits[begin + i] = exp(logits[begin + i] - most) / sum - select(0.0, 1.0, i == targets[p.first + row]);
   }
-  if (index == 0) { losses[p.begin + row] = log(sum) + most - ofTarget; }
+  if (index == 0) { losses[p.first + row] = log(sum) + most - ofTarget; }
 `,
+  ['first'],
 );
 
 /** Implements `Kernels.tiedCrossEntropy`; keeps softmax - one-hot of each chunk of tokens, from which products give the gradients. */

@@ -17,7 +17,7 @@ import {
 const ANSWER_WITHIN_MS = 60_000;
 const MESSAGE_BYTES = 4096;
 /** Greatest number of workgroups of a run in its first dimension. */
-const MOST_GROUPS = 32_768;
+export const MOST_GROUPS = 32_768;
 
 /**
  * A device of WebGPU that does in the background what it is told, until a value is read, for which the calling thread waits.
@@ -153,8 +153,3 @@ function failure(what: string): TrainerError {
 export function bitsOf(float: number): number {
   return new Uint32Array(Float32Array.of(float).buffer)[0]!;
 }
-
-/** Declares in WGSL the number of a workgroup of `Device.run`. */
-export const GROUP = `
-fn numberOf(group: vec3u) -> u32 { return group.x + ${MOST_GROUPS}u * group.y; }
-`;

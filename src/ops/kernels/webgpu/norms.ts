@@ -2,27 +2,14 @@ import { mapTuple } from '../../../map-tuple.js';
 import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
-import type { Shader } from './commands.js';
-import { bitsOf, GROUP } from './device.js';
+import { bitsOf } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
-import { elementwise, runElementwise } from './elementwise.js';
-import { rowwise } from './rows.js';
+import { columnwise, elementwise, rowwise, runColumnwise, runElementwise } from './shaders.js';
 
 const FORWARD = rowwise(
   'layer norm',
+  ['x', 'gain', 'bias', 'out y', 'out means', 'out inverses'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<storage, read_write> means: array<f32>;
-@group(0) @binding(6) var<storage, read_write> inverses: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  let begin = row * p.width;
   var part = 0.0;
   for (var i = index; i < p.width; i += WIDTH) { part += x[begin + i]; }
   let mean = total(part, index) / f32(p.width);
@@ -37,19 +24,8 @@ struct Params { rows: u32, width: u32 }
 /** With n the normalised input and g = dy gain: dx = (g - mean(g) - n mean(g n)) / std. */
 const BACKWARD = rowwise(
   'gradient of layer norm',
+  ['x', 'gain', 'means', 'inverses', 'dy', 'out dx'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> means: array<f32>;
-@group(0) @binding(4) var<storage, read> inverses: array<f32>;
-@group(0) @binding(5) var<storage, read> dy: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  let begin = row * p.width;
   let mean = means[row];
   let inverse = inverses[row];
   var sum = 0.0;
@@ -68,43 +44,10 @@ struct Params { rows: u32, width: u32 }
 `,
 );
 
-/**
- * A shader whose invocations compute a column each.
- *
- * @param bindings after that of the parameters
- */
-function columnwise(name: string, bindings: string, body: string): Shader {
-  return {
-    name,
-    code: `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-${bindings}
-${GROUP}
-@compute @workgroup_size(${COLUMNS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-  let column = numberOf(group) * ${COLUMNS} + index;
-  if (column >= p.width) { return; }
-  ${body}
-}
-`,
-  };
-}
-
-/** Columns of a workgroup of `columnwise`. */
-const COLUMNS = 64;
-
 /** Sums dy n and dy over the rows. */
 const OF_GAIN_AND_BIAS = columnwise(
   'gradient of gain and bias',
-  `
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> means: array<f32>;
-@group(0) @binding(3) var<storage, read> inverses: array<f32>;
-@group(0) @binding(4) var<storage, read> dy: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dGain: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dBias: array<f32>;
-`,
+  ['x', 'means', 'inverses', 'dy', 'out dGain', 'out dBias'],
   `
   var ofGain = 0.0;
   var ofBias = 0.0;
@@ -140,7 +83,7 @@ export function layerNorm(
       const dy = memory.bufferOf(dyTD);
       device.run(BACKWARD, [x, gain, means, inverses, dy, dx.buffer], [numRows, width], numRows);
       const buffers = [x, means, inverses, dy, dGain.buffer, dBias.buffer];
-      device.run(OF_GAIN_AND_BIAS, buffers, [numRows, width], Math.ceil(width / COLUMNS));
+      runColumnwise(memory, OF_GAIN_AND_BIAS, buffers, [numRows, width]);
       return [dx.tensor, dGain.tensor, dBias.tensor];
     },
   };
@@ -148,40 +91,22 @@ export function layerNorm(
 
 const RMS_FORWARD = rowwise(
   'rms norm',
+  ['x', 'gain', 'out y', 'out inverses'],
   `
-struct Params { rows: u32, width: u32, epsilon: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<storage, read_write> inverses: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  let begin = row * p.width;
   var part = 0.0;
   for (var i = index; i < p.width; i += WIDTH) { part += x[begin + i] * x[begin + i]; }
   let inverse = 1 / sqrt(total(part, index) / f32(p.width) + bitcast<f32>(p.epsilon));
   for (var i = index; i < p.width; i += WIDTH) { y[begin + i] = x[begin + i] * inverse * gain[i]; }
   if (index == 0) { inverses[row] = inverse; }
 `,
+  ['epsilon'],
 );
 
 /** With n the normalised input and g = dy gain: dx = (g - n mean(g n)) / rms. */
 const RMS_BACKWARD = rowwise(
   'gradient of rms norm',
+  ['x', 'gain', 'inverses', 'dy', 'out dx'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> gain: array<f32>;
-@group(0) @binding(3) var<storage, read> inverses: array<f32>;
-@group(0) @binding(4) var<storage, read> dy: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  let begin = row * p.width;
   let inverse = inverses[row];
   var along = 0.0;
   for (var i = index; i < p.width; i += WIDTH) { along += dy[begin + i] * gain[i] * x[begin + i] * inverse; }
@@ -194,12 +119,7 @@ struct Params { rows: u32, width: u32 }
 
 const OF_RMS_GAIN = columnwise(
   'gradient of gain',
-  `
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> inverses: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dGain: array<f32>;
-`,
+  ['x', 'inverses', 'dy', 'out dGain'],
   `
   var ofGain = 0.0;
   for (var row = 0u; row < p.rows; row++) {
@@ -231,7 +151,7 @@ export function rmsNorm(
       const dy = memory.bufferOf(dyTD);
       device.run(RMS_BACKWARD, [x, gain, inverses, dy, dx.buffer], [numRows, width], numRows);
       const ofGain = [x, inverses, dy, dGain.buffer];
-      device.run(OF_RMS_GAIN, ofGain, [numRows, width], Math.ceil(width / COLUMNS));
+      runColumnwise(memory, OF_RMS_GAIN, ofGain, [numRows, width]);
       return [dx.tensor, dGain.tensor];
     },
   };
@@ -239,10 +159,7 @@ export function rmsNorm(
 
 const OF_BIAS = columnwise(
   'gradient of bias',
-  `
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dBias: array<f32>;
-`,
+  ['dy', 'out dBias'],
   `
   var sum = 0.0;
   for (var row = 0u; row < p.rows; row++) { sum += dy[row * p.width + column]; }
@@ -250,13 +167,9 @@ const OF_BIAS = columnwise(
 `,
 );
 
-const ADD_BIAS = elementwise(
-  'add bias',
-  'width: u32',
-  ['x', 'bias', 'y'],
-  1,
-  'y[i] = x[i] + bias[i % p.width];',
-);
+const ADD_BIAS = elementwise('add bias', ['x', 'bias', 'out y'], 'y[i] = x[i] + bias[i % p.width];', [
+  'width',
+]);
 
 /** Implements `Kernels.addBias`. */
 export function addBias(memory: DeviceMemory, xTD: tf.Tensor2D, biasD: tf.Tensor): FusedForward {
@@ -270,7 +183,7 @@ export function addBias(memory: DeviceMemory, xTD: tf.Tensor2D, biasD: tf.Tensor
     backward: (dyTD) => {
       const dBias = memory.create(biasD.shape);
       const buffers = [memory.bufferOf(dyTD), dBias.buffer];
-      memory.device.run(OF_BIAS, buffers, [numRows, width], Math.ceil(width / COLUMNS));
+      runColumnwise(memory, OF_BIAS, buffers, [numRows, width]);
       return [dyTD, dBias.tensor];
     },
   };

@@ -4,6 +4,7 @@ import type { FusedForward } from '../kernels.js';
 import type { Shader } from './commands.js';
 import type { Device } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
+import { declare } from './shaders.js';
 
 /** A matrix in a buffer. */
 export interface Matrix {
@@ -18,6 +19,20 @@ export interface Matrix {
 /** Rows and columns of the result that a workgroup computes. */
 const TILE = 64;
 
+const PARAMS = [
+  'rows',
+  'columns',
+  'inner',
+  'aBegin',
+  'aRow',
+  'aInner',
+  'bBegin',
+  'bInner',
+  'bColumn',
+  'cBegin',
+  'accumulates',
+];
+
 /**
  * Computes a tile of a product by 16 x 16 invocations of 4 x 4 elements each. An element is the sum over its terms in their order
  * whatever the size of the matrices, so that the bits of a row depend on no other row.
@@ -25,16 +40,7 @@ const TILE = 64;
 const PRODUCT: Shader = {
   name: 'product',
   code: `
-struct Params {
-  rows: u32, columns: u32, inner: u32,
-  aBegin: u32, aRow: u32, aInner: u32,
-  bBegin: u32, bInner: u32, bColumn: u32,
-  cBegin: u32, accumulates: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+${declare(PARAMS, ['a', 'b', 'out c'])}
 const TILE = ${TILE}u;
 const DEPTH = 16u;
 var<workgroup> ofA: array<f32, TILE * DEPTH>;

@@ -2,7 +2,7 @@ import type { Rotation } from '../../rotation.js';
 import type { tf } from '../../tensorflow.js';
 import type { AttentionShape, FusedForward } from '../kernels.js';
 import type { DeviceMemory } from './device-memory.js';
-import { elementwise, runElementwise } from './elementwise.js';
+import { elementwise, runElementwise } from './shaders.js';
 
 // Shapes: T tokens, P positions, h size of a head, C columns of queries, keys or values.
 
@@ -13,9 +13,7 @@ import { elementwise, runElementwise } from './elementwise.js';
  */
 const ROTATE = elementwise(
   'rotate',
-  'columns: u32, xWidth: u32, xColumn: u32, yWidth: u32, yColumn: u32, size: u32, isInverse: u32',
-  ['x', 'turns', 'positions', 'y'],
-  1,
+  ['x', 'turns', 'positions', 'out y'],
   `
   let row = i / p.columns;
   let column = i % p.columns;
@@ -28,19 +26,19 @@ const ROTATE = elementwise(
   let sine = turns[turn + half] * select(1.0, -1.0, isFirst == (p.isInverse == 0));
   y[row * p.yWidth + p.yColumn + column] = x[at] * turns[turn] + partner * sine;
 `,
+  ['columns', 'xWidth', 'xColumn', 'yWidth', 'yColumn', 'size', 'isInverse'],
 );
 
 /** Copies columns of rows of x to columns of rows of y. */
 const COPY = elementwise(
   'copy columns',
-  'columns: u32, xWidth: u32, xColumn: u32, yWidth: u32, yColumn: u32',
-  ['x', 'y'],
-  1,
+  ['x', 'out y'],
   `
   let row = i / p.columns;
   let column = i % p.columns;
   y[row * p.yWidth + p.yColumn + column] = x[row * p.xWidth + p.xColumn + column];
 `,
+  ['columns', 'xWidth', 'xColumn', 'yWidth', 'yColumn'],
 );
 
 /** Implements `Kernels.rotate`. */

@@ -2,80 +2,29 @@ import { mapTuple } from '../../../map-tuple.js';
 import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward, RowScatter } from '../kernels.js';
-import type { Shader } from './commands.js';
-import { GROUP } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
 import { add } from './elementwise.js';
+import { rowwise } from './shaders.js';
 
 // Shapes: T rows or tokens, N chosen rows, K choices of a token, d hidden size, V vocabulary, P longest sequence.
 
-/** Invocations of a workgroup, which computes a row. */
-const WIDTH = 64;
-
-/** @param declarations of params and bindings; `body` computes `row`, whose columns are divided among invocations by `index` */
-export function rowwise(name: string, declarations: string, body: string): Shader {
-  return {
-    name,
-    code: `
-const WIDTH = ${WIDTH}u;
-${declarations}
-${GROUP}
-var<workgroup> parts: array<f32, WIDTH>;
-
-/** Adds up a number of each invocation, always in the same order. */
-fn total(part: f32, index: u32) -> f32 {
-  parts[index] = part;
-  workgroupBarrier();
-  for (var half = WIDTH / 2; half > 0; half /= 2) {
-    if (index < half) { parts[index] += parts[index + half]; }
-    workgroupBarrier();
-  }
-  let sum = parts[0];
-  workgroupBarrier();
-  return sum;
-}
-
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-  let row = numberOf(group);
-  ${body}
-}
-`,
-  };
-}
-
 const GATHER = rowwise(
   'gather',
+  ['x', 'u32 indices', 'out y'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> indices: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  for (var i = index; i < p.width; i += WIDTH) { y[row * p.width + i] = x[indices[row] * p.width + i]; }
+  for (var i = index; i < p.width; i += WIDTH) { y[begin + i] = x[indices[row] * p.width + i]; }
 `,
 );
 
 /** Adds up the rows of x that belong to each row of y, in their order: the r-th of y has `rows[begins[r]]` to `rows[begins[r + 1] - 1]`. */
 const SUM_OF_ROWS = rowwise(
   'sum of rows',
+  ['x', 'u32 begins', 'u32 rows', 'out y'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> begins: array<u32>;
-@group(0) @binding(3) var<storage, read> rows: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
   for (var i = index; i < p.width; i += WIDTH) {
     var sum = 0.0;
     for (var at = begins[row]; at < begins[row + 1]; at++) { sum += x[rows[at] * p.width + i]; }
-    y[row * p.width + i] = sum;
+    y[begin + i] = sum;
   }
 `,
 );
@@ -83,35 +32,19 @@ struct Params { rows: u32, width: u32 }
 /** Scales the rows of x by weights that are chosen by index. */
 const SCALE_ROWS = rowwise(
   'scale rows',
+  ['x', 'weights', 'u32 choices', 'out y'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
-@group(0) @binding(3) var<storage, read> choices: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
-  for (var i = index; i < p.width; i += WIDTH) { y[row * p.width + i] = weights[choices[row]] * x[row * p.width + i]; }
+  for (var i = index; i < p.width; i += WIDTH) { y[begin + i] = weights[choices[row]] * x[begin + i]; }
 `,
 );
 
 /** Writes the dot product of two rows to the element that is chosen by index. */
 const DOT_ROWS = rowwise(
   'dot rows',
+  ['x', 'y', 'u32 choices', 'out dots'],
   `
-struct Params { rows: u32, width: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> y: array<f32>;
-@group(0) @binding(3) var<storage, read> choices: array<u32>;
-@group(0) @binding(4) var<storage, read_write> dots: array<f32>;
-`,
-  `
-  if (row >= p.rows) { return; }
   var part = 0.0;
-  for (var i = index; i < p.width; i += WIDTH) { part += x[row * p.width + i] * y[row * p.width + i]; }
+  for (var i = index; i < p.width; i += WIDTH) { part += x[begin + i] * y[begin + i]; }
   let dot = total(part, index);
   if (index == 0) { dots[choices[row]] = dot; }
 `,

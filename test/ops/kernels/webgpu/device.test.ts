@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { findWebGpu } from '../../../../scripts/webgpu.mjs';
 import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
-import { elementwise } from '../../../../src/ops/kernels/webgpu/elementwise.js';
+import { elementwise } from '../../../../src/ops/kernels/webgpu/shaders.js';
 import { withWebGpu } from '../../../with-webgpu.js';
 
-const DOUBLE = elementwise('double', '', ['x', 'y'], 1, 'y[i] = 2 * x[i];');
-const WRONG = elementwise('wrong', '', ['x', 'y'], 1, 'y[i] = nothing[i];');
+const DOUBLE = elementwise('double', ['x', 'out y'], 'y[i] = 2 * x[i];');
+const WRONG = elementwise('wrong', ['x', 'out y'], 'y[i] = nothing[i];');
 
 withWebGpu('a device', () => {
   const device = new Device(findWebGpu()!);

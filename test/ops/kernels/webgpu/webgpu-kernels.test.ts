@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
 import { findWebGpu } from '../../../../scripts/webgpu.mjs';
-import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
+import type { AttentionShape, Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
 import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
 import { DeviceMemory } from '../../../../src/ops/kernels/webgpu/device-memory.js';
@@ -25,6 +25,16 @@ withWebGpu('the kernels of WebGPU', () => {
   const kernels = webGpuKernels(device);
   const random = (name: string, rows: number, columns: number) =>
     tf.tensor2d(randomValues(name, rows * columns), [rows, columns]);
+
+  const expectAttention = (qkv: tf.Tensor2D, dy: tf.Tensor, shape: AttentionShape) => {
+    const [own, reference] = [kernels, tensorflowKernels].map((each) => {
+      const { value, saved, backward } = each.causalAttention(qkv, shape);
+      return [value, ...backward(dy, saved)].map((tensor) => tensor!.dataSync().slice());
+    });
+    own.forEach((values, i) => {
+      expectClose(values, reference[i], 1e-4);
+    });
+  };
 
   it('multiply matrices of any size, transposed or not, from any row on, also onto a sum', () => {
     const memory = new DeviceMemory(device);
@@ -66,13 +76,7 @@ withWebGpu('the kernels of WebGPU', () => {
       positionsT: positionsOf([10, 90, 50], [70, 80]),
     };
     const [qkv, dy] = [random('qkv', 300, 8 * 12), random('dy', 300, 4 * 12)];
-    const [own, reference] = [kernels, tensorflowKernels].map((each) => {
-      const { value, saved, backward } = each.causalAttention(qkv, shape);
-      return [value, ...backward(dy, saved)].map((tensor) => tensor!.dataSync().slice());
-    });
-    own.forEach((values, i) => {
-      expectClose(values, reference[i], 1e-4);
-    });
+    expectAttention(qkv, dy, shape);
   });
 
   it('compute the loss of logits that are far apart', () => {
@@ -117,13 +121,7 @@ withWebGpu('the kernels of WebGPU', () => {
     const size = 128;
     const shape = { numSequences: 1, seqLen: 20, numHeads: 1 };
     const [qkv, dy] = [random('qkv', 20, 3 * size), random('dy', 20, size)];
-    const [own, reference] = [kernels, tensorflowKernels].map((each) => {
-      const { value, saved, backward } = each.causalAttention(qkv, shape);
-      return [value, ...backward(dy, saved)].map((tensor) => tensor!.dataSync().slice());
-    });
-    own.forEach((values, i) => {
-      expectClose(values, reference[i], 1e-4);
-    });
+    expectAttention(qkv, dy, shape);
   });
 
   it('are measured', () => {
