@@ -48,11 +48,6 @@ export class DeviceMemory {
     if (data.values === NOT_READ) data.values = this.device.read(held.buffer, held.length);
   }
 
-  /** Tensors that have memory on the device. */
-  get numTensors(): number {
-    return this.#buffers.size;
-  }
-
   /** Creates a tensor with arbitrary elements; throws as `Device.create`. */
   create(shape: readonly number[]): DeviceTensor {
     const length = shape.reduce((product, size) => product * size, 1);

@@ -31,7 +31,8 @@ export class Device {
     message: new Uint8Array(new SharedArrayBuffer(MESSAGE_BYTES)),
   };
   #commands: DeviceCommand[] = [];
-  #numBuffers = 0;
+  #numCreated = 0;
+  #numFreed = 0;
   readonly #shaders = new Set<string>();
   /** Memory into which values are read. */
   #read = new SharedArrayBuffer(1 << 16);
@@ -51,18 +52,24 @@ export class Device {
     this.info = JSON.parse(this.#wait('start')) as DeviceInfo;
   }
 
+  /** Number of buffers that are not freed. */
+  get numBuffers(): number {
+    return this.#numCreated - this.#numFreed;
+  }
+
   /** Creates a buffer with arbitrary content. @throws TrainerError `NO_RESOURCE` if the device has none of this size */
   create(bytes: number): number {
     if (bytes > this.info.tensorBytes)
       throw failure(
         `a tensor of ${bytes} bytes, and ${this.info.description} takes at most ${this.info.tensorBytes}`,
       );
-    const buffer = this.#numBuffers++;
+    const buffer = this.#numCreated++;
     this.#add({ do: 'create', buffer, bytes });
     return buffer;
   }
 
   free(buffer: number): void {
+    this.#numFreed++;
     this.#add({ do: 'free', buffer });
   }
 
