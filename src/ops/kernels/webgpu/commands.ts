@@ -1,3 +1,5 @@
+import type { AnswerMemory } from './answer.js';
+
 /** A compute shader, whose entry point is `main`. Equal names have equal sources. */
 export interface Shader {
   readonly name: string;
@@ -41,16 +43,6 @@ export type DeviceCommand =
 export type Groups = readonly [x: number, y: number, z?: number];
 
 export type Words = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
-
-/** Indices of the words of an answer. */
-export const ANSWER = { state: 0, messageLength: 1 } as const;
-export const STATE = { waiting: 0, done: 1, failed: 2 } as const;
-
-/** Memory in which the thread answers. The message is the JSON of a `DeviceInfo` after the start, empty after a read, else the error. */
-export interface AnswerMemory {
-  readonly words: Int32Array<SharedArrayBuffer>;
-  readonly message: Uint8Array<SharedArrayBuffer>;
-}
 
 /** The adapter that computes. */
 export interface DeviceInfo {

@@ -1,14 +1,8 @@
 import { createRequire } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import {
-  ANSWER,
-  BATCH,
-  type DeviceCommand,
-  type DeviceInfo,
-  type DeviceThreadData,
-  STATE,
-} from './commands.js';
+import { ANSWERED, tell } from './answer.js';
+import { BATCH, type DeviceCommand, type DeviceInfo, type DeviceThreadData } from './commands.js';
 
 // The thread of a `Device`. WebGPU answers in the event loop, to which the main thread does not return within a step.
 
@@ -37,6 +31,8 @@ class CommandRunner {
   readonly #params = new Uint32Array((BATCH * PARAMS_BYTES) / 4);
   readonly #paramsBuffer: GPUBuffer;
   #numRuns = 0;
+  /** Memory through which values are read. */
+  #staging: GPUBuffer | null = null;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
   /** The first error of the device. */
@@ -172,19 +168,34 @@ class CommandRunner {
 
   async #read({ buffer, into }: Of<'read'>): Promise<void> {
     const size = this.#sizeFor(into.byteLength);
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const staging = this.device.createBuffer({ size, usage });
+    const staging = this.#stagingOf(size);
     this.#endPass().copyBufferToBuffer(this.#of(buffer), 0, staging, 0, size);
     this.#submit();
-    await staging.mapAsync(GPUMapMode.READ).catch(async ({ message }: Error) => {
+    try {
+      await staging.mapAsync(GPUMapMode.READ, 0, size);
+      into.set(new Uint8Array(staging.getMappedRange(0, size)).subarray(0, into.byteLength));
+      staging.unmap();
+    } catch (error) {
       // The device reports its own error in a later turn, and that error says more.
       await nextTurn();
-      this.#error ??= message;
-    });
+      this.#error ??= described(error as Error);
+    }
     if (this.#error !== null) throw new Error(this.#error);
-    into.set(new Uint8Array(staging.getMappedRange(0, size)).subarray(0, into.byteLength));
-    staging.destroy();
   }
+
+  /** Returns memory of at least this size that the host can read. */
+  #stagingOf(size: number): GPUBuffer {
+    if (this.#staging !== null && this.#staging.size >= size) return this.#staging;
+    this.#staging?.destroy();
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    this.#staging = this.device.createBuffer({ size, usage });
+    return this.#staging;
+  }
+}
+
+/** Returns what an error says, or its name: those of Dawn about buffers say nothing. */
+function described({ name, message }: Error): string {
+  return message === '' ? name : message;
 }
 
 /** Rounds up to 1, 1.25, 1.5 or 1.75 times a power of two, so that buffers of varying numbers of rows are used again. */
@@ -194,14 +205,6 @@ function roundedUp(bytes: number): number {
 }
 
 const { library, answer } = workerData as DeviceThreadData;
-
-function tell(state: number, message: string): void {
-  const text = new TextEncoder().encode(message).subarray(0, answer.message.length);
-  answer.message.set(text);
-  answer.words[ANSWER.messageLength] = text.length;
-  Atomics.store(answer.words, ANSWER.state, state);
-  Atomics.notify(answer.words, ANSWER.state);
-}
 
 /** Dawn destroys its devices if this is collected as garbage. */
 let gpu: GPU;
@@ -222,14 +225,14 @@ async function open(): Promise<CommandRunner> {
     isSoftware: adapter.info.isFallbackAdapter,
   };
   const runner = new CommandRunner(device);
-  tell(STATE.done, JSON.stringify(info));
+  tell(answer, ANSWERED.done, JSON.stringify(info));
   return runner;
 }
 
-process.on('uncaughtException', (error) => tell(STATE.failed, error.message));
+process.on('uncaughtException', (error) => tell(answer, ANSWERED.failed, described(error)));
 const opened = open();
 opened.catch((error: Error) => {
-  tell(STATE.failed, error.message);
+  tell(answer, ANSWERED.failed, described(error));
   parentPort!.close();
 });
 /** Batches are run one after the other, in the order in which they come; none after one that has failed. */
@@ -238,8 +241,8 @@ parentPort!.on('message', (commands: readonly DeviceCommand[]) => {
   last = last.then(async () => (await opened).run(commands));
   if (commands.at(-1)?.do === 'read')
     last.then(
-      () => tell(STATE.done, ''),
-      (error: Error) => tell(STATE.failed, error.message),
+      () => tell(answer, ANSWERED.done),
+      (error: Error) => tell(answer, ANSWERED.failed, described(error)),
     );
   else last.catch(() => undefined);
 });

@@ -1,21 +1,19 @@
 import type { Worker } from 'node:worker_threads';
 import { TrainerError } from '../../../errors.js';
 import { startThread } from '../../../os/start-thread.js';
+import { ANSWERED, answerMemory, awaitAnswer, expectAnswer } from './answer.js';
 import {
-  ANSWER,
   BATCH,
   type DeviceCommand,
   type DeviceInfo,
   type DeviceThreadData,
   type Groups,
   type Shader,
-  STATE,
   type Words,
 } from './commands.js';
 
 /** Deadline of an answer: of the start of a driver, or of all that was to be computed before a value is read. */
 const ANSWER_WITHIN_MS = 60_000;
-const MESSAGE_BYTES = 4096;
 /** Greatest number of workgroups of a run in its first dimension. */
 export const MOST_GROUPS = 32_768;
 
@@ -26,10 +24,7 @@ export const MOST_GROUPS = 32_768;
 export class Device {
   readonly info: DeviceInfo;
   readonly #thread: Worker;
-  readonly #answer = {
-    words: new Int32Array(new SharedArrayBuffer(8)),
-    message: new Uint8Array(new SharedArrayBuffer(MESSAGE_BYTES)),
-  };
+  readonly #answer = answerMemory();
   #commands: DeviceCommand[] = [];
   #numCreated = 0;
   #numFreed = 0;
@@ -113,7 +108,7 @@ export class Device {
   read(buffer: number, length: number): Float32Array<ArrayBuffer> {
     if (this.#failure !== null) throw this.#failure;
     if (this.#read.byteLength < 4 * length) this.#read = new SharedArrayBuffer(4 * length);
-    Atomics.store(this.#answer.words, ANSWER.state, STATE.waiting);
+    expectAnswer(this.#answer);
     this.#commands.push({ do: 'read', buffer, into: new Uint8Array(this.#read, 0, 4 * length) });
     this.#flush();
     this.#wait('reading a result');
@@ -142,11 +137,9 @@ export class Device {
 
   /** Waits until the thread has answered, and returns the message. */
   #wait(forWhat: string): string {
-    const { words, message } = this.#answer;
-    const waited = Atomics.wait(words, ANSWER.state, STATE.waiting, ANSWER_WITHIN_MS);
-    const text = new TextDecoder().decode(message.slice(0, words[ANSWER.messageLength]));
-    if (waited !== 'timed-out' && words[ANSWER.state] === STATE.done) return text;
-    const why = waited === 'timed-out' ? `no answer within ${ANSWER_WITHIN_MS / 1e3} s` : text;
+    const answer = awaitAnswer(this.#answer, ANSWER_WITHIN_MS);
+    if (answer?.state === ANSWERED.done) return answer.text;
+    const why = answer?.text ?? `no answer within ${ANSWER_WITHIN_MS / 1e3} s`;
     this.#failure = failure(`${forWhat}: ${why.replaceAll(/\s+/g, ' ')}`);
     throw this.#failure;
   }
