@@ -69,7 +69,9 @@ const ON_AVX2 = files('ops/kernels/onednn/onednn-kernels');
  * These run on a graphics device too, or on a driver that stands in for one. A whole model with each router takes a minute on such
  * a driver.
  */
-const ON_WEBGPU = HAS_WEBGPU ? files('ops/*', `model/{moe-layer${NIGHTLY ? ',language-model' : ''}}`) : [];
+const ON_WEBGPU = HAS_WEBGPU
+  ? files('ops/*', 'parameters/parameters', `model/{moe-layer${NIGHTLY ? ',language-model' : ''}}`)
+  : [];
 
 export default defineConfig({
   resolve: { conditions },

@@ -2,9 +2,6 @@ import { alias, type TapeNode, tapeEngine } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import { tf } from './tensorflow.js';
 
-/** Gradients of fewer elements are added faster by a loop than by a kernel. */
-const LEAST_ELEMENTS = 1 << 14;
-
 /**
  * Differentiates the scalar that `loss` returns, with reverse-mode differentiation over the operations that it runs. The
  * gradient of a tensor is final, and its operation is differentiated, once all later operations have been; then
@@ -100,15 +97,8 @@ function gradientsOf(
 
 /** Adds two gradients of one tensor, and frees them. */
 function sumOf(x: tf.Tensor, y: tf.Tensor): tf.Tensor {
-  const sum = x.size < LEAST_ELEMENTS ? smallSum(x, y) : kernels().add(x, y);
+  const sum = kernels().add(x, y);
   x.dispose();
   y.dispose();
   return sum;
-}
-
-function smallSum(x: tf.Tensor, y: tf.Tensor): tf.Tensor {
-  const { tensor, values } = kernels().create(x.shape);
-  const [xs, ys] = [x.dataSync<'float32'>(), y.dataSync<'float32'>()];
-  for (let i = 0; i < values.length; i++) values[i] = xs[i]! + ys[i]!;
-  return tensor;
 }

@@ -2,6 +2,8 @@ import { TrainerError } from '../errors.js';
 import { parameterLeaf } from '../ops/autograd.js';
 import { differentiate } from '../ops/backward.js';
 import { setGradientTarget } from '../ops/gradient-target.js';
+import { kernels } from '../ops/kernels/choose-kernels.js';
+import type { DeferredReads } from '../ops/kernels/kernels.js';
 import { tf } from '../ops/tensorflow.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
 import {
@@ -68,6 +70,8 @@ export class ParameterStore implements ParameterSource {
   #recorded: Map<string, tf.Tensor> | null = null;
   /** Whether the recorded gradient is added to that in the flat arrays. */
   #accumulates = false;
+  /** How gradients are read while one is recorded. */
+  #reads: DeferredReads | null = null;
   /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
@@ -140,13 +144,15 @@ export class ParameterStore implements ParameterSource {
     const target = group.gradients.subarray(range.begin, range.end);
     if (!range.frozen && uses === 'one')
       setGradientTarget(variable, { values: target, accumulates: this.#accumulates });
+    const reads = this.#reads!;
     const recorded = parameterLeaf(variable, (gradient) => {
       if (range.frozen) return;
-      const values = gradient.dataSync<'float32'>();
-      const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
-      if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
-      else if (!isThere) target.set(values);
-      this.#unfinished.delete(range);
+      reads.add(gradient, (values) => {
+        const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
+        if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
+        else if (!isThere) target.set(values);
+        this.#unfinished.delete(range);
+      });
     });
     this.#recorded.set(name, recorded);
     return recorded;
@@ -201,6 +207,8 @@ export class ParameterStore implements ParameterSource {
 
   /** Index from which `shared.gradients` is final; it falls from the end to 0 during the backward pass. */
   get gradientsWholeFrom(): number {
+    // Otherwise it would depend on what else a rank happens to have read.
+    this.#reads?.finish();
     let end = 0;
     for (const [range, group] of this.#unfinished) if (group === this.shared) end = Math.max(end, range.end);
     return end;
@@ -219,9 +227,15 @@ export class ParameterStore implements ParameterSource {
     for (const group of this.#fixedGroups)
       for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
+    const reads = kernels().deferredReads();
+    this.#reads = reads;
     try {
-      return differentiate(loss, [...this.#differentiated.values()]);
+      const value = differentiate(loss, [...this.#differentiated.values()]);
+      reads.finish();
+      return value;
     } finally {
+      reads.drop();
+      this.#reads = null;
       for (const name of this.#recorded.keys()) setGradientTarget(this.#variables.get(name)!, null);
       this.#recorded = null;
       if (!accumulates)

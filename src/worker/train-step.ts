@@ -148,7 +148,8 @@ function forwardBackwardOfAll(
   sharedSum: GradualAllReduce,
 ): Pass[] {
   const { parameters } = state.model;
-  const numMeans = state.transport.topology.worldSize * batches.length;
+  const { worldSize } = state.transport.topology;
+  const numMeans = worldSize * batches.length;
   const numCounted = batches.reduce((total, { packed }) => total + (packed?.numCounted ?? 0), 0);
   return batches.map((batch, index) => {
     const inspectors = [inspectorOf?.(index), choices?.inspectorOf(batch)].filter(
@@ -166,7 +167,9 @@ function forwardBackwardOfAll(
             },
       change: changes?.[index],
       onBackward:
-        index === batches.length - 1 ? () => sharedSum.advance(parameters.gradientsWholeFrom) : undefined,
+        worldSize > 1 && index === batches.length - 1
+          ? () => sharedSum.advance(parameters.gradientsWholeFrom)
+          : undefined,
     });
   });
 }

@@ -109,27 +109,31 @@ it('refuses a name twice and an unknown name', () => {
   store.dispose();
 });
 
-it('frees the gradient of a parameter once it is copied', () => {
-  /**
-   * Number of tensors that gradients added by the time the backward pass reached the lowest of `numMatrices` matrices.
-   */
-  const added = (numMatrices: number) => {
-    const names = Array.from({ length: numMatrices }, (_, i) => `w${i}`);
-    const store = new ParameterStore(
-      names.map((name) => spec(name, [4, 4], 'shared')),
-      1,
-    );
-    let [before, alive] = [0, 0];
-    store.computeGradients(() => {
-      before = tf.memory().numTensors;
-      let y: tf.Tensor2D = onGradient(tf.ones([2, 4]).mul(store.get('w0').sum()) as tf.Tensor2D, () => {
-        alive = tf.memory().numTensors;
+// A device gives many gradients at once, and holds them until then.
+it.skipIf(process.env.LOCMOE_KERNELS === 'webgpu')(
+  'frees the gradient of a parameter once it is copied',
+  () => {
+    /**
+     * Number of tensors that gradients added by the time the backward pass reached the lowest of `numMatrices` matrices.
+     */
+    const added = (numMatrices: number) => {
+      const names = Array.from({ length: numMatrices }, (_, i) => `w${i}`);
+      const store = new ParameterStore(
+        names.map((name) => spec(name, [4, 4], 'shared')),
+        1,
+      );
+      let [before, alive] = [0, 0];
+      store.computeGradients(() => {
+        before = tf.memory().numTensors;
+        let y: tf.Tensor2D = onGradient(tf.ones([2, 4]).mul(store.get('w0').sum()) as tf.Tensor2D, () => {
+          alive = tf.memory().numTensors;
+        });
+        for (const name of names.slice(1)) y = matMul(y, store.get(name) as tf.Tensor2D);
+        return tf.sum(y);
       });
-      for (const name of names.slice(1)) y = matMul(y, store.get(name) as tf.Tensor2D);
-      return tf.sum(y);
-    });
-    store.dispose();
-    return alive - before;
-  };
-  expect(added(7)).toBe(added(3));
-});
+      store.dispose();
+      return alive - before;
+    };
+    expect(added(7)).toBe(added(3));
+  },
+);

@@ -89,6 +89,18 @@ export interface FeedForwardPiece {
 }
 
 /**
+ * Reads of tensors for whose values nothing waits, as for gradients: a device computes on meanwhile, and gives them all at once.
+ */
+export interface DeferredReads {
+  /** Hands the elements of a tensor over, at once or by a later read, at the latest by `finish`; it may be freed before. */
+  add(tensor: tf.Tensor, use: (values: Float32Array) => void): void;
+  /** Reads what has not been read yet. */
+  finish(): void;
+  /** Forgets what has not been read yet. */
+  drop(): void;
+}
+
+/**
  * The time-consuming operations of a step. The operations of ops/ make them differentiable and document what
  * each computes; what is kept for a backward pass can only be used by the same kernels.
  */
@@ -98,6 +110,7 @@ export interface Kernels {
   readonly description: string;
   /** Allocates a tensor quickly; its elements are arbitrary and must be written before it is used. */
   create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };
+  deferredReads(): DeferredReads;
   /** @param exact whether operands stay float32 regardless of the precision */
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;
   network(rows: FeedForwardRows): FeedForwardNetwork;

@@ -1,13 +1,36 @@
 import { mapTuple } from '../../map-tuple.js';
 import { addBiasOnHost, rmsNormOnHost } from '../on-host.js';
 import type { tf } from '../tensorflow.js';
-import type { Kernels } from './kernels.js';
+import type { DeferredReads, Kernels } from './kernels.js';
 
 // Shapes: T rows or tokens, d length of a gain or a bias, C columns of queries, keys and values.
 
+/** Tensors of fewer elements are added faster by a loop than by a kernel. */
+const LEAST_ELEMENTS = 1 << 14;
+
+/** Adds small tensors by a loop, with the same bits as `add`, which adds others. */
+export function withSmallSums(create: Kernels['create'], add: Kernels['add']): Kernels['add'] {
+  return (x, y) => {
+    if (x.size >= LEAST_ELEMENTS) return add(x, y);
+    const { tensor, values } = create(x.shape);
+    const [xs, ys] = [valuesOf(x), valuesOf(y)];
+    for (let i = 0; i < values.length; i++) values[i] = xs[i]! + ys[i]!;
+    return tensor;
+  };
+}
+
+const IMMEDIATE_READS: DeferredReads = {
+  add: (tensor, use) => use(valuesOf(tensor)),
+  finish: () => undefined,
+  drop: () => undefined,
+};
+
 /** Operations that are loops on the processor: its libraries have none of them, or do not always. */
-export function loops(create: Kernels['create']): Pick<Kernels, 'rmsNorm' | 'addBias' | 'rotate'> {
+export function loops(
+  create: Kernels['create'],
+): Pick<Kernels, 'deferredReads' | 'rmsNorm' | 'addBias' | 'rotate'> {
   return {
+    deferredReads: () => IMMEDIATE_READS,
     rmsNorm(xTD, gainD, epsilon) {
       const d = gainD.size;
       const numRows = xTD.size / d;

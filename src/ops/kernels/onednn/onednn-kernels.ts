@@ -4,7 +4,7 @@ import { ifWanted } from '../../gradient-target.js';
 import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import type { tf } from '../../tensorflow.js';
 import { type FusedForward, type Kernels, keyValueHeadsOf } from '../kernels.js';
-import { loops } from '../loops.js';
+import { loops, withSmallSums } from '../loops.js';
 import { attentionBackward, attentionForward } from './attention.js';
 import { Context } from './context.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
@@ -52,11 +52,11 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
     },
     tiedCrossEntropy: (xTD, embeddingVD, targetsT) => tiedCrossEntropy(context, xTD, embeddingVD, targetsT),
     embedding: (...inputs) => embedding(context, ...inputs),
-    add(x, y) {
+    add: withSmallSums(create, (x, y) => {
       const sum = memory.create(x.shape);
       primitives.combine('add', memory.operandOf(x), memory.operandOf(y), sum);
       return sum.tensor;
-    },
+    }),
     gatherRows: (xTD, indicesN) => gatherRows(context, xTD, indicesN),
     scatterRows: (...inputs) => scatterRows(context, ...inputs),
     sliceRows(xTD, begin, count) {

@@ -12,7 +12,7 @@ import {
   partsOf,
   type RowScatter,
 } from '../kernels.js';
-import { loops } from '../loops.js';
+import { loops, withSmallSums } from '../loops.js';
 import { activation, activationBackward } from './activations.js';
 import { attentionParts, segmentsOf } from './attention.js';
 import { fixedShapes, type RunPart, uncompiled } from './compiled.js';
@@ -105,7 +105,7 @@ export const tensorflowKernels: Kernels = {
       ],
     };
   },
-  add: (x, y) => tf.add(x, y),
+  add: withSmallSums(create, tf.add),
   gatherRows(xTD, indicesN) {
     const indices = tf.tensor1d(indicesN, 'int32');
     return {

@@ -36,8 +36,18 @@ export type DeviceCommand =
     }
   /** Ends the device: what comes later fails. */
   | { readonly do: 'destroy' }
-  /** Copies the first bytes of a buffer, and is the last command of its batch. */
-  | { readonly do: 'read'; readonly buffer: number; readonly into: Uint8Array<SharedArrayBuffer> };
+  /** Copies what buffers hold into memory of the host, one after the other, and is the last command of its batch. */
+  | {
+      readonly do: 'read';
+      readonly from: readonly DeviceValues[];
+      readonly into: Uint8Array<SharedArrayBuffer>;
+    };
+
+/** The first `length` words of a buffer. */
+export interface DeviceValues {
+  readonly buffer: number;
+  readonly length: number;
+}
 
 /** Numbers of workgroups by dimension. */
 export type Groups = readonly [x: number, y: number, z?: number];

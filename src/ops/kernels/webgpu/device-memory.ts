@@ -1,6 +1,9 @@
+import { alias } from '../../autograd.js';
 import { nodeBackend } from '../../node-backend.js';
 import { tf } from '../../tensorflow.js';
-import type { Device } from './device.js';
+import type { DeferredReads } from '../kernels.js';
+import type { DeviceValues } from './commands.js';
+import { type Device, READ_BYTES } from './device.js';
 
 /** A tensor of TensorFlow's engine whose elements are on the device. */
 export interface DeviceTensor {
@@ -17,7 +20,9 @@ const NOT_READ = new Float32Array(0);
  */
 export class DeviceMemory {
   /** Buffers by the tensor's data id. */
-  readonly #buffers = new Map<object, { readonly buffer: number; readonly length: number }>();
+  readonly #buffers = new Map<object, DeviceValues>();
+  /** What the next read for which the host waits reads as well. */
+  #deferred: { readonly tensor: tf.Tensor; readonly use: (values: Float32Array) => void }[] = [];
 
   constructor(readonly device: Device) {
     const backend = nodeBackend();
@@ -45,7 +50,43 @@ export class DeviceMemory {
     const held = this.#buffers.get(dataId);
     if (held === undefined) return;
     const data = nodeBackend().tensorMap.get(dataId);
-    if (data.values === NOT_READ) data.values = this.device.read(held.buffer, held.length);
+    if (data.values === NOT_READ)
+      // Not the shared array: TensorFlow's addon would refuse it.
+      this.#readWithDeferred([held], (values) => (data.values = values.slice()));
+  }
+
+  /** Reads what is deferred along with `wanted`, for which `use` is called. */
+  #readWithDeferred(wanted: readonly DeviceValues[], use: (values: Float32Array) => void): void {
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    try {
+      const uses = [...deferred.map((each) => each.use), ...wanted.map(() => use)];
+      const held = [...deferred.map(({ tensor }) => this.#buffers.get(tensor.dataId)!), ...wanted];
+      this.device.readAll(held, (values, i) => uses[i]!(values));
+    } finally {
+      for (const { tensor } of deferred) tensor.dispose();
+    }
+  }
+
+  #readDeferred(): void {
+    if (this.#deferred.length > 0) this.#readWithDeferred([], () => undefined);
+  }
+
+  deferredReads(): DeferredReads {
+    return {
+      add: (tensor, use) => {
+        const isThere = nodeBackend().tensorMap.get(tensor.dataId).values !== NOT_READ;
+        if (isThere) use(tensor.dataSync<'float32'>());
+        else this.#deferred.push({ tensor: tf.keep(alias(tensor)), use });
+        const numWords = this.#deferred.reduce((sum, each) => sum + each.tensor.size, 0);
+        if (4 * numWords >= READ_BYTES) this.#readDeferred();
+      },
+      finish: () => this.#readDeferred(),
+      drop: () => {
+        for (const { tensor } of this.#deferred) tensor.dispose();
+        this.#deferred = [];
+      },
+    };
   }
 
   /** Creates a tensor with arbitrary elements; throws as `Device.create`. */

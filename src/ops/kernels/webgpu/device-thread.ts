@@ -166,14 +166,19 @@ class CommandRunner {
     this.device.queue.submit([commands]);
   }
 
-  async #read({ buffer, into }: Of<'read'>): Promise<void> {
-    const size = this.#sizeFor(into.byteLength);
-    const staging = this.#stagingOf(size);
-    this.#endPass().copyBufferToBuffer(this.#of(buffer), 0, staging, 0, size);
+  async #read({ from, into }: Of<'read'>): Promise<void> {
+    const size = into.byteLength;
+    const staging = this.#stagingOf(this.#sizeFor(size));
+    const encoder = this.#endPass();
+    let at = 0;
+    for (const { buffer, length } of from) {
+      encoder.copyBufferToBuffer(this.#of(buffer), 0, staging, at, 4 * length);
+      at += 4 * length;
+    }
     this.#submit();
     try {
       await staging.mapAsync(GPUMapMode.READ, 0, size);
-      into.set(new Uint8Array(staging.getMappedRange(0, size)).subarray(0, into.byteLength));
+      into.set(new Uint8Array(staging.getMappedRange(0, size)));
       staging.unmap();
     } catch (error) {
       // The device reports its own error in a later turn, and that error says more.

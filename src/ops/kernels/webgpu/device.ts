@@ -7,6 +7,7 @@ import {
   type DeviceCommand,
   type DeviceInfo,
   type DeviceThreadData,
+  type DeviceValues,
   type Groups,
   type Shader,
   type Words,
@@ -14,6 +15,8 @@ import {
 
 /** Deadline of an answer: of the start of a driver, or of all that was to be computed before a value is read. */
 const ANSWER_WITHIN_MS = 60_000;
+/** Greatest number of bytes that are read at a time, unless one tensor has more. */
+export const READ_BYTES = 64 << 20;
 /** Greatest number of workgroups of a run in its first dimension. */
 export const MOST_GROUPS = 32_768;
 
@@ -100,20 +103,45 @@ export class Device {
     this.#add({ do: 'copy', from, fromByte: 4 * fromBegin, to, toByte: 4 * toBegin, bytes: 4 * length });
   }
 
+  /** Waits for the first `length` values of a buffer; throws as `readAll`. */
+  read(buffer: number, length: number): Float32Array<ArrayBuffer> {
+    let read = new Float32Array(0);
+    this.readAll([{ buffer, length }], (values) => (read = values.slice()));
+    return read;
+  }
+
   /**
-   * Waits for the first `length` values of a buffer.
+   * Waits for values of buffers, once for as many as `READ_BYTES` hold.
    *
+   * @param use is called in their order, with values that are valid during the call
    * @throws TrainerError `NO_RESOURCE` if the device failed at this or an earlier command, or does not answer
    */
-  read(buffer: number, length: number): Float32Array<ArrayBuffer> {
+  readAll(
+    buffers: readonly DeviceValues[],
+    use: (values: Float32Array<SharedArrayBuffer>, index: number) => void,
+  ): void {
+    for (let begin = 0; begin < buffers.length; ) {
+      let end = begin;
+      let length = 0;
+      while (end < buffers.length && (end === begin || 4 * (length + buffers[end]!.length) <= READ_BYTES))
+        length += buffers[end++]!.length;
+      this.#readTogether(buffers.slice(begin, end), length);
+      const values = new Float32Array(this.#read, 0, length);
+      for (let at = 0; begin < end; begin++) {
+        use(values.subarray(at, at + buffers[begin]!.length), begin);
+        at += buffers[begin]!.length;
+      }
+    }
+  }
+
+  #readTogether(from: readonly DeviceValues[], length: number): void {
     if (this.#failure !== null) throw this.#failure;
+    if (length === 0) return;
     if (this.#read.byteLength < 4 * length) this.#read = new SharedArrayBuffer(4 * length);
     expectAnswer(this.#answer);
-    this.#commands.push({ do: 'read', buffer, into: new Uint8Array(this.#read, 0, 4 * length) });
+    this.#commands.push({ do: 'read', from, into: new Uint8Array(this.#read, 0, 4 * length) });
     this.#flush();
     this.#wait('reading a result');
-    // Not a shared array: TensorFlow's addon would refuse it.
-    return new Float32Array(this.#read, 0, length).slice() as Float32Array<ArrayBuffer>;
   }
 
   /** Gives the device back; what is read later fails. */

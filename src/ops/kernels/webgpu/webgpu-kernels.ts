@@ -19,6 +19,7 @@ export function webGpuKernels(device: Device): Kernels {
     name: 'webgpu',
     description: `WebGPU on ${device.info.description}, float32`,
     create,
+    deferredReads: () => memory.deferredReads(),
     matMul: (xTA, wAB) => matMul(memory, xTA, wAB),
     network: () => new WebGpuNetwork(memory),
     layerNorm: (xTD, gainD, biasD) => layerNorm(memory, xTD, gainD, biasD),

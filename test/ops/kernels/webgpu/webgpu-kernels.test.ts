@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { findWebGpu } from '../../../../scripts/webgpu.mjs';
 import type { AttentionShape, Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
-import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
+import { Device, READ_BYTES } from '../../../../src/ops/kernels/webgpu/device.js';
 import { DeviceMemory } from '../../../../src/ops/kernels/webgpu/device-memory.js';
 import {
   matrixOf,
@@ -55,6 +55,51 @@ withWebGpu('the kernels of WebGPU', () => {
       expectClose(device.read(c, rows * columns), expected, 1e-4);
       device.free(c);
     }
+  });
+
+  it('read what is deferred with the next value that is needed, or at the end', () => {
+    const numBuffers = device.numBuffers;
+    const reads = kernels.deferredReads();
+    const read: number[][] = [];
+    const use = (values: Float32Array) => void read.push([...values]);
+    const sum = (x: number) => kernels.add(tf.tensor1d([x, x + 1]), tf.tensor1d([1, 1]));
+    const sums = tf.tidy(() => {
+      for (const x of [1, 3]) reads.add(sum(x), use);
+      expect(read).toEqual([]);
+      expect([...sum(5).dataSync()]).toEqual([6, 7]);
+      expect(read).toEqual([
+        [2, 3],
+        [4, 5],
+      ]);
+      reads.add(tf.tensor1d([9]), use);
+      expect(read.at(-1)).toEqual([9]);
+      reads.add(sum(10), use);
+      reads.add(sum(20), use);
+      return [sum(30), sum(40)];
+    });
+    reads.finish();
+    expect(read.slice(3)).toEqual([
+      [11, 12],
+      [21, 22],
+    ]);
+    for (const each of sums) reads.add(each, use);
+    reads.drop();
+    reads.finish();
+    expect(read).toHaveLength(5);
+    tf.dispose(sums);
+    expect(device.numBuffers).toBe(numBuffers);
+  });
+
+  it('hold at most as much of what is deferred as is read at a time', () => {
+    const reads = kernels.deferredReads();
+    const lengths: number[] = [];
+    tf.tidy(() => {
+      const half = kernels.add(tf.ones([READ_BYTES / 8]), tf.ones([READ_BYTES / 8]));
+      reads.add(half, ({ length }) => void lengths.push(length));
+      expect(lengths).toEqual([]);
+      reads.add(half, ({ length }) => void lengths.push(length));
+      expect(lengths).toEqual([READ_BYTES / 8, READ_BYTES / 8]);
+    });
   });
 
   it('give a row the same bits among any others', () => {
