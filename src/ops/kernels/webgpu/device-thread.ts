@@ -23,6 +23,10 @@ class CommandRunner {
   readonly #free = new Map<number, GPUBuffer[]>();
   #usedBytes = 0;
   #freeBytes = 0;
+  /** Greatest `#usedBytes` since free buffers were given back. */
+  #peakBytes = 0;
+  /** Buffers that commands use which are encoded but not submitted. */
+  readonly #encoded = new Set<GPUBuffer>();
   readonly #pipelines = new Map<
     string,
     { readonly pipeline: GPUComputePipeline; readonly layout: GPUBindGroupLayout }
@@ -66,12 +70,10 @@ class CommandRunner {
         this.#give(command.buffer);
         break;
       case 'write':
-        // Commands that are encoded but not submitted may still use this memory.
-        this.#submit();
-        this.device.queue.writeBuffer(this.#of(command.buffer), 0, command.values);
+        this.#write(command);
         break;
       case 'clear':
-        this.#endPass().clearBuffer(this.#of(command.buffer));
+        this.#endPass().clearBuffer(this.#used(command.buffer));
         break;
       case 'shader':
         this.#compile(command.shader);
@@ -91,15 +93,31 @@ class CommandRunner {
     return this.#buffers.get(buffer)!;
   }
 
+  /** Returns a buffer for a command that is encoded now. */
+  #used(number: number): GPUBuffer {
+    const buffer = this.#of(number);
+    this.#encoded.add(buffer);
+    return buffer;
+  }
+
+  #write({ buffer: number, values }: Of<'write'>): void {
+    const buffer = this.#of(number);
+    // The queue writes before it gets what is encoded, which may use this memory for what it held before.
+    if (this.#encoded.has(buffer)) this.#submit();
+    this.device.queue.writeBuffer(buffer, 0, values);
+  }
+
   #take(bytes: number): GPUBuffer {
     const size = this.#sizeFor(bytes);
-    const free = this.#free.get(size)?.pop();
+    // The one that has been free for longest: commands that are encoded use it least likely.
+    const free = this.#free.get(size)?.shift();
     this.#usedBytes += size;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#usedBytes);
     if (free !== undefined) {
       this.#freeBytes -= size;
       return free;
     }
-    if (this.#freeBytes > this.#usedBytes) this.#dropFree();
+    if (this.#usedBytes + this.#freeBytes > 2 * this.#peakBytes) this.#dropFree();
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     return this.device.createBuffer({ size, usage });
   }
@@ -108,12 +126,13 @@ class CommandRunner {
     return Math.min(roundedUp(bytes), this.device.limits.maxStorageBufferBindingSize);
   }
 
-  /** Gives back the memory of buffers of other sizes than are needed now. */
+  /** Gives back the memory of free buffers, of which too many are of sizes that are no longer needed. */
   #dropFree(): void {
     this.#submit();
     for (const buffer of [...this.#free.values()].flat()) buffer.destroy();
     this.#free.clear();
     this.#freeBytes = 0;
+    this.#peakBytes = this.#usedBytes;
   }
 
   /** Makes the memory of a buffer available to what is encoded from now on. */
@@ -141,7 +160,7 @@ class CommandRunner {
   }
 
   #copy({ from, fromByte, to, toByte, bytes }: Of<'copy'>): void {
-    this.#endPass().copyBufferToBuffer(this.#of(from), fromByte, this.#of(to), toByte, bytes);
+    this.#endPass().copyBufferToBuffer(this.#used(from), fromByte, this.#used(to), toByte, bytes);
   }
 
   #encode({ shader, buffers, params, groups }: Of<'run'>): void {
@@ -150,7 +169,7 @@ class CommandRunner {
     this.#pass ??= this.#endPass().beginComputePass();
     const { pipeline, layout } = this.#pipelines.get(shader)!;
     const uniform = { buffer: this.#paramsBuffer, offset, size: PARAMS_BYTES };
-    const storage = buffers.map((each) => ({ buffer: this.#of(each) }));
+    const storage = buffers.map((each) => ({ buffer: this.#used(each) }));
     const entries = [uniform, ...storage].map((resource, binding) => ({ binding, resource }));
     this.#pass.setPipeline(pipeline);
     this.#pass.setBindGroup(0, this.device.createBindGroup({ layout, entries }));
@@ -163,6 +182,7 @@ class CommandRunner {
     this.#numRuns = 0;
     const commands = this.#endPass().finish();
     this.#encoder = null;
+    this.#encoded.clear();
     this.device.queue.submit([commands]);
   }
 
@@ -172,7 +192,7 @@ class CommandRunner {
     const encoder = this.#endPass();
     let at = 0;
     for (const { buffer, length } of from) {
-      encoder.copyBufferToBuffer(this.#of(buffer), 0, staging, at, 4 * length);
+      encoder.copyBufferToBuffer(this.#used(buffer), 0, staging, at, 4 * length);
       at += 4 * length;
     }
     this.#submit();

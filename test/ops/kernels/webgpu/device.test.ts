@@ -29,6 +29,18 @@ withWebGpu('a device', () => {
     for (const [i, y] of kept) expect([...device.read(y, 2)]).toEqual([2 * i, 2 * i + 1]);
   });
 
+  it.runIf(device.info.isSoftware)('gives back the memory of sizes that are no longer needed', () => {
+    // A driver without a card has its memory from the process.
+    const before = process.memoryUsage().rss;
+    for (let i = 0; i < 80; i++) {
+      const x = device.create((2 << 20) * 1.05 ** i);
+      device.clear(x);
+      device.read(x, 1);
+      device.free(x);
+    }
+    expect(process.memoryUsage().rss - before).toBeLessThan(400 << 20);
+  });
+
   it('copies and clears', () => {
     const x = device.upload(Float32Array.of(1, 2, 3, 4));
     const y = device.upload(Float32Array.of(5, 6, 7, 8));
