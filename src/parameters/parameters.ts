@@ -207,7 +207,7 @@ export class ParameterStore implements ParameterSource {
 
   /** Index from which `shared.gradients` is final; it falls from the end to 0 during the backward pass. */
   get gradientsWholeFrom(): number {
-    // Otherwise it would depend on what else a rank happens to have read.
+    // All ranks must have the same index here, and which gradients a rank has read by now depends on its rows.
     this.#reads?.finish();
     let end = 0;
     for (const [range, group] of this.#unfinished) if (group === this.shared) end = Math.max(end, range.end);
@@ -222,13 +222,13 @@ export class ParameterStore implements ParameterSource {
    * @returns the value of the scalar
    */
   computeGradients(loss: () => tf.Scalar, accumulates = false): number {
+    const reads = kernels().deferredReads();
+    this.#reads = reads;
     this.#accumulates = accumulates;
     if (!accumulates) this.slots?.beginStep();
     for (const group of this.#fixedGroups)
       for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
-    const reads = kernels().deferredReads();
-    this.#reads = reads;
     try {
       const value = differentiate(loss, [...this.#differentiated.values()]);
       reads.finish();

@@ -148,7 +148,7 @@ function forwardBackwardOfAll(
   sharedSum: GradualAllReduce,
 ): Pass[] {
   const { parameters } = state.model;
-  const { worldSize } = state.transport.topology;
+  const { worldSize, numNodes } = state.transport.topology;
   const numMeans = worldSize * batches.length;
   const numCounted = batches.reduce((total, { packed }) => total + (packed?.numCounted ?? 0), 0);
   return batches.map((batch, index) => {
@@ -167,7 +167,7 @@ function forwardBackwardOfAll(
             },
       change: changes?.[index],
       onBackward:
-        worldSize > 1 && index === batches.length - 1
+        numNodes > 1 && index === batches.length - 1
           ? () => sharedSum.advance(parameters.gradientsWholeFrom)
           : undefined,
     });

@@ -58,8 +58,8 @@ function move(
   { communicator, layer, countsHash, reach }: AllToAllRowsOptions,
 ): tf.Tensor2D {
   const { wirePrecision } = communicator;
-  if (wirePrecision === 'float32' && isInOrder(from) && isInOrder(to)) {
-    // The operation is counted and checked as any other, but no row leaves the memory where it is.
+  if (wirePrecision === 'float32' && isInOrder(from, rows) && isInOrder(to, rows)) {
+    // The ranks count this operation as any other, but no row leaves the memory where it is.
     communicator.allToAll({ sends: [[]], receives: [[]], purpose, layer, countsHash, reach });
     return alias(rows) as tf.Tensor2D;
   }
@@ -79,9 +79,9 @@ function move(
   return tensor;
 }
 
-/** Tells whether all rows are of one rank, in their order. */
-function isInOrder({ rangesOfRank, numRows }: RowLayout): boolean {
-  if (rangesOfRank.length !== 1) return false;
+/** Tells whether a layout has all rows of a tensor in their order, for the only rank. */
+function isInOrder({ rangesOfRank, numRows }: RowLayout, rows: tf.Tensor): boolean {
+  if (rangesOfRank.length !== 1 || numRows !== rows.shape[0]) return false;
   let end = 0;
   for (const { begin, count } of rangesOfRank[0]!) {
     if (begin !== end) return false;

@@ -89,10 +89,15 @@ export interface FeedForwardPiece {
 }
 
 /**
- * Reads of tensors for whose values nothing waits, as for gradients: a device computes on meanwhile, and gives them all at once.
+ * Reads tensors whose values are not needed at once, as gradients are not. A device goes on computing, and gives many of them
+ * together.
  */
 export interface DeferredReads {
-  /** Hands the elements of a tensor over, at once or by a later read, at the latest by `finish`; it may be freed before. */
+  /**
+   * Hands over the elements of a tensor: on the processor at once, otherwise at the latest in `finish`. The tensor may be freed before.
+   *
+   * @param use must not read another tensor
+   */
   add(tensor: tf.Tensor, use: (values: Float32Array) => void): void;
   /** Reads what has not been read yet. */
   finish(): void;

@@ -105,7 +105,7 @@ export const tensorflowKernels: Kernels = {
       ],
     };
   },
-  add: withSmallSums(create, tf.add),
+  add: withSmallSums(create, (x, y) => tf.add(x, y)),
   gatherRows(xTD, indicesN) {
     const indices = tf.tensor1d(indicesN, 'int32');
     return {

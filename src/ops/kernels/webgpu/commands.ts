@@ -10,6 +10,9 @@ export interface Shader {
 /** Greatest number of commands that the thread gets at a time: the device begins while the main thread goes on. */
 export const BATCH = 32;
 
+/** Greatest number of bytes that are read at a time, unless one tensor has more. */
+export const READ_BYTES = 64 << 20;
+
 /** A command, which the device carries out after all earlier ones. Numbers of buffers are never used twice. */
 export type DeviceCommand =
   | { readonly do: 'create'; readonly buffer: number; readonly bytes: number }

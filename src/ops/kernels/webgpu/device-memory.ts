@@ -2,8 +2,8 @@ import { alias } from '../../autograd.js';
 import { nodeBackend } from '../../node-backend.js';
 import { tf } from '../../tensorflow.js';
 import type { DeferredReads } from '../kernels.js';
-import type { DeviceValues } from './commands.js';
-import { type Device, READ_BYTES } from './device.js';
+import { type DeviceValues, READ_BYTES } from './commands.js';
+import type { Device } from './device.js';
 
 /** A tensor of TensorFlow's engine whose elements are on the device. */
 export interface DeviceTensor {
@@ -96,6 +96,11 @@ export class DeviceMemory {
     const tensor = tf.engine().makeTensor(NOT_READ, [...shape], 'float32');
     this.#buffers.set(tensor.dataId, { buffer, length });
     return { tensor, buffer };
+  }
+
+  /** Tells whether the device has the elements of a tensor. */
+  holds({ dataId }: tf.Tensor): boolean {
+    return this.#buffers.has(dataId);
   }
 
   /** Returns the buffer of a tensor, which may be of the host; throws as `Device.create`. */

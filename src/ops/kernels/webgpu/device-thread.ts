@@ -2,12 +2,15 @@ import { createRequire } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { ANSWERED, tell } from './answer.js';
-import { BATCH, type DeviceCommand, type DeviceInfo, type DeviceThreadData } from './commands.js';
+import { BATCH, type DeviceCommand, type DeviceInfo, type DeviceThreadData, READ_BYTES } from './commands.js';
 
 // The thread of a `Device`. WebGPU answers in the event loop, to which the main thread does not return within a step.
 
 /** Alignment of the parameters of a run in the buffer that the runs of a submission share. */
 const PARAMS_BYTES = 256;
+
+/** Most memory of the pool as a multiple of what has been used at once: sizes differ from step to step, and old ones pile up. */
+const MOST_OF_PEAK = 2;
 
 /** The part of Dawn's addon that is used here. */
 interface Dawn {
@@ -109,7 +112,7 @@ class CommandRunner {
 
   #take(bytes: number): GPUBuffer {
     const size = this.#sizeFor(bytes);
-    // The one that has been free for longest: commands that are encoded use it least likely.
+    // Encoded commands are least likely to use the one that has been free for longest.
     const free = this.#free.get(size)?.shift();
     this.#usedBytes += size;
     this.#peakBytes = Math.max(this.#peakBytes, this.#usedBytes);
@@ -117,7 +120,7 @@ class CommandRunner {
       this.#freeBytes -= size;
       return free;
     }
-    if (this.#usedBytes + this.#freeBytes > 2 * this.#peakBytes) this.#dropFree();
+    if (this.#usedBytes + this.#freeBytes > MOST_OF_PEAK * this.#peakBytes) this.#dropFree();
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     return this.device.createBuffer({ size, usage });
   }
@@ -126,7 +129,7 @@ class CommandRunner {
     return Math.min(roundedUp(bytes), this.device.limits.maxStorageBufferBindingSize);
   }
 
-  /** Gives back the memory of free buffers, of which too many are of sizes that are no longer needed. */
+  /** Gives back the memory of all free buffers. */
   #dropFree(): void {
     this.#submit();
     for (const buffer of [...this.#free.values()].flat()) buffer.destroy();
@@ -200,6 +203,7 @@ class CommandRunner {
       await staging.mapAsync(GPUMapMode.READ, 0, size);
       into.set(new Uint8Array(staging.getMappedRange(0, size)));
       staging.unmap();
+      if (size > READ_BYTES) this.#dropStaging();
     } catch (error) {
       // The device reports its own error in a later turn, and that error says more.
       await nextTurn();
@@ -211,10 +215,15 @@ class CommandRunner {
   /** Returns memory of at least this size that the host can read. */
   #stagingOf(size: number): GPUBuffer {
     if (this.#staging !== null && this.#staging.size >= size) return this.#staging;
-    this.#staging?.destroy();
+    this.#dropStaging();
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     this.#staging = this.device.createBuffer({ size, usage });
     return this.#staging;
+  }
+
+  #dropStaging(): void {
+    this.#staging?.destroy();
+    this.#staging = null;
   }
 }
 

@@ -9,14 +9,13 @@ import {
   type DeviceThreadData,
   type DeviceValues,
   type Groups,
+  READ_BYTES,
   type Shader,
   type Words,
 } from './commands.js';
 
 /** Deadline of an answer: of the start of a driver, or of all that was to be computed before a value is read. */
 const ANSWER_WITHIN_MS = 60_000;
-/** Greatest number of bytes that are read at a time, unless one tensor has more. */
-export const READ_BYTES = 64 << 20;
 /** Greatest number of workgroups of a run in its first dimension. */
 export const MOST_GROUPS = 32_768;
 
@@ -113,7 +112,7 @@ export class Device {
   /**
    * Waits for values of buffers, once for as many as `READ_BYTES` hold.
    *
-   * @param use is called in their order, with values that are valid during the call
+   * @param use is called in their order, with values that are valid during the call, in which nothing else may be read
    * @throws TrainerError `NO_RESOURCE` if the device failed at this or an earlier command, or does not answer
    */
   readAll(
@@ -125,8 +124,7 @@ export class Device {
       let length = 0;
       while (end < buffers.length && (end === begin || 4 * (length + buffers[end]!.length) <= READ_BYTES))
         length += buffers[end++]!.length;
-      this.#readTogether(buffers.slice(begin, end), length);
-      const values = new Float32Array(this.#read, 0, length);
+      const values = this.#readTogether(buffers.slice(begin, end), length);
       for (let at = 0; begin < end; begin++) {
         use(values.subarray(at, at + buffers[begin]!.length), begin);
         at += buffers[begin]!.length;
@@ -134,14 +132,17 @@ export class Device {
     }
   }
 
-  #readTogether(from: readonly DeviceValues[], length: number): void {
+  #readTogether(from: readonly DeviceValues[], length: number): Float32Array<SharedArrayBuffer> {
     if (this.#failure !== null) throw this.#failure;
-    if (length === 0) return;
-    if (this.#read.byteLength < 4 * length) this.#read = new SharedArrayBuffer(4 * length);
+    if (length === 0) return new Float32Array(this.#read, 0, 0);
+    const bytes = 4 * length;
+    const memory = this.#read.byteLength < bytes ? new SharedArrayBuffer(bytes) : this.#read;
+    if (bytes <= READ_BYTES) this.#read = memory;
     expectAnswer(this.#answer);
-    this.#commands.push({ do: 'read', from, into: new Uint8Array(this.#read, 0, 4 * length) });
+    this.#commands.push({ do: 'read', from, into: new Uint8Array(memory, 0, bytes) });
     this.#flush();
     this.#wait('reading a result');
+    return new Float32Array(memory, 0, length);
   }
 
   /** Gives the device back; what is read later fails. */

@@ -1,6 +1,6 @@
 import { narrow, widen } from '../../bfloat16.js';
 import type { Kernels } from '../kernels.js';
-import { create } from '../tensorflow/tensorflow-kernels.js';
+import { create, tensorflowKernels } from '../tensorflow/tensorflow-kernels.js';
 import { causalAttention } from './attention.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
 import type { Device } from './device.js';
@@ -34,7 +34,7 @@ export function webGpuKernels(device: Device): Kernels {
         [tokensVD, positionsPD],
         [tokenIdsT, positionsT ?? Int32Array.from(tokenIdsT, (_, row) => row % seqLen)],
       ),
-    add: (x, y) => add(memory, x, y),
+    add: (x, y) => (memory.holds(x) || memory.holds(y) ? add(memory, x, y) : tensorflowKernels.add(x, y)),
     gatherRows: (xTD, indicesN) => gatherRows(memory, xTD, indicesN),
     scatterRows: (rowsND, weightsTK, scatter) => scatterRows(memory, rowsND, weightsTK, scatter),
     sliceRows: (xTD, begin, count) => sliceRows(memory, xTD, begin, count),

@@ -3,7 +3,8 @@ import { expect, it } from 'vitest';
 import { findWebGpu } from '../../../../scripts/webgpu.mjs';
 import type { AttentionShape, Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
-import { Device, READ_BYTES } from '../../../../src/ops/kernels/webgpu/device.js';
+import { READ_BYTES } from '../../../../src/ops/kernels/webgpu/commands.js';
+import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
 import { DeviceMemory } from '../../../../src/ops/kernels/webgpu/device-memory.js';
 import {
   matrixOf,
@@ -62,31 +63,31 @@ withWebGpu('the kernels of WebGPU', () => {
     const reads = kernels.deferredReads();
     const read: number[][] = [];
     const use = (values: Float32Array) => void read.push([...values]);
-    const sum = (x: number) => kernels.add(tf.tensor1d([x, x + 1]), tf.tensor1d([1, 1]));
-    const sums = tf.tidy(() => {
-      for (const x of [1, 3]) reads.add(sum(x), use);
+    const rowOf = (x: number) => kernels.sliceRows(tf.tensor2d([0, 0, x + 1, x + 2], [2, 2]), 1, 1);
+    const rows = tf.tidy(() => {
+      for (const x of [1, 3]) reads.add(rowOf(x), use);
       expect(read).toEqual([]);
-      expect([...sum(5).dataSync()]).toEqual([6, 7]);
+      expect([...rowOf(5).dataSync()]).toEqual([6, 7]);
       expect(read).toEqual([
         [2, 3],
         [4, 5],
       ]);
       reads.add(tf.tensor1d([9]), use);
       expect(read.at(-1)).toEqual([9]);
-      reads.add(sum(10), use);
-      reads.add(sum(20), use);
-      return [sum(30), sum(40)];
+      reads.add(rowOf(10), use);
+      reads.add(rowOf(20), use);
+      return [rowOf(30), rowOf(40)];
     });
     reads.finish();
     expect(read.slice(3)).toEqual([
       [11, 12],
       [21, 22],
     ]);
-    for (const each of sums) reads.add(each, use);
+    for (const each of rows) reads.add(each, use);
     reads.drop();
     reads.finish();
     expect(read).toHaveLength(5);
-    tf.dispose(sums);
+    tf.dispose(rows);
     expect(device.numBuffers).toBe(numBuffers);
   });
 
@@ -94,7 +95,7 @@ withWebGpu('the kernels of WebGPU', () => {
     const reads = kernels.deferredReads();
     const lengths: number[] = [];
     tf.tidy(() => {
-      const half = kernels.add(tf.ones([READ_BYTES / 8]), tf.ones([READ_BYTES / 8]));
+      const half = kernels.sliceRows(tf.ones([READ_BYTES / 8, 1]), 0, READ_BYTES / 8);
       reads.add(half, ({ length }) => void lengths.push(length));
       expect(lengths).toEqual([]);
       reads.add(half, ({ length }) => void lengths.push(length));
