@@ -59,7 +59,7 @@ function move(
 ): tf.Tensor2D {
   const { wirePrecision } = communicator;
   if (wirePrecision === 'float32' && isInOrder(from, rows) && isInOrder(to, rows)) {
-    // The ranks count this operation as any other, but no row leaves the memory where it is.
+    // The operation is counted like any other, though its rows stay in the memory where they are.
     communicator.allToAll({ sends: [[]], receives: [[]], purpose, layer, countsHash, reach });
     return alias(rows) as tf.Tensor2D;
   }

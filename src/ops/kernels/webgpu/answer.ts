@@ -22,7 +22,7 @@ export function answerMemory(): AnswerMemory {
   };
 }
 
-/** Declares that the last answer is not that of what is asked now. To be called before the thread is asked. */
+/** Declares that the last answer is not that of what is asked next; it must be called before the thread is asked. */
 export function expectAnswer({ words }: AnswerMemory): void {
   Atomics.store(words, STATE, WAITING);
 }

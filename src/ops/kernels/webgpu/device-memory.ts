@@ -21,7 +21,7 @@ const NOT_READ = new Float32Array(0);
 export class DeviceMemory {
   /** Buffers by the tensor's data id. */
   readonly #buffers = new Map<object, DeviceValues>();
-  /** What the next read for which the host waits reads as well. */
+  /** The next read for which the host waits reads these as well. */
   #deferred: { readonly tensor: tf.Tensor; readonly use: (values: Float32Array) => void }[] = [];
 
   constructor(readonly device: Device) {

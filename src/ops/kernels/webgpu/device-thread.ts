@@ -9,7 +9,7 @@ import { BATCH, type DeviceCommand, type DeviceInfo, type DeviceThreadData, READ
 /** Alignment of the parameters of a run in the buffer that the runs of a submission share. */
 const PARAMS_BYTES = 256;
 
-/** Most memory of the pool as a multiple of what has been used at once: sizes differ from step to step, and old ones pile up. */
+/** The pool holds at most this multiple of what has been used at once: sizes differ from step to step, and old ones pile up. */
 const MOST_OF_PEAK = 2;
 
 /** The part of Dawn's addon that is used here. */
