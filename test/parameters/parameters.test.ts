@@ -88,6 +88,21 @@ it.each([
   store.dispose();
 });
 
+it('has the gradients of upper layers while the backward pass is below them', () => {
+  const store = new ParameterStore([spec('lower', [4, 4], 'shared'), spec('upper', [4, 4], 'shared')], 1);
+  const wholeFrom: number[] = [];
+  store.computeGradients(() => {
+    const y = matMul(tf.ones([2, 4]), store.get('lower') as tf.Tensor2D);
+    const between = onGradient(y, () => {
+      wholeFrom.push(store.gradientsWholeFrom);
+      expect(store.shared.gradients.subarray(16).every((value) => value !== 0)).toBe(true);
+    });
+    return tf.sum(matMul(between, store.get('upper') as tf.Tensor2D));
+  });
+  expect([...wholeFrom, store.gradientsWholeFrom]).toEqual([16, 0]);
+  store.dispose();
+});
+
 it('pushes changed values into the tensors', () => {
   const store = new ParameterStore(specs, 1);
   store.shared.values.fill(3);
