@@ -70,8 +70,11 @@ const ON_AVX2 = files('ops/kernels/onednn/onednn-kernels');
  * a driver.
  */
 const ON_WEBGPU = HAS_WEBGPU
-  ? files('ops/*', 'parameters/parameters', `model/{moe-layer${NIGHTLY ? ',language-model' : ''}}`)
+  ? files('ops/*', 'parameters/*', `model/{moe-layer${NIGHTLY ? ',language-model' : ''}}`)
   : [];
+
+/** There, a test of it would find no device. */
+const ON_WEBGPU_ALONE = HAS_WEBGPU ? files('parameters/device-state') : [];
 
 export default defineConfig({
   resolve: { conditions },
@@ -101,7 +104,13 @@ export default defineConfig({
         test: {
           name: 'units',
           include: [`${TESTS}/**/*.test.ts`],
-          exclude: [...configDefaults.exclude, ...ALONE, ...WITH_PROCESSES, ...ON_TENSORFLOW_ALONE],
+          exclude: [
+            ...configDefaults.exclude,
+            ...ALONE,
+            ...WITH_PROCESSES,
+            ...ON_TENSORFLOW_ALONE,
+            ...ON_WEBGPU_ALONE,
+          ],
           // Two processes for all files, so that TensorFlow is loaded twice instead of a hundred times.
           isolate: false,
           maxWorkers: 2,

@@ -5,6 +5,7 @@ import { setGradientTarget } from '../ops/gradient-target.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { DeferredReads } from '../ops/kernels/kernels.js';
 import { tf } from '../ops/tensorflow.js';
+import { DeviceState } from './device-state.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
 import {
   expertOf,
@@ -50,13 +51,15 @@ export interface ParameterSource {
  * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and a TensorFlow
  * variable for each parameter for the model. Where only experts with tokens are updated, experts are in slots.
  *
- * One step: `computeGradients` of each micro-batch; reduce and apply `group.gradients`; `pushValues`.
+ * One step: `computeGradients` of each micro-batch; reduce and apply `group.gradients`; `pushValues`. After `stayOnDevice`:
+ * `computeGradients`; `onDevice.update`.
  */
 export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
   readonly expert: ParameterGroup;
   /** The same object as `expert` if experts are in slots, else null. */
   readonly slots: ExpertSlots | null;
+  #onDevice: DeviceState | null = null;
   readonly #variables = new Map<string, tf.Variable>();
   /** Variables of the parameters whose gradients are computed. */
   readonly #differentiated = new Map<string, tf.Variable>();
@@ -117,6 +120,21 @@ export class ParameterStore implements ParameterSource {
     return this.slots === null ? [this.shared, this.expert] : [this.shared];
   }
 
+  /** Not null if parameters, gradients and moments stay on a device. */
+  get onDevice(): DeviceState | null {
+    return this.#onDevice;
+  }
+
+  /**
+   * Leaves parameters, gradients and moments on the device, if one computes, and all experts are updated in every step. Then
+   * `DeviceState.update` is to be called instead of what changes the flat arrays.
+   */
+  stayOnDevice(): void {
+    const { updates } = kernels();
+    if (updates === null || this.slots !== null) return;
+    this.#onDevice = new DeviceState(updates, this.#fixedGroups, (name) => this.#variables.get(name)!);
+  }
+
   #declare(group: ParameterGroup, range: ParameterRange): void {
     if (this.#variables.has(range.name))
       throw new TrainerError('INTERNAL', `parameter ${range.name} is declared twice`);
@@ -147,6 +165,10 @@ export class ParameterStore implements ParameterSource {
     const reads = this.#reads!;
     const recorded = parameterLeaf(variable, (gradient) => {
       if (range.frozen) return;
+      if (this.#onDevice !== null) {
+        this.#onDevice.addGradient(name, gradient);
+        return;
+      }
       reads.add(gradient, (values) => {
         const isThere = values.buffer === target.buffer && values.byteOffset === target.byteOffset;
         if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
@@ -182,11 +204,14 @@ export class ParameterStore implements ParameterSource {
   values(name: string): Float32Array {
     const { group, range } = this.#find(name);
     if (group === this.slots) this.slots.openToChange(expertOf(name));
+    this.#onDevice?.read();
     return group.values.subarray(range.begin, range.end);
   }
 
   /** Yields every parameter of this rank, in the order of `specs`; the arrays are views. */
   *entries(): Generator<ParameterEntry> {
+    this.#onDevice?.read();
+    this.#onDevice?.readGradients();
     const viewOf = (name: string, array: 'values' | 'gradients') => {
       const { group, range } = this.#find(name);
       return group[array].subarray(range.begin, range.end);
@@ -216,7 +241,7 @@ export class ParameterStore implements ParameterSource {
 
   /**
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat arrays, each
-   * as soon as it is final; zeros for parameters that the loss does not depend on, or that are frozen.
+   * as soon as it is final, unless they stay on a device; zeros for parameters that the loss does not depend on, or that are frozen.
    *
    * @param accumulates true to add to what the flat arrays hold; false to begin a step
    * @returns the value of the scalar
@@ -225,9 +250,13 @@ export class ParameterStore implements ParameterSource {
     const reads = kernels().deferredReads();
     this.#reads = reads;
     this.#accumulates = accumulates;
-    if (!accumulates) this.slots?.beginStep();
-    for (const group of this.#fixedGroups)
-      for (const range of group.trained) this.#unfinished.set(range, group);
+    if (!accumulates) {
+      this.slots?.beginStep();
+      this.#onDevice?.clearGradients();
+    }
+    if (this.#onDevice === null)
+      for (const group of this.#fixedGroups)
+        for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
       const value = differentiate(loss, [...this.#differentiated.values()]);
@@ -267,6 +296,7 @@ export class ParameterStore implements ParameterSource {
   dispose(): void {
     for (const variable of this.#variables.values()) variable.dispose();
     this.#variables.clear();
+    this.#onDevice?.dispose();
     this.slots?.dispose();
   }
 }

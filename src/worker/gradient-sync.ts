@@ -30,7 +30,7 @@ export interface SnapshotVote {
 
 export interface GradientSyncOptions {
   readonly transport: Transport;
-  readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
+  readonly parameters: Pick<ParameterStore, 'shared' | 'expert' | 'onDevice'>;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
   /** Ranges of the unfrozen experts that have gradients, equal on all replicas; null for all experts. */
@@ -60,7 +60,7 @@ export function trainedGradients({ gradients, trained }: ParameterGroup): Float3
  */
 export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   const { transport, replicas, touched, sharedSum, wirePrecision, loss, timeUsed, snapshot } = options;
-  const { shared, expert } = options.parameters;
+  const { shared, expert, onDevice } = options.parameters;
   sharedSum.finish();
   // A rank whose experts are all frozen also calls allReduce, as its replicas do.
   if (replicas.length > 1 && expert.gradients.length > 0)
@@ -69,7 +69,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     );
   // The experts' norm and the flags share one small message per step.
   const totals = Float32Array.of(
-    squaredNorm(expert, touched) / replicas.length,
+    onDevice?.squaredNorm() ?? squaredNorm(expert, touched) / replicas.length,
     transport.stopRequested ? 1 : 0,
     timeUsed,
     Number.isFinite(loss) ? 0 : 1,
@@ -79,7 +79,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   );
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
   return {
-    norm: Math.sqrt(squaredNorm(shared) + totals[0]!),
+    norm: Math.sqrt((onDevice === null ? squaredNorm(shared) : 0) + totals[0]!),
     stopAsked: totals[1]! > 0,
     timeUsed: totals[2]!,
     numBadLosses: totals[3]!,

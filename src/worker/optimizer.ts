@@ -1,4 +1,5 @@
 import { mapTuple } from '../map-tuple.js';
+import type { AdamWNumbers } from '../ops/kernels/kernels.js';
 import type { StateArrays } from '../parameters/parameter-group.js';
 import type { ParameterRange } from '../parameters/parameters.js';
 import {
@@ -72,17 +73,8 @@ const update = vectorKernel(
  * a parameter that never had a gradient does not move. An element's result does not depend on its range.
  */
 export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): void {
-  const { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale } = options;
   for (const { begin, end, decay } of ranges) {
-    const numbers = {
-      gradientScale,
-      gain1: 1 - beta1,
-      gain2: 1 - beta2,
-      decay: decay ? learningRate * weightDecay : 0,
-      stepSize: learningRate / (1 - beta1 ** step),
-      vScale: 1 / Math.sqrt(1 - beta2 ** step),
-      epsilon,
-    };
+    const numbers = adamWNumbers(options, decay);
     const whole = begin + Math.floor((end - begin) / FLOATS_OF_VECTOR) * FLOATS_OF_VECTOR;
     update.run(flat.memory, whole - begin, startsOf(flat.arrays, begin), numbers);
     if (whole === end) continue;
@@ -95,6 +87,22 @@ export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): 
       array.set(flat.spares[i]!.subarray(0, end - whole), whole);
     });
   }
+}
+
+/** @param decays whether weight decay applies to the parameter */
+export function adamWNumbers(
+  { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale }: AdamWOptions,
+  decays: boolean,
+): AdamWNumbers {
+  return {
+    gradientScale,
+    gain1: 1 - beta1,
+    gain2: 1 - beta2,
+    decay: decays ? learningRate * weightDecay : 0,
+    stepSize: learningRate / (1 - beta1 ** step),
+    vScale: 1 / Math.sqrt(1 - beta2 ** step),
+    epsilon,
+  };
 }
 
 function startsOf(arrays: StateArrays, begin: number) {

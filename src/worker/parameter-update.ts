@@ -2,7 +2,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { LanguageModel } from '../model/language-model.js';
 import type { TouchedExpert } from '../model/touched-experts.js';
 import type { ParameterRange } from '../parameters/parameters.js';
-import { adamW } from './optimizer.js';
+import { adamW, adamWNumbers } from './optimizer.js';
 
 export interface ExpertToUpdate extends TouchedExpert {
   /** Ranges that are not frozen; at least one. */
@@ -31,16 +31,23 @@ export interface UpdateOptions {
   readonly touched: readonly ExpertToUpdate[] | null;
 }
 
-/** Applies the gradients in the flat arrays, whose norm is finite. */
+/** Applies the gradients, whose norm is finite. */
 export function updateParameters(
   model: LanguageModel,
   train: RunConfig['train'],
   { step, learningRate, norm, touched }: UpdateOptions,
 ): void {
-  const { shared, expert, slots } = model.parameters;
+  const { shared, expert, slots, onDevice } = model.parameters;
   const options = { ...train, step, learningRate, gradientScale: Math.min(1, train.clipNorm / norm) };
-  adamW({ flat: shared.flat, ranges: shared.trained }, options);
   const ofExperts = { ...options, epsilon: train.expertEpsilon };
+  if (onDevice !== null) {
+    onDevice.update(({ placement, decay }) =>
+      adamWNumbers(placement === 'expert' ? ofExperts : options, decay),
+    );
+    model.endStep();
+    return;
+  }
+  adamW({ flat: shared.flat, ranges: shared.trained }, options);
   if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
   // An expert's moments have decayed only in the steps that updated it, so only these count for bias correction.
   for (const { name, ranges, updates } of touched ?? []) {

@@ -54,6 +54,8 @@ export function createTrainState(
     loadModel(model, checkpoint);
     loadOptimizer(model, checkpoint);
   }
+  // Gradients of several ranks are summed in memory of the host.
+  if (transport.topology.worldSize === 1) model.parameters.stayOnDevice();
   return state;
 }
 
@@ -174,7 +176,8 @@ function partOf(
     writesExperts,
   }: Readonly<Record<'writesShared' | 'writesMoments' | 'writesExperts', boolean>>,
 ): RankTensors {
-  const { shared } = state.model.parameters;
+  const { shared, onDevice } = state.model.parameters;
+  onDevice?.read();
   const experts = writesExperts ? tensorsOfExperts(state) : { values: [], moments: [] };
   return {
     shared: writesShared ? named(shared.ranges, shared.values) : [],
@@ -247,6 +250,7 @@ function moments(ranges: readonly ParameterRange[], { m, v }: ParameterGroup): N
 
 /** Returns a checksum of the shared parameters, which must be equal on all ranks. */
 export function crc32OfShared({ model }: TrainState): number {
+  model.parameters.onDevice?.read();
   const { values } = model.parameters.shared;
   return crc32(Buffer.from(values.buffer, values.byteOffset, values.byteLength));
 }

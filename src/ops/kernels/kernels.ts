@@ -105,6 +105,40 @@ export interface DeferredReads {
   drop(): void;
 }
 
+/** What an update of AdamW multiplies and adds (worker/optimizer.ts). */
+export interface AdamWNumbers {
+  /** Factor on every gradient, which allows clipping without a separate pass. */
+  readonly gradientScale: number;
+  /** 1 - beta1 */
+  readonly gain1: number;
+  /** 1 - beta2 */
+  readonly gain2: number;
+  /** Learning rate times weight decay. */
+  readonly decay: number;
+  /** Learning rate with the bias correction of m. */
+  readonly stepSize: number;
+  /** Bias correction of the root of v. */
+  readonly vScale: number;
+  readonly epsilon: number;
+}
+
+/** A parameter with its gradient and Adam's moments, of equal shape. */
+export interface AdamWState {
+  readonly value: tf.Tensor;
+  /** Null for zeros. */
+  readonly gradient: tf.Tensor | null;
+  readonly m: tf.Tensor;
+  readonly v: tf.Tensor;
+}
+
+/** Updates of parameters that stay on a device. */
+export interface DeviceUpdates {
+  /** Returns the sum of the squares of all elements, for which it waits. */
+  squaredNorm(tensors: readonly tf.Tensor[]): number;
+  /** Does one AdamW update in place. */
+  adamW(state: AdamWState, numbers: AdamWNumbers): void;
+}
+
 /**
  * The time-consuming operations of a step. The operations of ops/ make them differentiable and document what
  * each computes; what is kept for a backward pass can only be used by the same kernels.
@@ -116,6 +150,8 @@ export interface Kernels {
   /** Allocates a tensor quickly; its elements are arbitrary and must be written before it is used. */
   create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };
   deferredReads(): DeferredReads;
+  /** Null on the processor, where parameters are in flat arrays of the host. */
+  readonly updates: DeviceUpdates | null;
   /** @param exact whether operands stay float32 regardless of the precision */
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;
   network(rows: FeedForwardRows): FeedForwardNetwork;

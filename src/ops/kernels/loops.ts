@@ -28,9 +28,10 @@ const IMMEDIATE_READS: DeferredReads = {
 /** Operations that are loops on the processor: its libraries have none of them, or do not always. */
 export function loops(
   create: Kernels['create'],
-): Pick<Kernels, 'deferredReads' | 'rmsNorm' | 'addBias' | 'rotate'> {
+): Pick<Kernels, 'deferredReads' | 'updates' | 'rmsNorm' | 'addBias' | 'rotate'> {
   return {
     deferredReads: () => IMMEDIATE_READS,
+    updates: null,
     rmsNorm(xTD, gainD, epsilon) {
       const d = gainD.size;
       const numRows = xTD.size / d;

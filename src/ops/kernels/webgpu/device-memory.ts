@@ -16,7 +16,7 @@ const NOT_READ = new Float32Array(0);
 
 /**
  * Tensors on a device. They are read when the host or TensorFlow first needs their elements, and those of the host are copied to the
- * device when it first needs them, once, as the elements of a tensor never change.
+ * device when it first needs them, once: only the device changes the elements of a tensor, those of parameters (`hasChanged`).
  */
 export class DeviceMemory {
   /** Buffers by the tensor's data id. */
@@ -110,6 +110,11 @@ export class DeviceMemory {
     const buffer = this.device.upload(tensor.dataSync<'float32'>());
     this.#buffers.set(tensor.dataId, { buffer, length: tensor.size });
     return buffer;
+  }
+
+  /** Declares that the device has changed the elements of a tensor in place, of which the host may hold the old ones. */
+  hasChanged({ dataId }: tf.Tensor): void {
+    nodeBackend().tensorMap.get(dataId).values = NOT_READ;
   }
 
   /** Provides a buffer of scratch memory, or with a copy of an array, during the call. */

@@ -1,7 +1,7 @@
 import { TrainerError } from '../../../errors.js';
 import { Rotation } from '../../rotation.js';
 import { tf } from '../../tensorflow.js';
-import type { FeedForwardWeights, Kernels } from '../kernels.js';
+import type { AdamWNumbers, AdamWState, FeedForwardWeights, Kernels } from '../kernels.js';
 
 // A driver that compiles a shader wrong would train a model wrong, without a word. Sizes are such that no tile is full.
 
@@ -44,6 +44,38 @@ function attention({ causalAttention }: Kernels, headSize: number): (tf.Tensor |
   return both(causalAttention(numbers(TOKENS, 8 * headSize), shape));
 }
 
+/** Updates a parameter, for which the reference has no kernel, and returns it with its moments. */
+function update({ updates }: Kernels): tf.Tensor[] {
+  const [value, gradient, m, v] = [
+    numbers(3_000),
+    numbers(1, 3_000),
+    numbers(3_000),
+    tf.square(numbers(3_000)),
+  ];
+  const state = { value, gradient: gradient.flatten(), m, v };
+  const by = {
+    gradientScale: 0.5,
+    gain1: 0.1,
+    gain2: 0.02,
+    decay: 0.1,
+    stepSize: 0.3,
+    vScale: 2,
+    epsilon: 0.01,
+  };
+  if (updates === null) return [tf.concat(updatedByTensorFlow(state, by))];
+  updates.adamW(state, by);
+  return [tf.concat([value, m, v])];
+}
+
+function updatedByTensorFlow({ value, gradient, m, v }: AdamWState, by: AdamWNumbers): tf.Tensor[] {
+  const scaled = tf.mul(gradient!, by.gradientScale);
+  const newM = tf.add(m, tf.mul(by.gain1, tf.sub(scaled, m)));
+  const newV = tf.add(v, tf.mul(by.gain2, tf.sub(tf.square(scaled), v)));
+  const root = tf.add(tf.mul(tf.sqrt(newV), by.vScale), by.epsilon);
+  const change = tf.add(tf.mul(value, by.decay), tf.div(tf.mul(newM, by.stepSize), root));
+  return [tf.sub(value, change), newM, newV];
+}
+
 const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | undefined)[]>> = {
   product: ({ matMul }) => both(matMul(numbers(TOKENS, WIDTH), numbers(WIDTH, HIDDEN), true)),
   GELU: (kernels) => network(kernels, [numbers(WIDTH, HIDDEN), numbers(HIDDEN, WIDTH)]),
@@ -63,6 +95,15 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
   },
   'attention, of heads of 6': (kernels) => attention(kernels, 6),
   'attention, of heads of 64': (kernels) => attention(kernels, 64),
+  AdamW: update,
+  'sum of squares': ({ updates }) => {
+    const tensors = [numbers(TOKENS, WIDTH), numbers(1 << 15)];
+    return [
+      updates === null
+        ? tf.addN(tensors.map((each) => tf.sum(tf.square(each))))
+        : tf.scalar(updates.squaredNorm(tensors)),
+    ];
+  },
   'cross-entropy': ({ tiedCrossEntropy }) =>
     both(tiedCrossEntropy(numbers(TOKENS, WIDTH), numbers(VOCABULARY, WIDTH), indices(TOKENS, VOCABULARY))),
   embedding: ({ embedding }) =>

@@ -122,6 +122,8 @@ export function elementwise(
 ${declare(['length', ...params], arrays)}
 /** x is clamped so that exp does not overflow. */
 fn logistic(x: f32) -> f32 { return 1 / (1 + exp(-clamp(x, -80, 80))); }
+/** Numbers that are denormal are zero, whether or not the device computes with them. */
+fn normal(x: f32) -> f32 { return select(x, 0.0, abs(x) < 0x1p-126f); }
 
 @compute @workgroup_size(${ELEMENTS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {

@@ -11,6 +11,7 @@ import { addBias, layerNorm, rmsNorm } from './norms.js';
 import { matMul, matrixOf, product } from './products.js';
 import { rotate } from './rotate.js';
 import { concatRows, embedding, gatherRows, scatterRows, sliceRows } from './rows.js';
+import { deviceUpdates } from './updates.js';
 
 /** The operations on a device of WebGPU, in float32; their results stay there until the host needs them. */
 export function webGpuKernels(device: Device): Kernels {
@@ -20,6 +21,7 @@ export function webGpuKernels(device: Device): Kernels {
     description: `WebGPU on ${device.info.description}, float32`,
     create,
     deferredReads: () => memory.deferredReads(),
+    updates: deviceUpdates(memory),
     matMul: (xTA, wAB) => matMul(memory, xTA, wAB),
     network: () => new WebGpuNetwork(memory),
     layerNorm: (xTD, gainD, biasD) => layerNorm(memory, xTD, gainD, biasD),

@@ -15,6 +15,9 @@ import {
 } from '../../../../src/ops/kernels/webgpu/products.js';
 import { assertComputesRight } from '../../../../src/ops/kernels/webgpu/self-test.js';
 import { webGpuKernels } from '../../../../src/ops/kernels/webgpu/webgpu-kernels.js';
+import type { StateArrays } from '../../../../src/parameters/parameter-group.js';
+import { FlatArrays } from '../../../../src/simd/index.js';
+import { adamW, adamWNumbers } from '../../../../src/worker/optimizer.js';
 import { expectClose, positionsOf, randomIntegers, randomValues } from '../../../model/support.js';
 import { withWebGpu } from '../../../with-webgpu.js';
 
@@ -133,6 +136,50 @@ withWebGpu('the kernels of WebGPU', () => {
     ]);
     const { value } = kernels.tiedCrossEntropy(x, embedding, Int32Array.of(1));
     expectClose(value.dataSync(), [600], 1e-6);
+  });
+
+  it('update parameters as the loop of the processor does', () => {
+    const options = {
+      step: 3,
+      learningRate: 0.01,
+      beta1: 0.9,
+      beta2: 0.95,
+      epsilon: 1e-8,
+      weightDecay: 0.1,
+      gradientScale: 0.7,
+    };
+    // Of the last element the moments become denormal, and so zero.
+    for (const [length, hasGradient] of [
+      [5, true],
+      [1000, true],
+      [70_001, true],
+      [300, false],
+    ] as const) {
+      const flat = new FlatArrays<StateArrays>(length, 4, true);
+      const [values, gradients, m, v] = flat.arrays;
+      for (const [i, array] of [values, m, v].entries()) array.set(randomValues(`${length} ${i}`, length));
+      if (hasGradient) gradients.set(randomValues(`${length} gradient`, length));
+      for (const i of v.keys()) v[i] **= 2;
+      [gradients[length - 1], m[length - 1], v[length - 1]] = [0, 1.2e-38, 1.2e-38];
+      const [value, gradient, ofM, ofV] = flat.arrays.map((array) => tf.tensor1d(array.slice()));
+      const norm = kernels.updates!.squaredNorm([gradient, ofM, value]);
+      const squares = [gradients, m, values]
+        .flatMap((array) => [...array])
+        .reduce((sum, x) => sum + x * x, 0);
+      expect(norm / squares).toBeCloseTo(1, 5);
+      kernels.updates!.adamW(
+        { value, gradient: hasGradient ? gradient : null, m: ofM, v: ofV },
+        adamWNumbers(options, true),
+      );
+      adamW({ flat, ranges: [{ begin: 0, end: length, decay: true }] }, options);
+      for (const [tensor, expected] of [
+        [value, values],
+        [ofM, m],
+        [ofV, v],
+      ] as const)
+        expectClose(tensor.dataSync(), expected, 1e-5);
+      expect([ofM, ofV].map((tensor) => tensor.dataSync()[length - 1])).toEqual([0, 0]);
+    }
   });
 
   it('pass the test of themselves, and others that compute wrong do not', () => {
