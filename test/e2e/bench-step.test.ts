@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
 import { elementTypeOf } from '../../src/ops/kernels/choose-kernels.js';
 import { skipLoudly } from '../debian-tool.js';
+import { HAS_WEBGPU } from '../has-webgpu.js';
 import { NIGHTLY } from '../nightly.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
@@ -140,6 +141,21 @@ describe('bench step', () => {
     expect(own.peakBytes).toBeGreaterThan(1e7);
   });
 
+  it('trains on a graphics device in turns with the processor', async ({ skip }) => {
+    if (!HAS_WEBGPU) return skipLoudly(skip, 'no WebGPU here');
+    const turns = ['--turns', '2', '--verify-steps', '4'];
+    const { stdout, figuresIn } = await measured('--device', 'webgpu', ...turns, ...ONE_RANK);
+    expect(stdout).toMatch(/\[1\/2\] .*own-webgpu .* losses of 4 steps agree within \d/);
+    expect(stdout).toMatch(/^ {2}locmoe, WebGPU +[\d,]+ +[\d.]+x /m);
+    expect(stdout).toMatch(/micro\.yaml: the products of a step reach [\d.]+ GFLOP\/s/);
+    const { device, turns: done } = figuresIn('step.json');
+    expect(device.description).not.toBe('');
+    expect(done.map(({ runs }: { runs: object }) => Object.keys(runs))).toEqual([
+      ['own', 'own-webgpu'],
+      ['own-webgpu', 'own'],
+    ]);
+  });
+
   it('makes the bill of a step, by operation', async () => {
     const { stdout, figuresIn } = await measured('--bill', '--set', 'cluster.workersPerNode=2');
     expect(stdout).toMatch(/micro\.yaml +calls +ms +% +GFLOP\/s +GB\/s +limit +lost\n/);
@@ -153,5 +169,13 @@ describe('bench step', () => {
     const beside = [...lines].find(([operation]) => operation.startsWith('beside all'))![1];
     expect(beside / bill.stepMs).toBeGreaterThan(0);
     expect(bill.ranks).toHaveLength(2);
+  });
+
+  it('refuses a bill of a device', async () => {
+    const { code, stderr } = await locmoe('bench', 'step', '--bill', '--set', 'train.device=webgpu');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(/^locmoe: tiny: a bill takes train\.device cpu/),
+    ]);
   });
 });

@@ -151,6 +151,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe trace .*--steps /, 'e2e/trace'],
   [/^npx locmoe bench routers$/, 'e2e/bench-routers'],
   [/^npx locmoe bench kernels --webgpu$/, 'e2e/bench-kernels'],
+  [/^npx locmoe bench step --device webgpu$/, 'e2e/bench-step'],
   [/^npx locmoe train --config mixtral-tiny --set train\.device=webgpu$/, 'e2e/webgpu'],
   [/^npx locmoe bench kernels$/, 'e2e/bench-kernels'],
   [/^npx locmoe bench recovery$/, 'e2e/soak'],

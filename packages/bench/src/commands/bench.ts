@@ -144,36 +144,39 @@ function addStep(bench: Command): void {
   const command = bench
     .command('step')
     .description(
-      'where the time of a training step goes, by recipe; with --peer the same training in another program in turns with ours, verified to do the same',
+      'where the time of a training step goes, by recipe; with --peer the same training in another program, with --device on a graphics card, in turns with ours, verified to do the same',
     )
     .addOption(
       new Option('--peer <program>', 'the program that our trainer is compared with').choices(['torch']),
     )
+    .addOption(
+      new Option('--device <device>', 'trains there too (locmoe setup --webgpu)').choices(['webgpu']),
+    )
     .option(
       '--config <file|recipe>',
-      `what to time; repeat for several (${ALONE.configs.join(', ')}; with --peer ${WITH_PEER.configs})`,
+      `what to time; repeat for several (${ALONE.configs.join(', ')}; with --peer or --device ${WITH_PEER.configs})`,
       collect,
       [],
     )
     .option(...SET)
-    .option('--turns <n>', 'with --peer: how often each program runs (3)', wholeNumber(1))
+    .option('--turns <n>', 'with --peer or --device: how often each program runs (3)', wholeNumber(1))
     .option(
       '--steps <n>',
-      `steps of a run (${ALONE.steps}; with --peer ${WITH_PEER.steps})`,
+      `steps of a run (${ALONE.steps}; with --peer or --device ${WITH_PEER.steps})`,
       wholeNumber(LEAST_STEPS),
     )
     .option(
       '--verify-steps <n>',
-      'with --peer: steps whose losses must agree before anything else is timed',
+      'with --peer or --device: steps whose losses must agree before anything else is timed',
       wholeNumber(LEAST_STEPS),
       20,
     )
-    .option('--quick', 'with --peer: two turns', false)
+    .option('--quick', 'with --peer or --device: two turns', false)
     .addOption(
       new Option(
         '--bill',
         'time every operation of a step in its place, and what it needs at least',
-      ).conflicts(['peer', 'turns', 'verifySteps', 'quick']),
+      ).conflicts(['peer', 'device', 'turns', 'verifySteps', 'quick']),
     );
   type Options = Given<Omit<BenchStepOptions, 'configs' | 'steps' | 'turns'>> &
     Partial<Pick<BenchStepOptions, 'steps' | 'turns'>> & {
@@ -184,7 +187,7 @@ function addStep(bench: Command): void {
   withData(inFolders(command, 'step', 'for the runs')).action(
     async ({ config, steps, turns, quick, bill, out, ...options }: Options) => {
       computeOnOneThread();
-      const defaults = options.peer === undefined ? ALONE : WITH_PEER;
+      const defaults = (options.peer ?? options.device) === undefined ? ALONE : WITH_PEER;
       const given = {
         ...options,
         configs: config.length > 0 ? config : defaults.configs,

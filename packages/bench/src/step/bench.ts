@@ -1,7 +1,11 @@
 import { STEP_PARTS } from '@locmoe/run-format';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import { EXIT } from 'locmoe/internal/errors';
 import { formatCount, formatTable } from 'locmoe/internal/format';
-import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { modelWork, totalWork } from 'locmoe/internal/model/work';
+import { elementTypeOf, webGpuPath } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { type DeviceProbe, probeDevice } from 'locmoe/internal/ops/kernels/webgpu/device-probe';
 import { multipliesBfloat16 } from 'locmoe/internal/os/processor';
 import { type BenchFolders, machine, writeFigures } from '../folders.js';
 import { median, quantile } from '../statistics.js';
@@ -17,28 +21,32 @@ export interface BenchStepOptions extends BenchFolders {
   readonly steps: number;
   /** A peer that does the same training. */
   readonly peer?: 'torch';
-  /** With a peer: how many times each program runs. */
+  /** Trains on a graphics device too. */
+  readonly device?: 'webgpu';
+  /** With a peer or a device: how many times each program runs. */
   readonly turns: number;
-  /** With a peer: steps of the first turn, whose losses must agree before anything else is timed. */
+  /** With a peer or a device: steps of the first turn, whose losses must agree before anything else is timed. */
   readonly verifySteps: number;
   readonly dataDir: string;
 }
 
 /**
  * `locmoe bench step`: trains each recipe, prints its step time by part and writes `step.json`. With a peer,
- * trains the same with PyTorch and Gloo, in alternating turns, in float32 and in bfloat16; every turn
- * compares the losses.
+ * trains the same with PyTorch and Gloo, in alternating turns, in float32 and in bfloat16, with a device on that; every
+ * turn compares the losses.
  *
  * @returns the exit code of the command; that of a failed run if the losses differ
- * @throws TrainerError as `runTurns`; `NO_RESOURCE` without PyTorch
+ * @throws TrainerError as `runTurns`; `NO_RESOURCE` without PyTorch, or without a device
  */
 export async function benchStep(options: BenchStepOptions): Promise<number> {
   const peer = options.peer === undefined ? null : findTorch();
   if (peer !== null) console.log(describePeer(peer));
+  const device = options.device === undefined ? null : probeDevice(webGpuPath());
   try {
     const turns = await runTurns(planTurns(options, peer), { ...options, peer });
     console.log(`\n${machine()}; medians of ${options.steps} steps, times in ms\n${tables(turns)}`);
-    writeFigures(options.out, 'step.json', { machine: machine(), peer, turns });
+    if (device !== null) console.log(`\n${sharesOf(options, device, turns).join('\n')}`);
+    writeFigures(options.out, 'step.json', { machine: machine(), peer, device, turns });
     return EXIT.done;
   } catch (error) {
     if (!(error instanceof NotTheSame)) throw error;
@@ -61,10 +69,10 @@ export function programsHere(peer: TorchPeer): Program[] {
 }
 
 function planTurns(
-  { configs, set, steps, turns, verifySteps }: BenchStepOptions,
+  { configs, set, steps, turns, verifySteps, device }: BenchStepOptions,
   peer: TorchPeer | null,
 ): Turn[] {
-  if (peer === null)
+  if (peer === null && device === undefined)
     return configs.map((config) => ({
       name: config,
       config,
@@ -73,14 +81,18 @@ function planTurns(
       programs: ['own'],
       isVerification: false,
     }));
-  const programs = programsHere(peer);
+  const programs: readonly Program[] = [
+    ...(peer === null ? (['own'] as const) : programsHere(peer)),
+    ...(device === undefined ? [] : (['own-webgpu'] as const)),
+  ];
+  const same = peer === null ? ['train.precision=float32'] : PEER_SETTINGS;
   return Array.from({ length: turns }, (_, round) =>
     configs.map((config): Turn => {
       const length = round === 0 ? verifySteps : steps;
       return {
         name: config,
         config,
-        sets: [...set, ...PEER_SETTINGS, ...lengthSettings(length)],
+        sets: [...set, ...same, ...lengthSettings(length)],
         steps: length,
         // The order alternates because the machine heats up.
         programs: round % 2 === 0 ? programs : [...programs].reverse(),
@@ -106,29 +118,68 @@ function recipeTable(name: string, turns: readonly TurnResult[]): string {
   const parts = [...STEP_PARTS, 'other'] as const;
   const runsOf = (program: Program) => turns.flatMap(({ runs }) => runs[program] ?? []);
   const peer = fastestPeer(turns);
-  const peerRuns = peer === null ? [] : runsOf(peer);
+  // What programs are compared with: the fastest peer, or without one our trainer on the processor.
+  const base = peer ?? (runsOf('own-webgpu').length > 0 ? 'own' : null);
   const middle = (runs: readonly StepRun[], of: (run: StepRun) => number) => median(runs.map(of));
   const rows = PROGRAMS.filter((program) => runsOf(program).length > 0).map((program) => {
     const runs = runsOf(program);
     const speed = middle(runs, ({ tokensPerS }) => tokensPerS);
     const versus =
-      isPeer(program) || peer === null
+      isPeer(program) || base === null || program === base
         ? ''
-        : `${(speed / middle(peerRuns, ({ tokensPerS }) => tokensPerS)).toFixed(2)}x`;
+        : `${(speed / middle(runsOf(base), ({ tokensPerS }) => tokensPerS)).toFixed(2)}x`;
     const all = runs.flatMap(({ stepMs }) => stepMs);
     return [
       PROGRAM_LABELS[program],
       formatCount(speed),
-      ...(peer === null ? [] : [versus]),
+      ...(base === null ? [] : [versus]),
       ...[0.5, 0.1, 0.9].map((share) => quantile(all, share).toFixed(1)),
       ...parts.map((part) => middle(runs, ({ partsMs }) => partsMs[part]).toFixed(1)),
       isPeer(program) ? '' : middle(runs, ({ gcMs }) => gcMs ?? 0).toFixed(1),
       formatCount(middle(runs, ({ peakBytes }) => peakBytes / 1e6)),
     ];
   });
-  const versus = peer === null ? [] : ['of PyTorch'];
+  const versus = base === null ? [] : [peer === null ? 'of the processor' : 'of PyTorch'];
   return formatTable([
     [name, 'tokens/s', ...versus, 'step', 'p10', 'p90', ...parts, 'gc', 'peak MB'],
     ...rows,
   ]);
+}
+
+/** Says for each recipe how much of a device's speed in large products its steps reach. */
+function sharesOf(
+  { set }: Pick<BenchStepOptions, 'set'>,
+  { description, flopsPerS }: DeviceProbe,
+  turns: readonly TurnResult[],
+): string[] {
+  const limit =
+    flopsPerS === null
+      ? 'it is no card, but computes on the processor'
+      : `large products reach ${gigaflops(flopsPerS)}`;
+  return [
+    `${description}: ${limit}`,
+    ...[...new Set(turns.map(({ name }) => name))].map((name) => {
+      const runs = turns.flatMap((turn) => (turn.name === name ? (turn.runs['own-webgpu'] ?? []) : []));
+      const speed =
+        productsPerToken(loadConfig(name, { sets: set }), runs) *
+        median(runs.map(({ tokensPerS }) => tokensPerS));
+      const share = flopsPerS === null ? '' : `, ${((100 * speed) / flopsPerS).toFixed(1)} % of that`;
+      return `${name}: the products of a step reach ${gigaflops(speed)}${share}`;
+    }),
+  ];
+}
+
+/** Returns the multiplications and additions in products for a token, forward and backward. */
+function productsPerToken(config: RunConfig, runs: readonly StepRun[]): number {
+  const { model, moe, train } = config;
+  const tokens = train.globalBatch * model.seqLen;
+  const rows = tokens * median(runs.map(({ keptPerToken }) => keptPerToken ?? 1));
+  const { forward, backward } = totalWork(
+    modelWork(config, { sequences: train.globalBatch, rows, experts: moe.numExperts }),
+  );
+  return (forward.flops + backward.flops) / tokens;
+}
+
+function gigaflops(perS: number): string {
+  return `${perS < 1e11 ? (perS / 1e9).toPrecision(3) : formatCount(perS / 1e9)} GFLOP/s`;
 }

@@ -9,7 +9,7 @@ export const LEAST_STEPS = 4;
 
 /** The ways to run our trainer and PyTorch, and our trainer with another router. */
 export const PROGRAMS = [
-  ...(['own', 'own-bfloat16'] as const),
+  ...(['own', 'own-bfloat16', 'own-webgpu'] as const),
   ...(['peer', 'peer-bfloat16', 'peer-compiled'] as const),
   'locmoe-plus',
 ] as const;
@@ -23,6 +23,7 @@ export function isPeer(program: Program): program is PeerProgram {
 export const PROGRAM_LABELS: Readonly<Record<Program, string>> = {
   own: 'locmoe',
   'own-bfloat16': 'locmoe, bfloat16',
+  'own-webgpu': 'locmoe, WebGPU',
   peer: 'PyTorch + Gloo',
   'peer-bfloat16': 'PyTorch + Gloo, bfloat16 autocast',
   'peer-compiled': 'PyTorch + Gloo, torch.compile',

@@ -30,9 +30,9 @@ export interface Turn {
 
 export interface TurnResult extends Pick<Turn, 'name' | 'steps'> {
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
-  /** Maximum difference between our losses and those of the peer, in nats. */
+  /** Maximum difference of programs in float32 from the peer, or without one from our trainer on the processor, in nats. */
   readonly greatestDifference: number;
-  /** Maximum difference of programs in bfloat16 from the peer in float32; 0 if none ran. */
+  /** The same of programs in bfloat16; 0 if none ran. */
   readonly greatestDifferenceBfloat16: number;
 }
 
@@ -85,21 +85,22 @@ async function runTurn(turn: Turn, place: Place): Promise<TurnResult> {
     place.signal.throwIfAborted();
     runs[program] = await runProgram(program, turn, place);
   }
-  const differenceOf = (program: Program, precision: keyof typeof TOLERANCE) => {
-    const [run, { peer }] = [runs[program], runs];
-    if (run === undefined || peer === undefined) return 0;
-    const label = `${isVerification ? 'verification of ' : ''}${name} (${PROGRAM_LABELS[program]})`;
-    return assertSameLosses(label, run.losses, peer.losses, TOLERANCE[precision]);
+  const reference = runs.peer === undefined ? 'own' : 'peer';
+  const differenceOf = (precision: keyof typeof TOLERANCE, ...of: readonly Program[]) => {
+    const differences = of.map((program) => {
+      const run = runs[program];
+      if (run === undefined || program === reference) return 0;
+      const label = `${isVerification ? 'verification of ' : ''}${name} (${PROGRAM_LABELS[program]})`;
+      return assertSameLosses(label, run.losses, runs[reference]!.losses, TOLERANCE[precision]);
+    });
+    return Math.max(...differences);
   };
   return {
     name,
     steps,
     runs,
-    greatestDifference: Math.max(differenceOf('own', 'float32'), differenceOf('peer-compiled', 'float32')),
-    greatestDifferenceBfloat16: Math.max(
-      differenceOf('own-bfloat16', 'bfloat16'),
-      differenceOf('peer-bfloat16', 'bfloat16'),
-    ),
+    greatestDifference: differenceOf('float32', 'own', 'own-webgpu', 'peer-compiled'),
+    greatestDifferenceBfloat16: differenceOf('bfloat16', 'own-bfloat16', 'peer-bfloat16'),
   };
 }
 
@@ -141,6 +142,7 @@ function settingsOf({ sets }: Turn, program: Program): string[] {
     ...sets,
     ...(program === 'locmoe-plus' ? ['moe.router=locmoe-plus'] : []),
     ...(program === 'own-bfloat16' ? ['train.precision=bfloat16'] : []),
+    ...(program === 'own-webgpu' ? ['train.device=webgpu'] : []),
   ];
 }
 
@@ -163,7 +165,7 @@ function describe({ name, programs }: Turn, { runs, greatestDifference, steps }:
       `${program} ${stepMsOf(runs[program]!).toFixed(0)} ms (${formatCount(runs[program]!.tokensPerS)} tokens/s)`,
   );
   const agreement =
-    runs.peer === undefined
+    programs.length === 1
       ? []
       : [`losses of ${steps} steps agree within ${greatestDifference.toExponential(1)}`];
   return `${name}: ${[...times, ...agreement].join(', ')}`;

@@ -2,7 +2,7 @@ import { pathToFileURL } from 'node:url';
 import { programBeside } from '@locmoe/test-kit';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from 'locmoe/internal/agent/worker-env';
 import { loadConfig } from 'locmoe/internal/config/resolve';
-import { EXIT } from 'locmoe/internal/errors';
+import { EXIT, TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { interruptible } from 'locmoe/internal/os/on-signals';
 import { machine, makeBenchFolders, writeFigures } from '../../folders.js';
@@ -46,6 +46,12 @@ export async function billStep(
   const { configs, set, steps, dataDir, out } = options;
   const sets = [...set, ...lengthSettings(WARM_UPS + steps)];
   const named = configs.map((name) => ({ name, config: loadConfig(name, { sets }) }));
+  for (const { name, config } of named)
+    if (config.train.device !== 'cpu')
+      throw new TrainerError(
+        'BAD_CONFIG',
+        `${name}: a bill takes train.device cpu: a device computes while the host goes on, so that no operation has a time of its own`,
+      );
   makeBenchFolders(options);
   const bills = await interruptible('ended; there is no bill', async (signal) => {
     const made: Bill[] = [];
