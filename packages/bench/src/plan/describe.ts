@@ -78,7 +78,11 @@ function extrapolations({ config, profile, coresPerNode }: PlanInput): string[] 
   const workersPerCore = workersPerNode / coresPerNode;
   const mostPerCore = profile.compute.slowdown.at(-1)!.processesPerCore;
   const { moe, model } = workingConfig(config);
+  const { device } = config.train;
   return [
+    ...(device !== 'cpu'
+      ? [`train.device ${device}: the calibration is of a processor, and so are these times and the memory`]
+      : []),
     ...(routerPolicy(moe.router).rule(moe, model.dModel) === null
       ? [
           `router ${moe.router} has no rule, so it counts as a dense gate that chooses one expert for each token`,

@@ -53,6 +53,9 @@ describe('locmoe plan', () => {
       notes.map((note) => `\nnote: ${note}`).join(''),
     );
     expect(JSON.parse((await plan(PROFILE, ...beyond, '--json')).stdout).extrapolations).toEqual(notes);
+    expect((await plan(PROFILE, '--set', 'train.device=webgpu')).stdout).toContain(
+      '\nnote: train.device webgpu: the calibration is of a processor, and so are these times and the memory',
+    );
     const random = ['--set', 'moe.router=locmoe-plus', '--set', 'moe.ranking=random'];
     expect((await plan(PROFILE, ...random)).stdout).toContain(
       '\nnote: router locmoe-plus has no rule, so it counts as a dense gate that chooses one expert for each token',
