@@ -73,7 +73,7 @@ const ON_WEBGPU = HAS_WEBGPU
   ? files('ops/*', 'parameters/*', `model/{moe-layer${NIGHTLY ? ',language-model' : ''}}`)
   : [];
 
-/** There, a test of it would find no device. */
+/** In the other projects the kernels of these tests would be those of the processor. */
 const ON_WEBGPU_ALONE = HAS_WEBGPU ? files('parameters/device-state') : [];
 
 export default defineConfig({

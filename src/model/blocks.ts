@@ -68,11 +68,16 @@ function projected(
   xTD: tf.Tensor2D,
   sequences: Sequences,
 ): tf.Tensor2D {
-  const input = of === 'input' ? xTD : tf.slice(matrix(parameters, of.name), 0, sequences.seqLen);
+  const input = of === 'input' ? xTD : firstRows(matrix(parameters, of.name), sequences.seqLen);
   let columns = project(parameters, weight.name, input);
   if (bias !== null) columns = consume([columns], addBias(columns, parameters.get(bias.name)));
   if (headNorm !== null) columns = consume([columns], normalised(headNorm, parameters, columns));
   return of === 'input' ? columns : ofTokens(columns, sequences);
+}
+
+/** Returns the matrix itself if it has no other rows, as in training. */
+function firstRows(xTD: tf.Tensor2D, count: number): tf.Tensor2D {
+  return count === xTD.shape[0] ? xTD : tf.slice(xTD, 0, count);
 }
 
 /**

@@ -29,6 +29,7 @@ export interface NodeBinding {
     numOutputs: number,
   ): NativeTensor[];
   createTensor(shape: readonly number[], dtype: number, values: Float32Array | Int32Array): number;
+  deleteTensor(id: number): void;
   /** @returns the id of a session */
   loadSavedModel(folder: string, tags: string): number;
   /** @param inputs comma-separated names of the tensors to feed; `outputs` those to fetch */
@@ -45,8 +46,8 @@ export interface NodeBackend {
   binding: NodeBinding;
   /** @returns whether its memory has been freed, because nothing else refers to it */
   disposeData(dataId: object, force?: boolean): boolean;
-  /** Values by data id; null once the addon has them. */
-  readonly tensorMap: { get(dataId: object): { values: ArrayBufferView | null } };
+  /** Values by data id, null once the addon has them; and the id of the tensor in the addon, negative if there is none. */
+  readonly tensorMap: { get(dataId: object): { values: ArrayBufferView | null; id: number } };
   readSync(dataId: object): ArrayBufferView;
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tf.Tensor;

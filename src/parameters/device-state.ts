@@ -11,7 +11,6 @@ import type { ParameterGroup, ParameterRange } from './parameter-group.js';
 export class DeviceState {
   readonly #gradients = new Map<string, tf.Tensor>();
   readonly #moments = new Map<string, readonly [m: tf.Tensor, v: tf.Tensor]>();
-  /** Whether the device has other values and moments than the flat arrays. */
   #isAhead = false;
 
   /** @param variableOf returns the tensor that has a parameter's values */
@@ -20,6 +19,11 @@ export class DeviceState {
     private readonly groups: readonly ParameterGroup[],
     private readonly variableOf: (name: string) => tf.Tensor,
   ) {}
+
+  /** Whether the device has other values and moments than the flat arrays. */
+  get isAhead(): boolean {
+    return this.#isAhead;
+  }
 
   /** Forgets the gradients. */
   clearGradients(): void {

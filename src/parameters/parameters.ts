@@ -23,7 +23,7 @@ export interface ParameterEntry {
   readonly name: string;
   /** Loads the expert on read if it is not in memory; the view is valid until the expert is evicted. */
   readonly values: Float32Array;
-  /** Empty if the last step has left no gradient. */
+  /** Empty if the last step has left no gradient of an expert in a slot; zeros elsewhere. */
   readonly gradients: Float32Array;
 }
 
@@ -273,6 +273,14 @@ export class ParameterStore implements ParameterSource {
     }
   }
 
+  /** Makes a gradient NaN, for tests: of these elements of `expert`, or of the first expert. */
+  spoilGradient(range: ParameterRange | null): void {
+    const first = range ?? this.expert.trained[0];
+    if (first === undefined) return;
+    if (this.#onDevice === null) this.expert.gradients[first.begin] = Number.NaN;
+    else tf.tidy(() => this.#onDevice!.addGradient(first.name, tf.fill([...first.shape], Number.NaN)));
+  }
+
   /** Declares that the gradients of the step are no longer needed. */
   endStep(): void {
     this.slots?.endStep();
@@ -282,8 +290,10 @@ export class ParameterStore implements ParameterSource {
    * Copies the flat values to the variables; to be called after every change of `values`.
    *
    * @param experts experts that have changed, all of them in memory; by default all experts in memory
+   * @throws TrainerError `INTERNAL` if a device has updated the parameters since the values were read
    */
   pushValues(experts: readonly string[] | null = null): void {
+    if (this.#onDevice?.isAhead) throw new TrainerError('INTERNAL', 'the device has newer parameters');
     this.#push(this.shared, this.shared.ranges);
     this.#push(this.expert, experts?.flatMap((name) => this.slots!.open(name)) ?? this.expert.ranges);
   }

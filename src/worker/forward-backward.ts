@@ -28,7 +28,7 @@ export interface Pass {
 }
 
 /**
- * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
+ * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to those of the parameters. All
  * micro-batches of all ranks have the same number of tokens, or their losses are sums divided by the same
  * number, so the sum over them is the gradient of the mean over the tokens of the global batch.
  */

@@ -67,7 +67,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     inOneArray(expert, touched, (data) =>
       allReduce(transport, { data, group: replicas, purpose: 'expert gradients', wirePrecision }),
     );
-  // The experts' norm and the flags share one small message per step.
+  // The experts' norm, or that of all parameters on a device, and the flags share one small message per step.
   const totals = Float32Array.of(
     onDevice?.squaredNorm() ?? squaredNorm(expert, touched) / replicas.length,
     transport.stopRequested ? 1 : 0,

@@ -36,7 +36,7 @@ export const NOT_FINITE_REMEDY = 'lower train.learningRate or raise train.warmup
 
 /**
  * Finds the first tensor that is not finite. A collective: every rank calls it after the same skipped step, whose gradients are
- * still in the flat arrays, or after the same validation. The forward pass is repeated to inspect its activations.
+ * still there, or after the same validation. The forward pass is repeated to inspect its activations.
  *
  * @param batches this rank's batches of the step or validation
  * @param loss this rank's loss

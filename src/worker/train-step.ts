@@ -95,8 +95,7 @@ export function trainStep(state: TrainState, input: StepInput): StepOutcome {
   const auxiliaryLoss = mean((pass) => pass.auxiliaryLoss);
   const touched = expertsToUpdate(model);
   const touchedRanges = touched?.flatMap(({ ranges }) => ranges) ?? null;
-  if (failpoint('step.gradients') === 'nan')
-    model.parameters.expert.gradients[touchedRanges?.[0]?.begin ?? 0] = Number.NaN;
+  if (failpoint('step.gradients') === 'nan') model.parameters.spoilGradient(touchedRanges?.[0] ?? null);
 
   transport.setProgress(step, 'reduce');
   spans.begin('reduce');

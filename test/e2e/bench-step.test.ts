@@ -144,10 +144,10 @@ describe('bench step', () => {
   it('trains on a graphics device in turns with the processor', async ({ skip }) => {
     if (!HAS_WEBGPU) return skipLoudly(skip, 'no WebGPU here');
     const turns = ['--turns', '2', '--verify-steps', '4'];
-    const { stdout, figuresIn } = await measured('--device', 'webgpu', ...turns, ...ONE_RANK);
+    const { stdout, figuresIn } = await measured('--device', 'webgpu', ...turns);
     expect(stdout).toMatch(/\[1\/2\] .*own-webgpu .* losses of 4 steps agree within \d/);
     expect(stdout).toMatch(/^ {2}locmoe, WebGPU +[\d,]+ +[\d.]+x /m);
-    expect(stdout).toMatch(/micro\.yaml: the products of a step reach [\d.]+ GFLOP\/s/);
+    expect(stdout).toMatch(/micro\.yaml on 1x1: the products of a step reach [\d.]+ GFLOP\/s/);
     const { device, turns: done } = figuresIn('step.json');
     expect(device.description).not.toBe('');
     expect(done.map(({ runs }: { runs: object }) => Object.keys(runs))).toEqual([

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
+import { nodeBackend, withBinding } from '../../src/ops/node-backend.js';
 import { matMul } from '../../src/ops/operations.js';
 import { type ParameterSpec, ParameterStore } from '../../src/parameters/parameters.js';
 import { adamW, adamWNumbers } from '../../src/worker/optimizer.js';
@@ -78,6 +79,85 @@ withWebGpu('parameters that stay on a device', () => {
     expectClose(device.values('w'), device.get('w').dataSync(), 0);
     expect(device.values('w')).not.toEqual(host.values('w'));
     for (const store of [host, device]) store.dispose();
+  });
+
+  it('are frozen, adapted and go on from moments as on the host', () => {
+    const isFrozen = ({ name }: ParameterSpec) => name === 'w';
+    const stores = [0, 1].map(() => new ParameterStore(SPECS, 1, null, isFrozen));
+    const [host, device] = stores;
+    const frozen = host.values('w').slice();
+    for (const { shared, expert } of stores) for (const { v } of [shared, expert]) v.fill(0.3);
+    device.stayOnDevice();
+    for (const store of stores) differentiate(store);
+    const options = { ...OPTIONS, step: 9 };
+    for (const { flat, trained } of [host.shared, host.expert]) adamW({ flat, ranges: trained }, options);
+    device.onDevice!.update(({ decay }) => adamWNumbers(options, decay));
+    device.onDevice!.read();
+    arraysOf(device).forEach((array, i) => void expectClose(array, arraysOf(host)[i], 1e-4));
+    expect(device.values('w')).toEqual(frozen);
+    for (const store of stores) store.dispose();
+  });
+
+  it('leave no copies in TensorFlow, whose operations may read them in each step', () => {
+    const store = new ParameterStore(SPECS, 1);
+    store.stayOnDevice();
+    let alive = 0;
+    const step = () => {
+      store.computeGradients(() => tf.sum(tf.square(store.get('w'))));
+      store.onDevice!.update(() => adamWNumbers({ ...OPTIONS, step: 1 }, false));
+    };
+    step();
+    const { binding } = nodeBackend();
+    withBinding(
+      {
+        createTensor: (...args) => {
+          alive++;
+          return binding.createTensor(...args);
+        },
+        deleteTensor: (id) => {
+          alive--;
+          binding.deleteTensor(id);
+        },
+        executeOp: (...args) => {
+          const made = binding.executeOp(...args);
+          alive += made.length;
+          return made;
+        },
+      },
+      () => {
+        step();
+        const afterOne = alive;
+        for (let i = 0; i < 5; i++) step();
+        expect(alive).toBe(afterOne);
+      },
+    );
+    store.dispose();
+  });
+
+  it('have a gradient that is not a number where a test asks for it', () => {
+    const store = new ParameterStore(SPECS, 1);
+    store.stayOnDevice();
+    differentiate(store);
+    store.spoilGradient(null);
+    expect(store.onDevice!.squaredNorm()).toBeNaN();
+    expect([...store.entries()].map(({ gradients }) => gradients.every(Number.isFinite))).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    store.dispose();
+  });
+
+  it('are not replaced by values that were read before an update', () => {
+    const store = new ParameterStore(SPECS, 1);
+    store.stayOnDevice();
+    differentiate(store);
+    store.onDevice!.update(() => adamWNumbers({ ...OPTIONS, step: 1 }, false));
+    expect(() => store.pushValues()).toThrow('the device has newer parameters');
+    store.values('w').fill(2);
+    store.pushValues();
+    expect(store.get('w').dataSync()[0]).toBe(2);
+    store.dispose();
   });
 
   it('are freed with the store', () => {

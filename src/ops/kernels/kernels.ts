@@ -105,7 +105,7 @@ export interface DeferredReads {
   drop(): void;
 }
 
-/** What an update of AdamW multiplies and adds (worker/optimizer.ts). */
+/** These numbers depend on the step and not on the parameter (worker/optimizer.ts). */
 export interface AdamWNumbers {
   /** Factor on every gradient, which allows clipping without a separate pass. */
   readonly gradientScale: number;
@@ -125,7 +125,7 @@ export interface AdamWNumbers {
 /** A parameter with its gradient and Adam's moments, of equal shape. */
 export interface AdamWState {
   readonly value: tf.Tensor;
-  /** Null for zeros. */
+  /** It is null if all elements are zero. */
   readonly gradient: tf.Tensor | null;
   readonly m: tf.Tensor;
   readonly v: tf.Tensor;
@@ -133,7 +133,10 @@ export interface AdamWState {
 
 /** Updates of parameters that stay on a device. */
 export interface DeviceUpdates {
-  /** Returns the sum of the squares of all elements, for which it waits. */
+  /**
+   * Returns the sum of the squares of all elements, for which it waits. Squares are float32, so that an element beyond 1.8e19 makes it
+   * infinite.
+   */
   squaredNorm(tensors: readonly tf.Tensor[]): number;
   /** Does one AdamW update in place. */
   adamW(state: AdamWState, numbers: AdamWNumbers): void;
@@ -150,7 +153,7 @@ export interface Kernels {
   /** Allocates a tensor quickly; its elements are arbitrary and must be written before it is used. */
   create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };
   deferredReads(): DeferredReads;
-  /** Null on the processor, where parameters are in flat arrays of the host. */
+  /** It is null on the processor, where parameters are in flat arrays of the host. */
   readonly updates: DeviceUpdates | null;
   /** @param exact whether operands stay float32 regardless of the precision */
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;

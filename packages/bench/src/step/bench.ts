@@ -43,9 +43,10 @@ export async function benchStep(options: BenchStepOptions): Promise<number> {
   if (peer !== null) console.log(describePeer(peer));
   const device = options.device === undefined ? null : probeDevice(webGpuPath());
   try {
-    const turns = await runTurns(planTurns(options, peer), { ...options, peer });
+    const planned = planTurns(options, peer);
+    const turns = await runTurns(planned, { ...options, peer });
     console.log(`\n${machine()}; medians of ${options.steps} steps, times in ms\n${tables(turns)}`);
-    if (device !== null) console.log(`\n${sharesOf(options, device, turns).join('\n')}`);
+    if (device !== null) console.log(`\n${sharesOf(planned, device, turns).join('\n')}`);
     writeFigures(options.out, 'step.json', { machine: machine(), peer, device, turns });
     return EXIT.done;
   } catch (error) {
@@ -85,14 +86,16 @@ function planTurns(
     ...(peer === null ? (['own'] as const) : programsHere(peer)),
     ...(device === undefined ? [] : (['own-webgpu'] as const)),
   ];
-  const same = peer === null ? ['train.precision=float32'] : PEER_SETTINGS;
+  // One rank has the card for itself, and leaves its parameters there.
+  const given = device === undefined ? set : ['cluster.nodes=1', 'cluster.workersPerNode=1', ...set];
+  const same = [...(peer === null ? ['train.precision=float32'] : PEER_SETTINGS), 'train.device=cpu'];
   return Array.from({ length: turns }, (_, round) =>
     configs.map((config): Turn => {
       const length = round === 0 ? verifySteps : steps;
       return {
         name: config,
         config,
-        sets: [...set, ...same, ...lengthSettings(length)],
+        sets: [...given, ...same, ...lengthSettings(length)],
         steps: length,
         // The order alternates because the machine heats up.
         programs: round % 2 === 0 ? programs : [...programs].reverse(),
@@ -148,7 +151,7 @@ function recipeTable(name: string, turns: readonly TurnResult[]): string {
 
 /** Says for each recipe how much of a device's speed in large products its steps reach. */
 function sharesOf(
-  { set }: Pick<BenchStepOptions, 'set'>,
+  planned: readonly Turn[],
   { description, flopsPerS }: DeviceProbe,
   turns: readonly TurnResult[],
 ): string[] {
@@ -160,11 +163,11 @@ function sharesOf(
     `${description}: ${limit}`,
     ...[...new Set(turns.map(({ name }) => name))].map((name) => {
       const runs = turns.flatMap((turn) => (turn.name === name ? (turn.runs['own-webgpu'] ?? []) : []));
-      const speed =
-        productsPerToken(loadConfig(name, { sets: set }), runs) *
-        median(runs.map(({ tokensPerS }) => tokensPerS));
+      const config = loadConfig(name, { sets: planned.find((turn) => turn.name === name)!.sets });
+      const speed = productsPerToken(config, runs) * median(runs.map(({ tokensPerS }) => tokensPerS));
       const share = flopsPerS === null ? '' : `, ${((100 * speed) / flopsPerS).toFixed(1)} % of that`;
-      return `${name}: the products of a step reach ${gigaflops(speed)}${share}`;
+      const { nodes, workersPerNode } = config.cluster;
+      return `${name} on ${nodes}x${workersPerNode}: the products of a step reach ${gigaflops(speed)}${share}`;
     }),
   ];
 }

@@ -32,7 +32,7 @@ export interface TurnResult extends Pick<Turn, 'name' | 'steps'> {
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
   /** Maximum difference of programs in float32 from the peer, or without one from our trainer on the processor, in nats. */
   readonly greatestDifference: number;
-  /** The same of programs in bfloat16; 0 if none ran. */
+  /** This is the same of programs in bfloat16; 0 if none ran. */
   readonly greatestDifferenceBfloat16: number;
 }
 
@@ -90,8 +90,9 @@ async function runTurn(turn: Turn, place: Place): Promise<TurnResult> {
     const differences = of.map((program) => {
       const run = runs[program];
       if (run === undefined || program === reference) return 0;
-      const label = `${isVerification ? 'verification of ' : ''}${name} (${PROGRAM_LABELS[program]})`;
-      return assertSameLosses(label, run.losses, runs[reference]!.losses, TOLERANCE[precision]);
+      const label = `${isVerification ? 'verification of ' : ''}${name}`;
+      const names = [label, PROGRAM_LABELS[program], PROGRAM_LABELS[reference]] as const;
+      return assertSameLosses(names, run.losses, runs[reference]!.losses, TOLERANCE[precision]);
     });
     return Math.max(...differences);
   };

@@ -12,21 +12,25 @@ export class NotTheSame extends Error {
 /**
  * Returns the maximum difference between the losses of two programs, step by step.
  *
+ * @param names of what is compared, and of the two programs
+ *
  * @throws NotTheSame naming the first step at which they differ by more than `tolerance`
  */
 export function assertSameLosses(
-  name: string,
+  [name, ofOwn, ofOther]: readonly [comparison: string, own: string, other: string],
   own: readonly number[],
   peer: readonly number[],
   tolerance: number,
 ): number {
   if (own.length !== peer.length)
-    throw new NotTheSame(`${name}: ours did ${own.length} steps, the peer ${peer.length}; nothing is timed`);
+    throw new NotTheSame(
+      `${name}: ${ofOwn} did ${own.length} steps, ${ofOther} ${peer.length}; nothing is timed`,
+    );
   const differences = own.map((loss, i) => Math.abs(loss - peer[i]!));
   const first = differences.findIndex((difference) => !(difference <= tolerance));
   if (first >= 0)
     throw new NotTheSame(
-      `${name}: the losses differ at step ${first + 1}, ours ${own[first]!.toFixed(5)}, the peer's ${peer[first]!.toFixed(5)} (${tolerance} is allowed): the programs do not do the same work, so nothing is timed`,
+      `${name}: the losses differ at step ${first + 1}, of ${ofOwn} ${own[first]!.toFixed(5)}, of ${ofOther} ${peer[first]!.toFixed(5)} (${tolerance} is allowed): the programs do not do the same work, so nothing is timed`,
     );
   return Math.max(...differences);
 }

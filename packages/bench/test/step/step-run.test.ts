@@ -39,15 +39,17 @@ describe('putTogether', () => {
 });
 
 describe('assertSameLosses', () => {
+  const names = ['small', 'locmoe', 'PyTorch'] as const;
+
   it('tells how close they are', () => {
-    expect(assertSameLosses('small', [8, 7.5], [8.0001, 7.5], 1e-3)).toBeCloseTo(1e-4, 9);
+    expect(assertSameLosses(names, [8, 7.5], [8.0001, 7.5], 1e-3)).toBeCloseTo(1e-4, 9);
   });
 
   it('names the step at which they are not the same', () => {
-    expect(() => assertSameLosses('small', [8, 7.5, 7], [8, 7.502, 6], 1e-3)).toThrow(
-      "small: the losses differ at step 2, ours 7.50000, the peer's 7.50200",
+    expect(() => assertSameLosses(names, [8, 7.5, 7], [8, 7.502, 6], 1e-3)).toThrow(
+      'small: the losses differ at step 2, of locmoe 7.50000, of PyTorch 7.50200',
     );
-    expect(() => assertSameLosses('small', [8], [Number.NaN], 1e-3)).toThrow('differ at step 1');
-    expect(() => assertSameLosses('small', [8, 7], [8], 1e-3)).toThrow('ours did 2 steps, the peer 1');
+    expect(() => assertSameLosses(names, [8], [Number.NaN], 1e-3)).toThrow('differ at step 1');
+    expect(() => assertSameLosses(names, [8, 7], [8], 1e-3)).toThrow('locmoe did 2 steps, PyTorch 1');
   });
 });

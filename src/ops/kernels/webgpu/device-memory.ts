@@ -114,7 +114,12 @@ export class DeviceMemory {
 
   /** Declares that the device has changed the elements of a tensor in place, of which the host may hold the old ones. */
   hasChanged({ dataId }: tf.Tensor): void {
-    nodeBackend().tensorMap.get(dataId).values = NOT_READ;
+    const { tensorMap, binding } = nodeBackend();
+    const data = tensorMap.get(dataId);
+    // TensorFlow has a copy if one of its operations has read the tensor.
+    if (data.id >= 0) binding.deleteTensor(data.id);
+    data.id = -1;
+    data.values = NOT_READ;
   }
 
   /** Provides a buffer of scratch memory, or with a copy of an array, during the call. */

@@ -3,7 +3,7 @@ import { bitsOf } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
 import { elementwise, rowwise, runElementwise } from './shaders.js';
 
-/** Elements that a workgroup of `SQUARES` adds up. */
+/** A workgroup of `SQUARES` adds up so many elements. */
 const CHUNK = 1 << 14;
 
 /** Writes the sum of squares of each chunk of x behind those of other arrays. */
@@ -22,7 +22,7 @@ const SQUARES = rowwise(
 
 const NUMBERS = ['gradientScale', 'gain1', 'gain2', 'decay', 'stepSize', 'vScale', 'epsilon'] as const;
 
-/** As the loop of worker/optimizer.ts, which says why. */
+/** Computes what the loop of worker/optimizer.ts does, where each step is explained. */
 const ADAMW = elementwise(
   'AdamW',
   ['gradient', 'out value', 'out m', 'out v'],

@@ -50,7 +50,7 @@ export async function billStep(
     if (config.train.device !== 'cpu')
       throw new TrainerError(
         'BAD_CONFIG',
-        `${name}: a bill takes train.device cpu: a device computes while the host goes on, so that no operation has a time of its own`,
+        `${name}: a bill takes train.device cpu, and it is ${config.train.device}: a device computes while the host goes on, so that no operation has a time of its own`,
       );
   makeBenchFolders(options);
   const bills = await interruptible('ended; there is no bill', async (signal) => {
