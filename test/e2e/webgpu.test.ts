@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { findWebGpu } from '../../scripts/webgpu.mjs';
+import { recipeFile } from '../../src/config/resolve.js';
 import { probeDevice } from '../../src/ops/kernels/webgpu/device-probe.js';
+import { ROUTER_NAMES } from '../../src/routing/moe-config.js';
 import { NIGHTLY } from '../nightly.js';
 import { withWebGpu } from '../with-webgpu.js';
 import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
@@ -16,18 +18,15 @@ const SETS = [
   // A driver that computes on the processor compiles and computes slowly where other tests run.
   'cluster.collectiveTimeoutS=60',
 ];
-const AT_NIGHT = [
-  ['pangu-sigma', 'switch', 2],
-  ['pangu-sigma', 'hash', 1],
-  ['llama', 'deepseek', 2],
-  ['llama', 'moge', 1],
-] as const;
+/** At night: recipes with each router, on one rank and on two nodes. */
+const WHOLE = ['tiny', 'mixtral-tiny'].flatMap((recipe) =>
+  ROUTER_NAMES.flatMap((router) => [1, 2].map((nodes) => [recipe, router, nodes] as const)),
+);
 
 withWebGpu('train.device webgpu', () => {
   it.each<readonly [string, string, number]>([
     ['pangu-sigma', 'locmoe-plus', 1],
     ['llama', 'locmoe', 2],
-    ...(NIGHTLY ? AT_NIGHT : []),
   ])(
     'trains the %s form with %s on 1x%i as the processor does, which goes on from its checkpoint',
     async (family, router, workersPerNode) => {
@@ -47,6 +46,32 @@ withWebGpu('train.device webgpu', () => {
       const whole = lossCurve(resumed);
       expect([half.size, whole.size]).toEqual([8, STEPS]);
       for (const [step, loss] of [...half, ...whole])
+        expect(Math.abs(loss - cpu.get(step)!) / loss, `step ${step}`).toBeLessThan(1e-4);
+    },
+  );
+
+  it.runIf(NIGHTLY).each(WHOLE)(
+    'trains 40 steps of %s with %s on %ix1 as the processor does',
+    async (recipe, router, nodes) => {
+      const config = readFileSync(recipeFile(recipe), 'utf8');
+      const sets = [
+        ...SETS,
+        'train.steps=40',
+        'train.checkpointEvery=40',
+        'train.validateEvery=40',
+        // Few tokens, as a driver that computes on the processor is slow.
+        'train.globalBatch=4',
+        'train.precision=float32',
+        `moe.router=${router}`,
+      ];
+      const layout = { config, nodes, workersPerNode: 1 };
+      const [cpu, device] = await Promise.all(
+        [sets, [...sets, DEVICE]].map(async (each) =>
+          lossCurve(await trainToTheEnd({ folder: temporaryFolder(), ...layout, sets: each })),
+        ),
+      );
+      expect(device.size).toBe(40);
+      for (const [step, loss] of device)
         expect(Math.abs(loss - cpu.get(step)!) / loss, `step ${step}`).toBeLessThan(1e-4);
     },
   );
