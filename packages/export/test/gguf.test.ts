@@ -181,8 +181,9 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     const own = ownLogits(inference, Int32Array.from(orders[i]!.ids), 0).map(logSoftmax);
     const byPosition = own.map((row, k) => greatestDifference(row, logProbabilities[k]!));
     byPosition.sort((a, b) => a - b);
-    // Rounded weights may send a token to another expert, and which token that is depends on the processor.
-    const compared = type.startsWith('q') ? byPosition[byPosition.length / 2]! : byPosition.at(-1)!;
+    // Rounded weights may send a token to another expert. Which token that is depends on the processor, and on the checkout, of
+    // whose texts the model is.
+    const compared = type === 'float32' ? byPosition.at(-1)! : byPosition[byPosition.length / 2]!;
     expect(compared, `${type}, ${JSON.stringify(checkpoint.manifest.config.model)}`).toBeLessThan(within);
   });
 });
