@@ -105,7 +105,7 @@ export interface DeferredReads {
   drop(): void;
 }
 
-/** These numbers depend on the step and not on the parameter (worker/optimizer.ts). */
+/** AdamW computes with these numbers in a step; `decay` and `epsilon` differ by kind of parameter (worker/optimizer.ts). */
 export interface AdamWNumbers {
   /** Factor on every gradient, which allows clipping without a separate pass. */
   readonly gradientScale: number;

@@ -121,7 +121,7 @@ function recipeTable(name: string, turns: readonly TurnResult[]): string {
   const parts = [...STEP_PARTS, 'other'] as const;
   const runsOf = (program: Program) => turns.flatMap(({ runs }) => runs[program] ?? []);
   const peer = fastestPeer(turns);
-  // What programs are compared with: the fastest peer, or without one our trainer on the processor.
+  // Programs are compared with the fastest peer, or without one with our trainer on the processor.
   const base = peer ?? (runsOf('own-webgpu').length > 0 ? 'own' : null);
   const middle = (runs: readonly StepRun[], of: (run: StepRun) => number) => median(runs.map(of));
   const rows = PROGRAMS.filter((program) => runsOf(program).length > 0).map((program) => {

@@ -148,7 +148,7 @@ withWebGpu('the kernels of WebGPU', () => {
       weightDecay: 0.1,
       gradientScale: 0.7,
     };
-    // Of the last element the moments become denormal, and so zero.
+    // The moments of the last element become denormal, and so zero.
     for (const [length, hasGradient] of [
       [5, true],
       [1000, true],
