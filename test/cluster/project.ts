@@ -4,9 +4,6 @@ import path from 'node:path';
 import { TEST_IMAGE } from '../../scripts/test-image.mjs';
 import { type Finished, must, run, until } from './support.js';
 
-/** Some versions of docker compose put this in front of every line, terminal or not. */
-const ERASE_LINE = '\u001b[2K';
-
 export interface Line {
   readonly run?: string;
   readonly generation?: number;
@@ -61,14 +58,19 @@ export class Project {
     return this.compose(['run', '--rm', '--no-deps', '--no-TTY', ...flags, service, ...args]);
   }
 
-  /** Returns what a service has logged so far, line by line; fails the test at a line that is not JSON. */
+  /**
+   * Returns what the containers of a service have logged so far, line by line; fails the test at a line that is not JSON.
+   * It asks the engine, since `docker compose logs` puts codes of a terminal in front of lines.
+   */
   async lines(service: string): Promise<Line[]> {
-    const { stdout } = await this.compose(['logs', '--no-color', '--no-log-prefix', service]);
-    return stdout
-      .split('\n')
-      .map((line) => line.replace(ERASE_LINE, ''))
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Line);
+    const containers = await this.containers(service);
+    const logs = await Promise.all(containers.map((id) => must('docker', ['logs', id])));
+    return logs.flatMap((log) =>
+      log
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Line),
+    );
   }
 
   /** Waits for a line of the coordinator. */
