@@ -4,7 +4,7 @@
 export const FLOORS = [
   ['studies'],
   ['packages/bench'],
-  ['packages/page', 'packages/test-kit', 'packages/export'],
+  ['packages/page', 'packages/test-kit', 'packages/export', 'packages/playground'],
   ['src/library', 'src/cli'],
   ['src/local'],
   ['src/chaos'],

@@ -31,6 +31,7 @@ const WITH_PROCESSES = [
     'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',
     'run/run-lock',
+    'playground',
     'web',
     'worker/{layouts,long-run,micro-batch-memory,save-ranks,skipped-steps}',
   ),

@@ -1,5 +1,5 @@
 // Builds the site into docs/.vitepress/dist: the API reference, the pages with a searchable list of its names,
-// and an exported model. Then checks for broken links and prints the size of the site. The project has to be
+// an exported model, and the page that trains one. Then checks for broken links and prints the size of the site. The project has to be
 // built before; the model trains for a minute or two.
 // node docs/site.mjs [--base /FOLDER/] [--set KEY=VALUE ...]   (--set changes the recipe of the model)
 import { spawnSync } from 'node:child_process';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'vitepress';
+import { buildPlayground } from '../packages/playground/build.mjs';
 
 const DOCS = import.meta.dirname;
 const SITE = path.join(DOCS, '.vitepress/dist');
@@ -15,6 +16,8 @@ const SITE = path.join(DOCS, '.vitepress/dist');
 const REFERENCE = path.join(DOCS, '.vitepress/cache/api');
 const NAMES = path.join(DOCS, 'names.md');
 const LOCMOE = path.join(DOCS, '../dist/cli/cli.js');
+/** Length of each text that the page that trains begins with. */
+const SAMPLE_CHARACTERS = 200_000;
 
 const { base, set } = parseArgs({
   options: { base: { type: 'string', default: '/' }, set: { type: 'string', multiple: true, default: [] } },
@@ -81,6 +84,21 @@ function buildModel() {
   }
 }
 
+/** Builds the page that trains, with texts of this repository to begin with. */
+async function buildTrainingPage() {
+  const folder = path.join(SITE, 'train');
+  await buildPlayground(folder);
+  const textIn = (root, ending) =>
+    readdirSync(root, { recursive: true })
+      .filter((name) => name.endsWith(ending) && !/node_modules|generated/.test(name))
+      .sort()
+      .map((name) => readFileSync(path.join(root, name), 'utf8'))
+      .join('\n')
+      .slice(0, SAMPLE_CHARACTERS);
+  const samples = { prose: textIn(DOCS, '.md'), code: textIn(path.join(DOCS, '../src'), '.ts') };
+  writeFileSync(path.join(folder, 'samples.json'), JSON.stringify(samples));
+}
+
 /** Every file of the site, relative to it. */
 function filesOfSite() {
   const entries = readdirSync(SITE, { recursive: true, withFileTypes: true });
@@ -127,8 +145,9 @@ try {
   await timed('reference', buildReference);
   await timed('pages', buildPages);
   await timed('model', buildModel);
+  await timed('training page', buildTrainingPage);
   const files = filesOfSite();
-  for (const part of ['api/', 'model/', ''])
+  for (const part of ['api/', 'model/', 'train/', ''])
     console.log(`${part || 'all'}: ${megabytes(files.filter((file) => file.startsWith(part)))} MB`);
   const broken = brokenLinks(files);
   console.log(`broken links: ${broken.length}${broken.map((link) => `\n  ${link}`).join('')}`);

@@ -108,6 +108,7 @@ export default defineConfig({
     nav: [
       { text: 'Tutorials', link: addressOf(GROUPS.Tutorials[0]), activeMatch: '/tutorials/' },
       { text: 'API', link: '/api/index.html', target: '_self' },
+      { text: 'Train in a tab', link: '/train/index.html', target: '_self' },
     ],
     sidebar: Object.entries(GROUPS).map(([text, pages]) => ({
       text,

@@ -120,11 +120,8 @@ export function vectorKernel<A extends string, N extends string>(
         instances.set(memory, instance);
       }
       const end = starts[arrays[0]!] + numFloats * 4;
-      return instance.exports.run!(
-        ...arrays.map((name) => starts[name]),
-        end,
-        ...numbers.map((name) => values[name]),
-      );
+      const run = instance.exports.run as (...args: number[]) => number;
+      return run(...arrays.map((name) => starts[name]), end, ...numbers.map((name) => values[name]));
     },
   };
 }
@@ -135,7 +132,7 @@ function moduleOf<A extends string, N extends string>(
   numbers: readonly N[],
   write: (body: LoopBody<A, N>) => void,
   isShared: boolean,
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const parameters = [...arrays.map(() => I32), I32, ...numbers.map(() => F32)];
   const end = arrays.length;
   const before: number[] = [];
@@ -215,9 +212,10 @@ function moduleOf<A extends string, N extends string>(
   const sized = (content: readonly number[]) => [...unsigned(content.length), ...content];
   // A memory of any size can be imported, but the module declares whether it is shared.
   const memoryType = isShared ? [3, 0, ...unsigned(MOST_PAGES)] : [0, 0];
-  const text = (name: string) => sized([...Buffer.from(name)]);
+  const bytesOf = (text: string) => [...new TextEncoder().encode(text)];
+  const text = (name: string) => sized(bytesOf(name));
   return Uint8Array.from([
-    ...Buffer.from('\0asm'),
+    ...bytesOf('\0asm'),
     1,
     0,
     0,

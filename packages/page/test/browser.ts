@@ -52,7 +52,8 @@ export class TestBrowser {
     readonly profile: string,
   ) {}
 
-  static async open(): Promise<TestBrowser> {
+  /** @param args further arguments of Chromium */
+  static async open(args: readonly string[] = []): Promise<TestBrowser> {
     const executablePath = chromiumPath();
     if (executablePath === null) throw new Error(String(whyNoBrowser()));
     const profile = mkdtempSync(path.join(tmpdir(), 'locmoe-browser-'));
@@ -60,7 +61,7 @@ export class TestBrowser {
       executablePath,
       viewport: VIEWPORT,
       colorScheme: 'light',
-      args: ARGS,
+      args: [...ARGS, ...args],
     });
     return new TestBrowser(context, profile);
   }

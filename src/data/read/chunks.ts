@@ -3,13 +3,14 @@ const CHUNK_MAX_BYTES = 4000;
 /** Minimum size of the last chunk of a text that is split. */
 const CHUNK_TAIL_BYTES = 1000;
 
+const utf8 = new TextEncoder();
 /** Places to cut, best first; of one kind, the last that fits. The separator stays with the first part. */
-const CUTS: readonly (readonly Buffer[])[] = [
+const CUTS: readonly (readonly Uint8Array[])[] = [
   ['\n\n'],
   ['\n'],
   ['. ', '? ', '! ', '。', '！', '？', '；'],
   [' '],
-].map((separators) => separators.map((separator) => Buffer.from(separator)));
+].map((separators) => separators.map((separator) => utf8.encode(separator)));
 
 /** Uses Unix line ends; removes byte order marks, control characters, trailing blanks and repeated empty lines. */
 export function cleanText(text: string): string {

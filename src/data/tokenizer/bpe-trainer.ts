@@ -68,8 +68,9 @@ function wordsOf(texts: Iterable<string>, idOf: ReadonlyMap<string, number>): Wo
   for (const text of texts)
     for (const [word] of text.matchAll(PRE_TOKENIZER)) counts.set(word, (counts.get(word) ?? 0) + 1);
   const idOfByte = BYTE_CHARACTERS.map((character) => idOf.get(character)!);
+  const utf8 = new TextEncoder();
   return Array.from(counts, ([text, count]) => {
-    const ids = Uint32Array.from(Buffer.from(text), (byte) => idOfByte[byte]!);
+    const ids = Uint32Array.from(utf8.encode(text), (byte) => idOfByte[byte]!);
     return { ids, length: ids.length, count };
   });
 }

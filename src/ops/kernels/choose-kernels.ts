@@ -9,7 +9,7 @@ import { loadOneDnn, type OneDnn } from './onednn/library.js';
 import { oneDnnKernels } from './onednn/onednn-kernels.js';
 import type { ElementType } from './onednn/tensor-memory.js';
 import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
-import { Device } from './webgpu/device.js';
+import { openDevice } from './webgpu/open-device.js';
 import { assertComputesRight } from './webgpu/self-test.js';
 import { webGpuKernels } from './webgpu/webgpu-kernels.js';
 
@@ -152,7 +152,7 @@ function processorKernels(): Kernels {
  * @throws TrainerError `NO_RESOURCE` if there is no device, or it computes wrong; as `webGpuPath`
  */
 export function deviceKernels(software: 'software too' | 'no software' = 'software too'): Kernels {
-  const device = new Device(webGpuPath());
+  const device = openDevice(webGpuPath());
   try {
     const { isSoftware, description } = device.info;
     if (isSoftware && software === 'no software')

@@ -1,12 +1,9 @@
-import type { Worker } from 'node:worker_threads';
 import { TrainerError } from '../../../errors.js';
-import { startThread } from '../../../os/start-thread.js';
-import { ANSWERED, answerMemory, awaitAnswer, expectAnswer } from './answer.js';
+import { ANSWERED, type AnswerMemory, awaitAnswer, expectAnswer } from './answer.js';
 import {
   BATCH,
   type DeviceCommand,
   type DeviceInfo,
-  type DeviceThreadData,
   type DeviceValues,
   type Groups,
   READ_BYTES,
@@ -19,14 +16,18 @@ const ANSWER_WITHIN_MS = 60_000;
 /** Greatest number of workgroups of a run in its first dimension. */
 export const MOST_GROUPS = 32_768;
 
+/** The thread that carries out the commands, and tells in `answer` that it has started, or has read. */
+export interface DeviceThread {
+  readonly answer: AnswerMemory;
+  post(commands: readonly DeviceCommand[], transferred: readonly ArrayBuffer[]): void;
+}
+
 /**
  * A device of WebGPU that does in the background what it is told, until a value is read, for which the calling thread waits.
  * Buffers have numbers.
  */
 export class Device {
   readonly info: DeviceInfo;
-  readonly #thread: Worker;
-  readonly #answer = answerMemory();
   #commands: DeviceCommand[] = [];
   #numCreated = 0;
   #numFreed = 0;
@@ -36,16 +37,8 @@ export class Device {
   /** Once set, a later answer may be that of an earlier read. */
   #failure: TrainerError | null = null;
 
-  /**
-   * @param library path of Dawn's addon
-   * @throws TrainerError `NO_RESOURCE` if there is no adapter, or its driver fails
-   */
-  constructor(library: string) {
-    const data: DeviceThreadData = { library, answer: this.#answer };
-    this.#thread = startThread(new URL('./device-thread.js', import.meta.url), data);
-    this.#thread.unref();
-    // The thread tells its errors itself, as long as it can.
-    this.#thread.on('error', () => undefined);
+  /** @throws TrainerError `NO_RESOURCE` if there is no adapter, or its driver fails */
+  constructor(private readonly thread: DeviceThread) {
     this.info = JSON.parse(this.#wait('start')) as DeviceInfo;
   }
 
@@ -138,7 +131,7 @@ export class Device {
     const bytes = 4 * length;
     const memory = this.#read.byteLength < bytes ? new SharedArrayBuffer(bytes) : this.#read;
     if (bytes <= READ_BYTES) this.#read = memory;
-    expectAnswer(this.#answer);
+    expectAnswer(this.thread.answer);
     this.#commands.push({ do: 'read', from, into: new Uint8Array(memory, 0, bytes) });
     this.#flush();
     this.#wait('reading a result');
@@ -157,7 +150,7 @@ export class Device {
   }
 
   #flush(): void {
-    this.#thread.postMessage(
+    this.thread.post(
       this.#commands,
       this.#commands.flatMap((command) => (command.do === 'write' ? [command.values.buffer] : [])),
     );
@@ -166,7 +159,7 @@ export class Device {
 
   /** Waits until the thread has answered, and returns the message. */
   #wait(forWhat: string): string {
-    const answer = awaitAnswer(this.#answer, ANSWER_WITHIN_MS);
+    const answer = awaitAnswer(this.thread.answer, ANSWER_WITHIN_MS);
     if (answer?.state === ANSWERED.done) return answer.text;
     const why = answer?.text ?? `no answer within ${ANSWER_WITHIN_MS / 1e3} s`;
     this.#failure = failure(`${forWhat}: ${why.replaceAll(/\s+/g, ' ')}`);

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { findWebGpu } from '../../../../scripts/webgpu.mjs';
-import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
+import { openDevice } from '../../../../src/ops/kernels/webgpu/open-device.js';
 import { elementwise } from '../../../../src/ops/kernels/webgpu/shaders.js';
 import { withWebGpu } from '../../../with-webgpu.js';
 
@@ -8,7 +8,7 @@ const DOUBLE = elementwise('double', ['x', 'out y'], 'y[i] = 2 * x[i];');
 const WRONG = elementwise('wrong', ['x', 'out y'], 'y[i] = nothing[i];');
 
 withWebGpu('a device', () => {
-  const device = new Device(findWebGpu()!);
+  const device = openDevice(findWebGpu()!);
   afterAll(() => device.close());
 
   it('names its adapter and the largest tensor', () => {
@@ -58,7 +58,7 @@ withWebGpu('a device', () => {
 
   describe('that has failed says why at the next read, in one line', () => {
     it('at a shader that does not compile', () => {
-      const own = new Device(findWebGpu()!);
+      const own = openDevice(findWebGpu()!);
       const x = own.upload(Float32Array.of(1));
       own.run(WRONG, [x, own.create(4)], [1], 1);
       expect(() => own.read(x, 1)).toThrow(
@@ -68,7 +68,7 @@ withWebGpu('a device', () => {
     });
 
     it('when it is lost', () => {
-      const own = new Device(findWebGpu()!);
+      const own = openDevice(findWebGpu()!);
       const x = own.upload(Float32Array.of(1));
       expect([...own.read(x, 1)]).toEqual([1]);
       own.close();
@@ -79,7 +79,7 @@ withWebGpu('a device', () => {
   });
 
   it('whose library is none says so', () => {
-    expect(() => new Device('/nowhere/dawn.node')).toThrow(
+    expect(() => openDevice('/nowhere/dawn.node')).toThrow(
       /^train\.device webgpu: start: .*\/nowhere\/dawn\.node/,
     );
   });

@@ -4,8 +4,8 @@ import { findWebGpu } from '../../../../scripts/webgpu.mjs';
 import type { AttentionShape, Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensorflow-kernels.js';
 import { READ_BYTES } from '../../../../src/ops/kernels/webgpu/commands.js';
-import { Device } from '../../../../src/ops/kernels/webgpu/device.js';
 import { DeviceMemory } from '../../../../src/ops/kernels/webgpu/device-memory.js';
+import { openDevice } from '../../../../src/ops/kernels/webgpu/open-device.js';
 import {
   matrixOf,
   measureSpeed,
@@ -25,7 +25,7 @@ import { withWebGpu } from '../../../with-webgpu.js';
 // finite differences. Here is what only larger sizes show.
 
 withWebGpu('the kernels of WebGPU', () => {
-  const device = new Device(findWebGpu()!);
+  const device = openDevice(findWebGpu()!);
   const kernels = webGpuKernels(device);
   const random = (name: string, rows: number, columns: number) =>
     tf.tensor2d(randomValues(name, rows * columns), [rows, columns]);

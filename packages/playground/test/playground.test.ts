@@ -1,0 +1,114 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Kitoken } from 'kitoken/node';
+import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
+import { createTrainState } from 'locmoe/internal/worker/state';
+import { trainStep } from 'locmoe/internal/worker/train-step';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NIGHTLY } from '../../../test/nightly.js';
+import { serveFolder } from '../../export/test/serve-folder.js';
+import { seriousViolations } from '../../page/test/accessibility.js';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
+import { buildPlayground } from '../build.mjs';
+import { configOf, drawBatch, tokenize } from '../src/training.js';
+
+const reason = whyNoBrowser();
+if (reason) console.warn(`SKIPPED: ${reason}`);
+
+/** Sentences about things of one kind, so that two texts differ in their words. */
+function textOf(things: readonly string[], verbs: readonly string[]): string {
+  return Array.from({ length: 1500 }, (_, i) => {
+    const [thing, other] = [things[i % things.length], things[(i * 7 + 3) % things.length]];
+    return `the ${thing} ${verbs[(i * 5) % verbs.length]} a ${other}${i % 11 === 0 ? '.\n' : ', '}`;
+  }).join('');
+}
+
+const TEXTS = {
+  prose: textOf(['bird', 'river', 'garden', 'letter', 'window'], ['sees', 'remembers', 'leaves', 'wants']),
+  code: textOf(['list', 'index', 'buffer', 'loop'], ['copies', 'returns', 'frees', 'sorts', 'maps']),
+};
+
+/** By day only a few steps: Chromium computes on the processor, where a step takes a second or two. */
+const SETTINGS = { texts: TEXTS, router: 'locmoe-plus', numExperts: 4, dModel: 32, steps: NIGHTLY ? 25 : 6 };
+
+describe.skipIf(reason !== null)('the page that trains', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-playground-'));
+  let server: Server;
+  let browser: TestBrowser;
+  let page: Page;
+
+  beforeAll(async () => {
+    await buildPlayground(folder);
+    writeFileSync(path.join(folder, 'samples.json'), JSON.stringify(TEXTS));
+    [server, browser] = await Promise.all([
+      serveFolder(folder),
+      TestBrowser.open(['--enable-unsafe-webgpu']),
+    ]);
+    page = await browser.page(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    await page.getByLabel('prose').waitFor();
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('says in one line which text is too short', async () => {
+    await page.getByLabel('prose').fill('the bird sees a river');
+    await page.getByRole('button', { name: 'Train' }).click();
+    await page.getByText(/^prose: a text of \d+ tokens is too short; it takes 650$/).waitFor();
+    await page.getByLabel('prose').fill(TEXTS.prose);
+  });
+
+  it('trains as Node does, on a server that knows nothing of headers', async () => {
+    await page.getByLabel('router').selectOption(SETTINGS.router);
+    await page.getByLabel('experts').fill(String(SETTINGS.numExperts));
+    await page.getByLabel('width').fill(String(SETTINGS.dModel));
+    await page.getByLabel('steps').fill(String(SETTINGS.steps));
+    await page.getByRole('button', { name: 'Train' }).click();
+    await page.getByText(/^done/).waitFor();
+    const shown = await page.getByRole('img').getAttribute('aria-label');
+    const reports = [...shown!.matchAll(/step (\d+) ([\d.]+)/g)].map(([, step, loss]) => ({
+      step: Number(step),
+      loss: Number(loss),
+    }));
+    const losses = lossesInNode();
+    reports.forEach(({ step, loss }, i) => {
+      const since = losses.slice(reports[i - 1]?.step ?? 0, step);
+      expect(loss).toBeCloseTo(since.reduce((sum, each) => sum + each, 0) / since.length, 3);
+    });
+    expect(reports.at(-1)!.step).toBe(SETTINGS.steps);
+    expect(losses.at(-1)).toBeLessThan(losses[0]! - 0.5);
+    // Each of the 64 tokens of a text that is held out has an expert.
+    expect(await page.locator('.text').first().locator('.expert').count()).toBe(64);
+    expect(await seriousViolations(page)).toEqual([]);
+    await screenshot(page, 'playground');
+    expect(browser.problems).toEqual([]);
+  });
+
+  it('stops, and begins anew', async () => {
+    await page.getByLabel('steps').fill('1000');
+    await page.getByRole('button', { name: 'Train' }).click();
+    await page.getByText(/parameters on/).waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    expect(await page.getByRole('status').textContent()).toMatch(/^stopped: /);
+    expect(await page.getByRole('button', { name: 'Train' }).isEnabled()).toBe(true);
+  });
+});
+
+/** Returns the losses of the trainer's own steps, which the processor computes. */
+function lossesInNode(): number[] {
+  const { texts, vocabSize } = tokenize(TEXTS, Kitoken);
+  const state = createTrainState(configOf(SETTINGS, vocabSize), soloTransport(), null);
+  const losses = Array.from({ length: SETTINGS.steps }, (_, i) => {
+    const { report } = trainStep(state, { step: i + 1, batches: [drawBatch(texts, i + 1)] });
+    return report.loss;
+  });
+  state.model.dispose();
+  return losses;
+}
