@@ -191,6 +191,10 @@ function drawChart(): void {
 }
 
 async function open(): Promise<void> {
+  // The site's own pages keep their theme under this name.
+  const isDark = matchMedia('(prefers-color-scheme: dark)').matches;
+  document.documentElement.dataset.theme =
+    localStorage.getItem('locmoe-theme') ?? (isDark ? 'dark' : 'light');
   if (await isolate()) return;
   const reason = await whyNot();
   if (reason !== null) {
