@@ -122,6 +122,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm run proto$/, 'rpc/generated-types'],
   [/^npm run docs:api$|^npm run package$|^npm install .*locmoe-0\.2\.0\.tgz$/, 'e2e/package'],
   [/^npm run docs:site$|^npx locmoe train --config docs\/model\.yaml$/, 'e2e/site'],
+  [/^node packages\/playground\/build\.mjs page$/, 'packages/playground/test builds it.'],
   [/^npx locmoe config show .*my-router\.mjs$/, 'cli/stranger-router'],
   [/my-router\.mjs|^python3 -m http\.server /, 'e2e/tutorials'],
   [/^npx locmoe config docs > docs/, 'config/reference'],
