@@ -33,7 +33,7 @@ const forTheBrowser = {
       if (instead === undefined) return undefined;
       return { contents: `export * from ${JSON.stringify(instead)};`, resolveDir: REPLACED };
     });
-    // What is imported from Node reads files or hashes them, and is never called here.
+    // The trainer reads and hashes files by modules of Node, and this page calls none of that.
     const ofNode = new RegExp(`^(node:.*|kitoken/node|@node-rs/crc32|${builtinModules.join('|')})$`);
     onResolve({ filter: ofNode }, ({ path: name }) => ({ path: name, namespace: 'node' }));
     onLoad({ filter: /./, namespace: 'node' }, () => ({ contents: 'module.exports = {};' }));
@@ -69,4 +69,12 @@ export async function buildPlayground(folder) {
   cpSync(path.join(HERE, '../../node_modules/kitoken/dist/web_bg.wasm'), path.join(folder, 'kitoken.wasm'));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await buildPlayground(path.resolve(process.argv[2]));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [, , folder] = process.argv;
+  if (folder === undefined) {
+    console.error(
+      'playground: name the folder that gets the page: node packages/playground/build.mjs FOLDER',
+    );
+    process.exitCode = 2;
+  } else await buildPlayground(path.resolve(folder));
+}

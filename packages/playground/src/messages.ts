@@ -1,4 +1,4 @@
-/** What the page asks its worker for. */
+/** The page sends these to its worker, which trains as they say. */
 export interface Settings {
   /** Texts by the name of their domain. */
   readonly texts: Readonly<Record<string, string>>;

@@ -57,7 +57,7 @@ function readHeldOut(model: LanguageModel, texts: readonly Text[]): Progress['he
 async function train(settings: Settings): Promise<void> {
   const [device] = await Promise.all([
     openDevice(),
-    // As bytes, since a server of static files may not know the type of WebAssembly.
+    // It is fetched as bytes, since a server of static files may not know the type of WebAssembly.
     fetch(new URL('kitoken.wasm', import.meta.url)).then(async (response) =>
       loadKitoken({ module_or_path: await response.arrayBuffer() }),
     ),

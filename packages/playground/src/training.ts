@@ -6,7 +6,7 @@ import type { TrainerError } from 'locmoe/internal/errors';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 import type { Settings } from './messages.js';
 
-// What the page trains, which does not depend on where it is computed.
+// The texts, model and batches of the page do not depend on where they are computed: a test trains them in Node too.
 
 const SEED = 1;
 export const SEQ_LEN = 64;

@@ -11,5 +11,3 @@ export function kernels(): Kernels {
   if (chosen === undefined) throw new Error('no device is open yet');
   return chosen;
 }
-
-export function useComputation(): void {}
