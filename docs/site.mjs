@@ -90,7 +90,7 @@ async function buildTrainingPage() {
   await buildPlayground(folder);
   const textIn = (root, ending) =>
     readdirSync(root, { recursive: true })
-      .filter((name) => name.endsWith(ending) && !/node_modules|generated/.test(name))
+      .filter((name) => name.endsWith(ending) && !/node_modules|generated|\.vitepress/.test(name))
       .sort()
       .map((name) => readFileSync(path.join(root, name), 'utf8'))
       .join('\n')
