@@ -91,6 +91,17 @@ describe.skipIf(reason !== null)('the page that trains', () => {
     expect(browser.problems).toEqual([]);
   });
 
+  it('says why it cannot train where WebGPU has no device', async () => {
+    const without = await TestBrowser.open();
+    try {
+      const own = await without.page(page.url());
+      await own.getByText('WebGPU has no device on this computer.').waitFor();
+      expect(await own.getByRole('button', { name: 'Train' }).isEnabled()).toBe(false);
+    } finally {
+      await without.close();
+    }
+  });
+
   it('stops, and begins anew', async () => {
     await page.getByLabel('steps').fill('1000');
     await page.getByRole('button', { name: 'Train' }).click();
