@@ -21,6 +21,8 @@ export interface Question {
   readonly arms: readonly Arm[];
   readonly references: readonly Arm[];
   readonly stage: Stage;
+  /** Seeds of its own; those of the stage if undefined. */
+  readonly seeds?: readonly number[];
   readonly measures: readonly Measure[];
 }
 

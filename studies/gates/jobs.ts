@@ -74,7 +74,7 @@ function cellOf(
   const [config, own] = resolved(recipeOf(design), sets);
   const tested = isTested ? { testSequences } : {};
   const settings = digestOf([changedSettings(config), own, tested]);
-  return { arm, question, kind, stage, sets, config, settings, seeds: seeds[stage] };
+  return { arm, question, kind, stage, sets, config, settings, seeds: question.seeds ?? seeds[stage] };
 }
 
 const OWN_ROUTER = /^moe\.router=(.+\.[cm]?js)$/;

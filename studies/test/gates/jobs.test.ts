@@ -49,6 +49,12 @@ describe('jobsOf', () => {
     expect(jobsOf(cellsOfOther, EVERYTHING)).toHaveLength(16);
   });
 
+  it('makes the runs of a question with seeds of its own by these', () => {
+    const [first] = design.questions;
+    const own = cellsOf({ ...design, questions: [{ ...first!, seeds: [7] }], contrasts: [] }, []);
+    expect(names(jobsOf(own, EVERYTHING))).toEqual(['quality dense 7', 'quality switch 7', 'quality hash 7']);
+  });
+
   it('makes what is named, and refuses what there is not', () => {
     expect(names(jobsOf(cells, { only: ['last', 'own', 'quality'], seeds: [12] }))).toEqual([
       'quality own 12',
