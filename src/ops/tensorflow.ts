@@ -19,8 +19,34 @@ export const tf = new Proxy({} as typeof tensorflow, {
   },
 });
 
+/**
+ * Loads TensorFlow's core with the native backend. What else the package requires as it loads - layers, converters, two other
+ * backends, a protocol of stored models - takes more than a third of the processor time, and nothing here calls it.
+ */
 function load(): typeof tensorflow {
-  return createRequire(`${tensorFlowFolder()}/`)('@tensorflow/tfjs-node');
+  const ofFolder = createRequire(`${tensorFlowFolder()}/`);
+  const addon = ofFolder.resolve('@tensorflow/tfjs-node/lib/napi-v8/tfjs_binding.node');
+  const unused: Readonly<Record<string, object>> = {
+    // A class that is extended, and a function that is called, when the package is loaded.
+    '@tensorflow/tfjs-layers': { CustomCallback: Object, registerCallbackConstructor: () => undefined },
+    '@tensorflow/tfjs-converter': {},
+    '@tensorflow/tfjs-data': {},
+    '@tensorflow/tfjs-backend-cpu': {},
+    '@tensorflow/tfjs-backend-webgl': {},
+    '@tensorflow/tfjs-node/dist/proto/api_pb.js': {},
+    '@mapbox/node-pre-gyp': { find: () => addon },
+  };
+  const { cache, resolve } = createRequire(ofFolder.resolve('@tensorflow/tfjs-node'));
+  const stands = Object.entries(unused).flatMap(([name, exports]) => {
+    const file = resolve(name);
+    return cache[file] === undefined ? [[file, { exports, loaded: true }] as const] : [];
+  });
+  Object.assign(cache, Object.fromEntries(stands));
+  try {
+    return ofFolder('@tensorflow/tfjs-node');
+  } finally {
+    for (const [file] of stands) delete cache[file];
+  }
 }
 
 /** The types, under the same name. */
