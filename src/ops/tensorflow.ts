@@ -21,7 +21,7 @@ export const tf = new Proxy({} as typeof tensorflow, {
 
 /**
  * Loads TensorFlow's core with the native backend. What else the package requires as it loads - layers, converters, two other
- * backends, a protocol of stored models - takes more than a third of the processor time, and nothing here calls it.
+ * backends, a protocol of stored models - costs every process time and memory, and nothing here calls it.
  */
 function load(): typeof tensorflow {
   const ofFolder = createRequire(`${tensorFlowFolder()}/`);
