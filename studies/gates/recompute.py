@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import pathlib
+import statistics
 import sys
 
 TOLERANCE = 1e-6
@@ -45,9 +46,25 @@ def mean_of(values):
     return mean, error, (mean - half, mean + half)
 
 
+CACHES = {"eighth": 0, "quarter": 1, "half": 2}
+
+
 def measured(run, measure):
+    """Value of a measure in a run; None if the run, or its training, does not have it."""
     if measure == "perplexity":
         return math.exp((run["test"] or run["curve"][-1])["loss"])
+    if measure == "onNodeShare":
+        return run["localShare"]
+    if measure == "bytesOtherNode":
+        return run["bytesOtherNode"] / 1e6
+    if measure == "expertsPerToken":
+        return run["expertsPerToken"] and run["expertsPerToken"]["end"]
+    if measure == "reuse":
+        return run.get("caches") and run["caches"]["reuse"]["tokens"]["p50"]
+    for part, size in CACHES.items():
+        if measure.startswith(part):
+            key = {"Within": "withinText", "Over": "overTexts", "MostUsed": "mostUsed"}[measure[len(part) :]]
+            return run.get("caches") and run["caches"]["hits"][size][key]
     return run[measure]
 
 
@@ -102,6 +119,11 @@ def main(folder):
             if interval is not None:
                 check(f"{where} against {against['arm']}, low", against["low"], math.expm1(interval[0]))
                 check(f"{where} against {against['arm']}, high", against["high"], math.expm1(interval[1]))
+
+    for row in page["shown"]:
+        values = [measured(runs[(row["kind"], row["settings"], seed)], row["measure"]) for seed in row["seeds"]]
+        median = statistics.median(value for value in values if value is not None)
+        check(f"{row['question']}, {row['arm']}, {row['measure']}", row["median"], median)
 
     ps = []
     for test in page["tests"]:

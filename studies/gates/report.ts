@@ -50,13 +50,20 @@ function figuresOf({ design, cells }: Compared, results: Results): object {
     const seeds = results.of(question, arm, kind).map(({ seed }) => seed);
     return { question: question.id, arm: arm.id, measure, kind, settings: cell!.settings, seeds };
   };
-  const arms = design.questions.flatMap((question) =>
-    (['perplexity', 'stepMs'] as const)
-      .filter((measure) => question.measures.includes(measure))
-      .flatMap((measure) => question.arms.map((arm) => ({ question, arm, measure }))),
-  );
+  const cellsOf = (isCompared: boolean) =>
+    design.questions.flatMap((question) =>
+      question.measures
+        .filter((measure) => MEASURES[measure].isCompared === isCompared)
+        .flatMap((measure) => question.arms.map((arm) => ({ question, arm, measure }))),
+    );
   return {
-    arms: arms.flatMap(({ question, arm, measure }) => {
+    shown: cellsOf(false).flatMap(({ question, arm, measure }) => {
+      const values = results.values(question, arm, measure);
+      return values.length === 0
+        ? []
+        : [{ ...runsOf(question, arm, measure), median: spreadOf(values).median }];
+    }),
+    arms: cellsOf(true).flatMap(({ question, arm, measure }) => {
       const runs = runsOf(question, arm, measure);
       if (runs.seeds.length === 0) return [];
       const against = question.references.flatMap((reference) => {
@@ -139,7 +146,10 @@ function questionTable(question: Question, { contrasts }: Design, results: Resul
 /** Ranks the arms of the llama form in the screening stage, each against the table with as many experts a token. */
 function rankingTable({ questions }: Design, results: Results): string {
   const ranked = questions
-    .filter(({ stage, sets }) => stage === 'screening' && sets.includes('model.family=llama'))
+    .filter(
+      ({ stage, sets, measures }) =>
+        stage === 'screening' && sets.includes('model.family=llama') && measures.includes('perplexity'),
+    )
     .flatMap((question) =>
       question.arms.map((arm) => ({ question, arm, reference: question.references[0]! })),
     )

@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Figures, Losses } from '@locmoe/bench/internal/gate/figures';
 import { TrainerError } from 'locmoe/internal/errors';
+import type { CacheReport } from 'locmoe/internal/evaluation/routes/cache';
 
 export const STAGES = ['screening', 'confirming'] as const;
 export type Stage = (typeof STAGES)[number];
@@ -22,6 +23,8 @@ export interface Run extends RunKey, Figures {
   readonly arm: string;
   /** Losses on the test text; null for runs for time and of the screening stage. */
   readonly test: (Losses & { readonly tokens: number }) | null;
+  /** What caches of experts would have served of the last steps; older runs, and runs for time, do not have it. */
+  readonly caches?: CacheReport['recorded'];
   readonly machine: string;
   readonly precision: string;
   readonly commit: string;

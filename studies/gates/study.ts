@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { machine } from '@locmoe/bench/internal/folders';
+import { cachesOf, recordingOf } from '@locmoe/bench/internal/gate/caches';
 import { readFigures } from '@locmoe/bench/internal/gate/figures';
 import { computeOnOneThread } from '@locmoe/bench/internal/one-thread';
 import { goesOnFromHere, runTraining } from '@locmoe/bench/internal/training';
@@ -153,11 +154,12 @@ async function madeRun(
   const folder = path.join(workDir, 'runs', [arm.id, kind, stage, settings, seed].join('-'));
   const run = await runTraining({
     config: recipeOf(design),
-    sets: [...sets, `seed=${seed}`],
+    sets: [...sets, `seed=${seed}`, ...(kind === 'quality' ? [recordingOf(config)] : [])],
     folder,
     dataDir,
   });
   const figures = readFigures(run.metrics);
+  const caches = kind === 'quality' ? { caches: await cachesOf(run) } : {};
   const isTested = kind === 'quality' && stage === 'confirming';
   let test: Run['test'] = null;
   if (isTested) {
@@ -175,6 +177,7 @@ async function madeRun(
     settings,
     seed,
     ...figures,
+    ...caches,
     test,
     precision: elementTypeOf(config.train.precision),
     seconds: Math.round((performance.now() - started) / 1000),

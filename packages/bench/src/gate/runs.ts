@@ -1,17 +1,14 @@
 import { type RunFolder, readRecords } from '@locmoe/run-format';
-import { readPlaces } from 'locmoe/internal/cli/routes/read-places';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { runSchema } from 'locmoe/internal/config/schema';
-import { reportCache } from 'locmoe/internal/evaluation/routes/cache';
 import { sha256 } from 'locmoe/internal/sha256';
 import { keptRun } from '../kept-run.js';
+import { cachesOf, recordingOf } from './caches.js';
 import { type Contender, RECIPE, SEEDS } from './entry.js';
 import { type Figures, readFigures } from './figures.js';
 
 /** Steps that are compared with those of kept runs, and trained for a first look. */
 export const FIRST_STEPS = 20;
-/** The choices of so many last steps are looked up in a cache. */
-const RECORDED_STEPS = 16;
 
 /** A run on one rank. */
 export interface QualityRun extends Figures {
@@ -59,17 +56,15 @@ export function qualityRun(
 
 function qualityRunOf({ sets }: Contender, seed: number, steps?: number) {
   const given = [...sets, ...lengthOf(steps), `seed=${seed}`];
-  const from = loadConfig(RECIPE, { sets: given }).train.steps - RECORDED_STEPS + 1;
   return {
     config: RECIPE,
-    sets: [...given, `train.recordRoutes={"every":1,"from":${from},"share":1}`],
+    sets: [...given, recordingOf(loadConfig(RECIPE, { sets: given }))],
     read: async (run: RunFolder): Promise<QualityRun> => {
       const { moe, train } = run.readConfig(runSchema)!;
       const losses = readRecords(run.metrics).flatMap((record) =>
         record.type === 'step' ? record.loss : [],
       );
-      const rows = await readPlaces({ places: [run.directory], from });
-      const { hits } = reportCache(rows, moe.numExperts).at(-1)!.recorded;
+      const { hits } = await cachesOf(run);
       return {
         ...readFigures(run.metrics),
         precision: train.precision,
