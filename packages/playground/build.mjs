@@ -18,6 +18,7 @@ const REPLACEMENTS = {
   'ops/node-backend.ts': 'node-backend.ts',
   'ops/kernels/choose-kernels.ts': 'choose-kernels.ts',
   'ops/kernels/tensorflow/compiled.ts': 'compiled.ts',
+  'ops/kernels/tensorflow/raw-op.ts': 'raw-op.ts',
   'routing/own/own-router.ts': 'own-router.ts',
 };
 

@@ -1,15 +1,17 @@
 import loadKitoken, { Kitoken } from 'kitoken/web';
 import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
 import { LanguageModel } from 'locmoe/internal/model/language-model';
+import { tensorflowKernels } from 'locmoe/internal/ops/kernels/tensorflow/tensorflow-kernels';
 import { answerMemory } from 'locmoe/internal/ops/kernels/webgpu/answer';
 import { Device } from 'locmoe/internal/ops/kernels/webgpu/device';
+import { assertComputesRight } from 'locmoe/internal/ops/kernels/webgpu/self-test';
 import { webGpuKernels } from 'locmoe/internal/ops/kernels/webgpu/webgpu-kernels';
 import { forwardBackward } from 'locmoe/internal/worker/forward-backward';
 import { learningRateAt } from 'locmoe/internal/worker/lr-schedule';
 import { updateParameters } from 'locmoe/internal/worker/parameter-update';
 import { useKernels } from './browser-modules/choose-kernels.js';
 import { tf } from './browser-modules/tensorflow.js';
-import type { FromTrainer, Progress, RoutedToken, Settings } from './messages.js';
+import type { FromTrainer, Order, Progress, RoutedToken } from './messages.js';
 import { batchOf, configOf, drawBatch, SEQ_LEN, SEQUENCES, type Text, tokenize } from './training.js';
 
 // The worker that trains: the trainer's own model, operations and updates, on one rank.
@@ -54,7 +56,7 @@ function readHeldOut(model: LanguageModel, texts: readonly Text[]): Progress['he
   });
 }
 
-async function train(settings: Settings): Promise<void> {
+async function train({ isChecked, ...settings }: Order): Promise<void> {
   const [device] = await Promise.all([
     openDevice(),
     // It is fetched as bytes, since a server of static files may not know the type of WebAssembly.
@@ -64,7 +66,9 @@ async function train(settings: Settings): Promise<void> {
   ]);
   const { texts, vocabSize } = tokenize(settings.texts, Kitoken);
   const config = configOf(settings, vocabSize);
-  useKernels(webGpuKernels(device));
+  const kernels = webGpuKernels(device);
+  if (!isChecked) assertComputesRight(kernels, tensorflowKernels);
+  useKernels(kernels);
   const transport = soloTransport();
   const model = new LanguageModel(config, transport);
   model.parameters.stayOnDevice();
@@ -105,9 +109,12 @@ async function train(settings: Settings): Promise<void> {
 
 /** Errors of a device name fields of a configuration, which this page does not have. */
 function withoutFields(message: string): string {
-  return message.replaceAll(/train\.device webgpu: |; train\.device cpu does without/g, '');
+  return message.replaceAll(
+    /train\.device webgpu: |; train\.device cpu does without|, or use train\.device cpu/g,
+    '',
+  );
 }
 
-addEventListener('message', ({ data }: MessageEvent<Settings>) => {
+addEventListener('message', ({ data }: MessageEvent<Order>) => {
   train(data).catch(({ message }: Error) => tell({ kind: 'failed', message: withoutFields(message) }));
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -100,6 +100,20 @@ describe.skipIf(reason !== null)('the page that trains', () => {
     } finally {
       await without.close();
     }
+  });
+
+  it('says what a device computes wrong', async () => {
+    // Stands in for a driver that compiles a shader wrong.
+    const file = path.join(folder, 'trainer.js');
+    const right = readFileSync(file, 'utf8');
+    const wrong = right.replace('1 / sqrt(total(part, index)', '2 / sqrt(total(part, index)');
+    expect(wrong).not.toBe(right);
+    writeFileSync(file, wrong);
+    const own = await browser.page(page.url());
+    await own.getByRole('button', { name: 'Train' }).click();
+    await own.getByText(/^WebGPU on .+, float32 computes layer norm wrong; update its driver$/).waitFor();
+    await own.close();
+    writeFileSync(file, right);
   });
 
   it('stops, and begins anew', async () => {

@@ -52,7 +52,7 @@ function update({ updates }: Kernels): tf.Tensor[] {
     numbers(3_000),
     tf.square(numbers(3_000)),
   ];
-  const state = { value, gradient: gradient.flatten(), m, v };
+  const state = { value, gradient: tf.reshape(gradient, [-1]), m, v };
   const by = {
     gradientScale: 0.5,
     gain1: 0.1,
