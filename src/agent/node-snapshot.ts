@@ -1,8 +1,8 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
-import { verifiedAside } from '../checkpoint/checkpoint.js';
 import { writeManifestOf } from '../checkpoint/checkpointer.js';
+import { verifiedAside } from '../checkpoint/open-stored.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ShardFile, SnapshotRef } from '../rpc/generated/messages.js';

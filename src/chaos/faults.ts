@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { generationOf } from '@locmoe/run-format';
-import { openStored } from '../checkpoint/checkpoint.js';
 import { committedFolders } from '../checkpoint/folders.js';
+import { openStored } from '../checkpoint/open-stored.js';
 import type { ChaosRecord } from './chaos-record.js';
 import type { LiveRun } from './live-run.js';
 import { type AgentProcess, isThere, type RunProcesses, send, type WorkerProcess } from './run-process.js';

@@ -1,5 +1,6 @@
 import { isMap, isNode, isScalar, LineCounter, parse, parseDocument, visit, type YAMLError } from 'yaml';
 import { TrainerError } from '../errors.js';
+import { isMapping, ownField } from './fields.js';
 
 /** Overrides from the command line; `sets` are `key=value` with dotted keys and YAML values. */
 export interface ConfigOverrides {
@@ -232,24 +233,4 @@ function keysOf(section: unknown, parts: readonly string[]): readonly string[] {
   const numParts = Math.max(1, named + 1);
   const key = parts.slice(0, numParts).join('.');
   return [key, ...keysOf(ownField(section, key), parts.slice(numParts))];
-}
-
-function ownField(section: unknown, key: string): unknown {
-  const fields = Object(section);
-  return Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
-}
-
-/** Tells whether a part of a configuration, as the user wrote it, is a mapping. */
-export function isMapping(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Returns a configuration, as the user wrote it, with other fields in a section. */
-export function withFields(value: unknown, section: string, fields: object): object {
-  return { ...(value as object), [section]: { ...(fieldOf(value, section) as object), ...fields } };
-}
-
-/** Returns a field of a configuration as the user wrote it; undefined if absent, or if `value` is not a mapping. */
-export function fieldOf(value: unknown, key: string): unknown {
-  return isMapping(value) ? ownField(value, key) : undefined;
 }

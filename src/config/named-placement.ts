@@ -2,7 +2,8 @@ import path from 'node:path';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { type PlacementFile, placementSchema } from '../routing/groups/placement-file.js';
-import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
+import type { ConfigSource, Named } from './document.js';
+import { fieldOf, withFields } from './fields.js';
 
 /** Enough for 30,000 experts over all layers, and so few that the configuration can be read again. */
 const MOST_CHARACTERS = 150_000;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy, trustRouter } from '../routing/index.js';
-import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
+import type { ConfigSource, Named } from './document.js';
+import { fieldOf, withFields } from './fields.js';
 
 interface NamedRouter extends Named {
   /** Mistakes in `moe.routerOptions`. */

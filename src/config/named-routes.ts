@@ -3,7 +3,8 @@ import path from 'node:path';
 import { parseRoutesFileName, RunFolder } from '@locmoe/run-format';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { digestFile, sha256 } from '../sha256.js';
-import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
+import type { ConfigSource, Named } from './document.js';
+import { fieldOf, withFields } from './fields.js';
 
 // Recorded routes are identified by their folder and a hash of their files, FOLDER#sha256=HASH, like a router's file.
 

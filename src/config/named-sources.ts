@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { type ConfigSource, fieldOf, isMapping, withFields } from './document.js';
+import type { ConfigSource } from './document.js';
+import { fieldOf, isMapping, withFields } from './fields.js';
 
 interface NamedSources {
   /** The configuration with only names in `data.domains` and each name's files in `data.sources`. */

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { inspectTokenizer, readTokenizerFile, tokenizerFileAt } from '../data/tokenizer/tokenizer-file.js';
 import { asTrainerError } from '../errors.js';
-import { type ConfigSource, fieldOf, type Named, withFields } from './document.js';
+import type { ConfigSource, Named } from './document.js';
+import { fieldOf, withFields } from './fields.js';
 
 /** Placeholder for a size that could not be determined, so that one mistake gives only one message. */
 const ANY_VOCAB_SIZE = 257;

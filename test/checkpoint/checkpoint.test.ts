@@ -12,10 +12,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openStored, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { assertFits } from '../../src/checkpoint/fits.js';
 import { readManifest, writeManifest } from '../../src/checkpoint/manifest.js';
+import { openStored } from '../../src/checkpoint/open-stored.js';
 import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { TrainerError } from '../../src/errors.js';
 import { config, saveOptions, tensorsOf } from './fixture.js';

@@ -2,8 +2,9 @@ import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, wr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { openStored, type StoredCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import type { StoredCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { openStored } from '../../src/checkpoint/open-stored.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 import { generateText } from '../../src/inference/generate.js';

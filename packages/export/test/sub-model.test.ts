@@ -2,12 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ServedModels } from 'locmoe/internal/api/served-models';
-import {
-  type Checkpoint,
-  openCheckpoint,
-  openStored,
-  resolveCheckpoint,
-} from 'locmoe/internal/checkpoint/checkpoint';
+import { type Checkpoint, openCheckpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { openStored } from 'locmoe/internal/checkpoint/open-stored';
 import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
 import { generateText } from 'locmoe/internal/inference/generate';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { MANIFEST_FILE, stepOf } from '@locmoe/run-format';
 import { asTrainerError } from '@locmoe/run-format/errors';
-import { openCheckpoint, verifiedAside } from 'locmoe/internal/checkpoint/checkpoint';
+import { openStored, verifiedAside } from 'locmoe/internal/checkpoint/open-stored';
 import type { CheckpointCheck, CheckpointRow, CheckpointsReply } from './api-types.js';
 
 /** Findings about a checkpoint, valid while its files stay unchanged. */
@@ -77,7 +77,7 @@ function rowOf(folder: string): CheckpointRow {
   const file = path.join(folder, MANIFEST_FILE);
   const time = existsSync(file) ? statSync(file).mtimeMs : null;
   try {
-    const { files, generation } = openCheckpoint(folder).manifest;
+    const { files, generation } = openStored(folder).manifest;
     const bytes = Object.values(files).reduce((sum, each) => sum + each.bytes, 0);
     return { ...place, time, bytes, generation, problem: null };
   } catch (error) {

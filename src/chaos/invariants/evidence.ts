@@ -10,8 +10,8 @@ import {
   readRecords,
   stepOf,
 } from '@locmoe/run-format';
-import { openStored } from '../../checkpoint/checkpoint.js';
 import { committedFolders } from '../../checkpoint/folders.js';
+import { openStored } from '../../checkpoint/open-stored.js';
 import { type RunConfig, runSchema } from '../../config/schema.js';
 import { type ChaosRecord, readChaosRecords } from '../chaos-record.js';
 

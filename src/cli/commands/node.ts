@@ -4,7 +4,6 @@ import type { NodeOptions } from '../../agent/run-node.js';
 import { ensureTensorFlow } from '../../local/set-up.js';
 import { ownRouterName, trustRouter } from '../../routing/own/own-router.js';
 import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
-import { nodeOutput } from '../log-printer.js';
 import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 
 interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent' | 'output'>, SecurityOptions {
@@ -60,7 +59,8 @@ export function nodeCommand(command: Command): void {
         ...flags,
         security: given === NO_SECURITY ? null : given,
         parent,
-        output: flags.quiet ? null : nodeOutput(process.stdout),
+        // A node of `train` prints nothing, and starts without the printer.
+        output: flags.quiet ? null : (await import('../log-printer.js')).nodeOutput(process.stdout),
       });
     });
 }
