@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -103,17 +103,24 @@ describe.skipIf(reason !== null)('the page that trains', () => {
   });
 
   it('says what a device computes wrong', async () => {
-    // Stands in for a driver that compiles a shader wrong.
-    const file = path.join(folder, 'trainer.js');
+    // Stands in for a driver that compiles a shader wrong. It has a server of its own, as the browser may keep the right program.
+    const elsewhere = mkdtempSync(path.join(tmpdir(), 'locmoe-playground-'));
+    cpSync(folder, elsewhere, { recursive: true });
+    const file = path.join(elsewhere, 'trainer.js');
     const right = readFileSync(file, 'utf8');
     const wrong = right.replace('1 / sqrt(total(part, index)', '2 / sqrt(total(part, index)');
     expect(wrong).not.toBe(right);
     writeFileSync(file, wrong);
-    const own = await browser.page(page.url());
-    await own.getByRole('button', { name: 'Train' }).click();
-    await own.getByText(/^WebGPU on .+, float32 computes layer norm wrong; update its driver$/).waitFor();
-    await own.close();
-    writeFileSync(file, right);
+    const own = await serveFolder(elsewhere);
+    try {
+      const there = await browser.page(`http://127.0.0.1:${(own.address() as AddressInfo).port}/`);
+      await there.getByRole('button', { name: 'Train' }).click();
+      await there.getByText(/^WebGPU on .+, float32 computes layer norm wrong; update its driver$/).waitFor();
+      await there.close();
+    } finally {
+      own.close();
+      rmSync(elsewhere, { recursive: true, force: true });
+    }
   });
 
   it('stops, and begins anew', async () => {
