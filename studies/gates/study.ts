@@ -151,15 +151,16 @@ async function madeRun(
   { workDir, dataDir }: { readonly workDir: string; readonly dataDir: string },
 ): Promise<Omit<Run, 'machine' | 'commit'>> {
   const started = performance.now();
+  const hasCaches = kind === 'quality' && config.model.numSparseLayers > 0;
   const folder = path.join(workDir, 'runs', [arm.id, kind, stage, settings, seed].join('-'));
   const run = await runTraining({
     config: recipeOf(design),
-    sets: [...sets, `seed=${seed}`, ...(kind === 'quality' ? [recordingOf(config)] : [])],
+    sets: [...sets, `seed=${seed}`, ...(hasCaches ? [recordingOf(config)] : [])],
     folder,
     dataDir,
   });
   const figures = readFigures(run.metrics);
-  const caches = kind === 'quality' ? { caches: await cachesOf(run) } : {};
+  const caches = hasCaches ? { caches: await cachesOf(run) } : {};
   const isTested = kind === 'quality' && stage === 'confirming';
   let test: Run['test'] = null;
   if (isTested) {

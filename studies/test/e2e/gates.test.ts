@@ -33,6 +33,13 @@ it('trains every run once, whatever is done at once, and looks at the test text 
     'switch quality 1 false',
   ]);
   const { test, curve, expertsPerToken } = runs.find(({ arm, test }) => arm === 'own' && test !== null)!;
+  const withCaches = runs.filter(({ caches }) => caches?.hits.every(({ overTexts }) => overTexts > 0));
+  expect(withCaches.map(({ arm, kind }) => `${arm} ${kind}`).sort()).toEqual([
+    'hash quality',
+    'hash quality',
+    'own quality',
+    'switch quality',
+  ]);
   // Two domains of three sequences of 32 tokens each, which are not those of the validation.
   expect(test).toMatchObject({ tokens: 192, domains: { en: expect.any(Number), code: expect.any(Number) } });
   expect(test!.loss).not.toBe(curve.at(-1)!.loss);
