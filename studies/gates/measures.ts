@@ -42,6 +42,7 @@ export const MEASURES = {
   perplexity: compared('perplexity', perplexityOf, fixed(3)),
   idShare: shown('as the id before', ({ idShare }) => idShare, percent),
   loadImbalance: shown('busiest expert / mean', ({ loadImbalance }) => loadImbalance, fixed(2)),
+  keptChoices: shown('experts a token', (run) => run.expertsPerToken?.end ?? null, fixed(2)),
   onNodeShare: shown('stayed on node', ({ localShare }) => localShare, percent),
   eighthWithin: hits('1/8, within a text', 0, 'withinText'),
   eighthOver: hits('1/8, over texts', 0, 'overTexts'),

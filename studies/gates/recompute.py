@@ -57,7 +57,7 @@ def measured(run, measure):
         return run["localShare"]
     if measure == "bytesOtherNode":
         return run["bytesOtherNode"] / 1e6
-    if measure == "expertsPerToken":
+    if measure in ("expertsPerToken", "keptChoices"):
         return run["expertsPerToken"] and run["expertsPerToken"]["end"]
     if measure == "reuse":
         return run.get("caches") and run["caches"]["reuse"]["tokens"]["p50"]
