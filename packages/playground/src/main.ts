@@ -1,4 +1,4 @@
-import type { FromTrainer, Order, Progress, Settings } from './messages.js';
+import type { FromTrainer, Progress, Settings } from './messages.js';
 
 const ROUTERS = ['locmoe-plus', 'locmoe', 'switch', 'hash', 'deepseek', 'moge', 'expert-choice'];
 const SVG = 'http://www.w3.org/2000/svg';
@@ -15,7 +15,6 @@ const [trainButton, stopButton] = [byId<HTMLButtonElement>('train'), byId<HTMLBu
 
 let trainer: Worker | null = null;
 let started = '';
-let isChecked = false;
 let losses: { readonly step: number; readonly trained: number; readonly heldOut: number }[] = [];
 
 function element(tag: string, text = '', className = ''): HTMLElement {
@@ -103,17 +102,16 @@ function begin(): void {
   losses = [];
   trainButton.disabled = true;
   stopButton.disabled = false;
-  say(`opening${isChecked ? '' : ' and checking'} the device, making a vocabulary`);
+  say('opening and checking the device, making a vocabulary');
   trainer = new Worker('trainer.js', { type: 'module' });
   trainer.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => take(data, asked));
   trainer.addEventListener('error', ({ message }) => end(`the trainer failed: ${message}`, true));
-  trainer.postMessage({ ...asked, isChecked } satisfies Order);
+  trainer.postMessage(asked);
 }
 
 function take(message: FromTrainer, { texts, steps }: Settings): void {
   switch (message.kind) {
     case 'started':
-      isChecked = true;
       started = `${message.numParameters.toLocaleString('en')} parameters on ${message.device}`;
       say(started);
       break;

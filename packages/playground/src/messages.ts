@@ -1,3 +1,4 @@
+/** The page sends these to its worker, which trains as they say. */
 export interface Settings {
   /** Texts by the name of their domain. */
   readonly texts: Readonly<Record<string, string>>;
@@ -5,12 +6,6 @@ export interface Settings {
   readonly numExperts: number;
   readonly dModel: number;
   readonly steps: number;
-}
-
-/** The page sends this to its worker, which trains as it says. */
-export interface Order extends Settings {
-  /** True if an earlier worker of the page has found that the device computes right. */
-  readonly isChecked: boolean;
 }
 
 /** A token of a text that is not trained on, with the expert that it has in the upper sparse layer; -1 for none. */

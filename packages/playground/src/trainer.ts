@@ -11,7 +11,7 @@ import { learningRateAt } from 'locmoe/internal/worker/lr-schedule';
 import { updateParameters } from 'locmoe/internal/worker/parameter-update';
 import { useKernels } from './browser-modules/choose-kernels.js';
 import { tf } from './browser-modules/tensorflow.js';
-import type { FromTrainer, Order, Progress, RoutedToken } from './messages.js';
+import type { FromTrainer, Progress, RoutedToken, Settings } from './messages.js';
 import { batchOf, configOf, drawBatch, SEQ_LEN, SEQUENCES, type Text, tokenize } from './training.js';
 
 // The worker that trains: the trainer's own model, operations and updates, on one rank.
@@ -56,7 +56,7 @@ function readHeldOut(model: LanguageModel, texts: readonly Text[]): Progress['he
   });
 }
 
-async function train({ isChecked, ...settings }: Order): Promise<void> {
+async function train(settings: Settings): Promise<void> {
   const [device] = await Promise.all([
     openDevice(),
     // It is fetched as bytes, since a server of static files may not know the type of WebAssembly.
@@ -67,7 +67,7 @@ async function train({ isChecked, ...settings }: Order): Promise<void> {
   const { texts, vocabSize } = tokenize(settings.texts, Kitoken);
   const config = configOf(settings, vocabSize);
   const kernels = webGpuKernels(device);
-  if (!isChecked) assertComputesRight(kernels, tensorflowKernels);
+  assertComputesRight(kernels, tensorflowKernels);
   useKernels(kernels);
   const transport = soloTransport();
   const model = new LanguageModel(config, transport);
@@ -115,6 +115,6 @@ function withoutFields(message: string): string {
   );
 }
 
-addEventListener('message', ({ data }: MessageEvent<Order>) => {
+addEventListener('message', ({ data }: MessageEvent<Settings>) => {
   train(data).catch(({ message }: Error) => tell({ kind: 'failed', message: withoutFields(message) }));
 });
