@@ -23,7 +23,7 @@ export interface Run extends RunKey, Figures {
   readonly arm: string;
   /** Losses on the test text; null for runs for time and of the screening stage. */
   readonly test: (Losses & { readonly tokens: number }) | null;
-  /** What caches of experts would have served of the last steps; older runs, and runs for time, do not have it. */
+  /** Says what caches of experts would have served of the last steps; older runs, and runs for time, do not have it. */
   readonly caches?: CacheReport['recorded'];
   readonly machine: string;
   readonly precision: string;

@@ -8,7 +8,7 @@ export function rawOp(
 ): tf.Tensor {
   const [a, b] = inputs as [tf.Tensor, tf.Tensor];
   if (name === 'MatMul') return tf.matMul(a, b, switches.transpose_a, switches.transpose_b);
-  // Of y = sigmoid(x) and the gradient of y.
+  // The inputs are y = sigmoid(x) and the gradient of y.
   if (name === 'SigmoidGrad') return tf.mul(b, tf.mul(a, tf.sub(1, a)));
   throw new Error(`${name} is not there in a browser`);
 }
