@@ -67,7 +67,8 @@ async function train(settings: Settings): Promise<void> {
   const { texts, vocabSize } = tokenize(settings.texts, Kitoken);
   const config = configOf(settings, vocabSize);
   const kernels = webGpuKernels(device);
-  assertComputesRight(kernels, tensorflowKernels);
+  const { dModel, numHeads } = config.model;
+  assertComputesRight(kernels, tensorflowKernels, [dModel / numHeads]);
   useKernels(kernels);
   const transport = soloTransport();
   const model = new LanguageModel(config, transport);

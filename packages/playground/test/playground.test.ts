@@ -71,7 +71,8 @@ describe.skipIf(reason !== null)('the page that trains', () => {
     await page.getByLabel('width').fill(String(SETTINGS.dModel));
     await page.getByLabel('steps').fill(String(SETTINGS.steps));
     await page.getByRole('button', { name: 'Train' }).click();
-    await page.getByText(/^done/).waitFor();
+    // Beside other tests a step takes up to ten times as long as alone.
+    await page.getByText(/^done/).waitFor({ timeout: 240_000 });
     const shown = await page.getByRole('img').getAttribute('aria-label');
     const reports = [...shown!.matchAll(/step (\d+) ([\d.]+)/g)].map(([, step, loss]) => ({
       step: Number(step),

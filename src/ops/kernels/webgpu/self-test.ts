@@ -37,7 +37,6 @@ function network(kernels: Kernels, weights: FeedForwardWeights): (tf.Tensor | un
   return [y, dx, ...own.gradients([{ dyTD, saved, kept }], weights)];
 }
 
-/** Shaders of attention differ by the size of a head. */
 function attention({ causalAttention }: Kernels, headSize: number): (tf.Tensor | undefined)[] {
   const positionsT = Int32Array.from({ length: TOKENS }, (_, row) => (row < 20 ? row : row - 20));
   const shape = { numSequences: 1, seqLen: TOKENS, numHeads: 4, numKeyValueHeads: 2, positionsT };
@@ -93,8 +92,6 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
     ];
     return both(rotate(parts, new Rotation([1, 0.5, 0.1, 0.05, 0.01, 0.003, 0.002, 0.001]), shape));
   },
-  'attention, of heads of 6': (kernels) => attention(kernels, 6),
-  'attention, of heads of 64': (kernels) => attention(kernels, 64),
   AdamW: update,
   'sum of squares': ({ updates }) => {
     const tensors = [numbers(TOKENS, WIDTH), numbers(1 << 15)];
@@ -121,10 +118,18 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
 /**
  * Runs each operation on a small example, forward and back.
  *
+ * @param headSizes sizes of a head for which attention is run, each of which takes shaders of its own
  * @throws TrainerError `NO_RESOURCE` if a result differs from that of the reference
  */
-export function assertComputesRight(own: Kernels, reference: Kernels): void {
-  for (const [name, run] of Object.entries(OPERATIONS))
+export function assertComputesRight(
+  own: Kernels,
+  reference: Kernels,
+  headSizes: readonly number[] = [6, 64],
+): void {
+  const attentions = headSizes.map(
+    (size) => [`attention, of heads of ${size}`, (kernels: Kernels) => attention(kernels, size)] as const,
+  );
+  for (const [name, run] of [...Object.entries(OPERATIONS), ...attentions])
     tf.tidy(() => {
       const expected = run(reference);
       run(own).forEach((result, i) => {
