@@ -35,7 +35,7 @@ export function reportOf(compared: Compared): Report {
       }),
       settings: settingsOf(compared),
     },
-    pictures: [curves(shown, results), locality(shown, results)],
+    pictures: [gap(design, results), curves(shown, results), locality(shown, results)],
     figures: figuresOf(compared, results),
   };
 }
@@ -150,6 +150,7 @@ function rankingTable({ questions }: Design, results: Results): string {
       ({ stage, sets, measures }) =>
         stage === 'screening' && sets.includes('model.family=llama') && measures.includes('perplexity'),
     )
+    .filter((question) => !isOfCurve(question))
     .flatMap((question) =>
       question.arms.map((arm) => ({ question, arm, reference: question.references[0]! })),
     )
@@ -208,6 +209,23 @@ function settingsOf({ design: { questions } }: Compared): string {
 }
 
 const picture = picturesOf('gates');
+
+/** True of the questions that differ by the length of training alone. */
+const isOfCurve = ({ id }: Question) => id.startsWith('curve-');
+
+function gap({ questions }: Design, results: Results): Picture | null {
+  const rows = questions.filter(isOfCurve).flatMap((question) =>
+    question.arms.flatMap((arm) => {
+      const difference = differenceOf(results.pairs(question, arm, question.references[0]!, 'perplexity'));
+      if (difference === null || arm === question.references[0]) return [];
+      const { steps, tokensPerStep } = results.of(question, arm, 'quality')[0]!;
+      const { meanDifference: mean, interval } = difference;
+      const tokens = (steps * tokensPerStep) / 1e6;
+      return [{ arm: arm.label, tokens, mean, low: interval?.low ?? mean, high: interval?.high ?? mean }];
+    }),
+  );
+  return picture('gap', rows);
+}
 
 /** Returns the arms of the confirming stage, each once; if it has none, those of all questions. */
 function armsToShow(questions: readonly Question[]): [Question, Question['arms'][number]][] {
