@@ -102,7 +102,7 @@ describe.skipIf(!CAN_RUN)('a Slurm job', () => {
     await job.expectNothingLeft();
   });
 
-  it('ends for more memory than was asked for', async () => {
+  it.runIf(NIGHTLY)('ends for more memory than was asked for', async () => {
     const { job, id } = submit('', '--set model.dModel=4096');
     expect((await job.finished).code, outputOf(await id())).toBe(2);
     expect(outputOf(await id())).toMatch(/on this machine would need .*, and it has 1\.1 GB/);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { freePort } from '@locmoe/test-kit';
 import { expect, it, onTestFinished } from 'vitest';
 import { FaultProxy } from '../fault-proxy.js';
+import { NIGHTLY } from '../nightly.js';
 import { node, serve, withToken } from './nodes.js';
 import { type Locmoe, newestRun, temporaryFolder } from './support.js';
 
@@ -53,30 +54,33 @@ async function startBehindProxies(folder: string) {
   return { run, nodes, between, toCoordinator, step: Number(step) };
 }
 
-it('a link of 1 Mbit/s with 100 ms of delay only slows a run down; once a node is cut off from all, the others end', async () => {
-  const folder = temporaryFolder();
-  const { run, nodes, between, toCoordinator, step } = await startBehindProxies(folder);
-  const all = [...between, toCoordinator];
-  const agents = nodes.map(({ child }) => child.pid!);
-  const before = agents.map(residentBytes);
-  for (const proxy of all) {
-    proxy.throttle(BYTES_PER_S);
-    proxy.delay(DELAY_MS);
-  }
-  // By now a step takes longer than the deadline of a collective.
-  const later = Number(/step +(\d+)\/100000.*\s*$/.exec(run.output)?.[1] ?? step) + 3;
-  await run.until(new RegExp(`step +${later}/100000`));
-  const grownBy = agents.map((pid, i) => residentBytes(pid) - before[i]);
-  expect(Math.max(...grownBy)).toBeLessThan(GROWTH_BYTES);
-  for (const proxy of all) proxy.heal();
+it.runIf(NIGHTLY)(
+  'a link of 1 Mbit/s with 100 ms of delay only slows a run down; once a node is cut off from all, the others end',
+  async () => {
+    const folder = temporaryFolder();
+    const { run, nodes, between, toCoordinator, step } = await startBehindProxies(folder);
+    const all = [...between, toCoordinator];
+    const agents = nodes.map(({ child }) => child.pid!);
+    const before = agents.map(residentBytes);
+    for (const proxy of all) {
+      proxy.throttle(BYTES_PER_S);
+      proxy.delay(DELAY_MS);
+    }
+    // By now a step takes longer than the deadline of a collective.
+    const later = Number(/step +(\d+)\/100000.*\s*$/.exec(run.output)?.[1] ?? step) + 3;
+    await run.until(new RegExp(`step +${later}/100000`));
+    const grownBy = agents.map((pid, i) => residentBytes(pid) - before[i]);
+    expect(Math.max(...grownBy)).toBeLessThan(GROWTH_BYTES);
+    for (const proxy of all) proxy.heal();
 
-  for (const proxy of all) proxy.drop();
-  const verdict = await expectToFail(folder, run, nodes[0]);
-  expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
-  // The cut-off node would notice by itself, after its keepalive of 20 s.
-  nodes[1].child.kill('SIGKILL');
-  for (const each of [run, ...nodes]) await each.expectNothingLeft();
-});
+    for (const proxy of all) proxy.drop();
+    const verdict = await expectToFail(folder, run, nodes[0]);
+    expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
+    // The cut-off node would notice by itself, after its keepalive of 20 s.
+    nodes[1].child.kill('SIGKILL');
+    for (const each of [run, ...nodes]) await each.expectNothingLeft();
+  },
+);
 
 it('a run whose nodes are cut off from each other ends with all its processes', async () => {
   const folder = temporaryFolder();

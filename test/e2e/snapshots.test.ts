@@ -46,9 +46,12 @@ async function killInTurn(
   expect(lossCurve(newestRun(folder))).toEqual(lossCurve(expected));
 }
 
-it('two nodes go on from memory, to the same loss at every step, after a worker and then an agent was killed', async () => {
-  await killInTurn({ nodes: 2, workersPerNode: 1 }, ['worker', 'agent']);
-});
+it.runIf(NIGHTLY)(
+  'two nodes go on from memory, to the same loss at every step, after a worker and then an agent was killed',
+  async () => {
+    await killInTurn({ nodes: 2, workersPerNode: 1 }, ['worker', 'agent']);
+  },
+);
 
 it('no more than one step is done again, whenever a worker is killed', async () => {
   const folder = temporaryFolder();
