@@ -75,7 +75,7 @@ const ON_WEBGPU = HAS_WEBGPU
   : [];
 
 /** In the other projects the kernels of these tests would be those of the processor. */
-const ON_WEBGPU_ALONE = HAS_WEBGPU ? files('parameters/device-state') : [];
+const ON_WEBGPU_ALONE = HAS_WEBGPU ? files('parameters/{device-state,step-reads}') : [];
 
 export default defineConfig({
   resolve: { conditions },

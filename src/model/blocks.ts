@@ -50,12 +50,8 @@ export function attention(
 ): tf.Tensor2D {
   const shape = { ...sequences, numHeads, numKeyValueHeads };
   const parts = projections.map((each) => projected(each, parameters, xTD, sequences));
-  const [qTC, kTC, vTC] = parts;
-  const joined = () => (parts.length === 1 ? qTC! : tf.concat(parts, 1));
-  const qkvTC = consume(
-    parts,
-    rotation === null ? joined() : queriesKeysValues(qTC!, kTC!, vTC!, rotationBy(rotation), shape),
-  );
+  const turned = rotation && rotationBy(rotation);
+  const qkvTC = parts.length === 1 ? parts[0]! : consume(parts, queriesKeysValues(parts, turned, shape));
   inspect?.(qkvTC);
   const attendedTC = consume([qkvTC], causalAttention(qkvTC, shape));
   return consume([attendedTC], project(parameters, out.name, attendedTC));
@@ -85,10 +81,8 @@ function firstRows(xTD: tf.Tensor2D, count: number): tf.Tensor2D {
  * the query of position p + 1, whose token is predicted at position p.
  */
 function ofTokens(columnsSC: tf.Tensor2D, { numSequences, seqLen, positionsT }: Sequences): tf.Tensor2D {
-  if (positionsT !== undefined) return gatherRows(columnsSC, positionsT);
-  const size = columnsSC.size;
-  const columnsBC = tf.broadcastTo(tf.reshape(columnsSC, [1, size]), [numSequences, size]);
-  return tf.reshape(columnsBC, [numSequences * seqLen, columnsSC.shape[1]]);
+  const ofRows = () => Int32Array.from({ length: numSequences * seqLen }, (_, row) => row % seqLen);
+  return gatherRows(columnsSC, positionsT ?? ofRows());
 }
 
 /** Returns the matrices of a network, or of one expert's, with their low-rank pairs added. */

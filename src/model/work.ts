@@ -129,7 +129,7 @@ function attentionWork(
       return [
         product(of === 'input' ? T : S, d, width),
         // The same for every sequence.
-        ...(of === 'input' ? [] : [pass([0, 3 * T * width, 5], [0, 3 * T * width, 8])]),
+        ...(of === 'input' ? [] : [pass([0, 2 * T * width, 1], [0, 2 * T * width, 1])]),
         ...(bias === null ? [] : [pass([0, 2 * T * width, 2], [0, T * width, 1])]),
         ...(headNorm === null ? [] : [norm(T * width)]),
       ];
@@ -175,7 +175,7 @@ function expertsWork({ rule, network }: Experts, T: number, rows: number, expert
     network.activation === 'gelu'
       ? ([
           [14, 16],
-          [32, 20],
+          [32, 18],
         ] as const)
       : ([
           [8, 12],

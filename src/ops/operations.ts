@@ -51,21 +51,23 @@ export function addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): tf.Tensor2D {
 }
 
 /**
- * Concatenates rotated queries and keys with the values, for `causalAttention`.
+ * Concatenates queries, keys and values, for `causalAttention`.
  *
- * @param qTC [T, H h]
- * @param kTC [T, K h], like `vTC`
+ * @param parts [T, H h], [T, K h] and [T, K h]; without a rotation any columns
+ * @param rotation turns queries and keys
  * @returns [T, (H + 2 K) h]
  */
 export function queriesKeysValues(
-  qTC: tf.Tensor2D,
-  kTC: tf.Tensor2D,
-  vTC: tf.Tensor2D,
-  rotation: Rotation,
+  parts: readonly tf.Tensor2D[],
+  rotation: Rotation | null,
   shape: AttentionShape,
 ): tf.Tensor2D {
-  const parts = [qTC, kTC, vTC] as const;
   return fusedOp(parts, () => kernels().rotate(parts, rotation, shape));
+}
+
+/** Returns the Euclidean norm of each row: [T, d] -> length T. */
+export function rowNorms(xTD: tf.Tensor2D): Float64Array {
+  return kernels().rowNorms(xTD);
 }
 
 /**

@@ -1,6 +1,6 @@
-import type * as tf from '@tensorflow/tfjs-node';
+import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { queriesKeysValues } from '../../src/ops/operations.js';
+import { queriesKeysValues, rowNorms } from '../../src/ops/operations.js';
 import { rotaryFrequencies } from '../../src/ops/rotary-frequencies.js';
 import { Rotation } from '../../src/ops/rotation.js';
 import { checkOperation, input, positionsOf, randomValues } from '../model/support.js';
@@ -47,10 +47,7 @@ it.each(cases)(
       ),
     ).flat(3);
     const rotation = new Rotation(rotaryFrequencies(size, theta));
-    const op = (...parts: tf.Tensor[]) => {
-      const [q, k, v] = parts as tf.Tensor2D[];
-      return queriesKeysValues(q, k, v, rotation, shape);
-    };
+    const op = (...parts: tf.Tensor[]) => queriesKeysValues(parts as tf.Tensor2D[], rotation, shape);
     checkOperation(op, inputs, expected);
   },
 );
@@ -65,4 +62,16 @@ it('products of rotated rows depend on the distance of their positions alone', (
   };
   expect(product(107, 104)).toBeCloseTo(product(3, 0), 5);
   expect(product(107, 103)).not.toBeCloseTo(product(3, 0), 5);
+});
+
+it('parts that are not rotated are joined, of which each has its columns of the gradient', () => {
+  const inputs = [input('left', [2, 2]), input('right', [2, 1])];
+  const [left, right] = inputs.map(({ values }) => values);
+  const shape = { numSequences: 1, seqLen: 2, numHeads: 1 };
+  const op = (...parts: tf.Tensor[]) => queriesKeysValues(parts as tf.Tensor2D[], null, shape);
+  checkOperation(op, inputs, [left![0]!, left![1]!, right![0]!, left![2]!, left![3]!, right![1]!]);
+});
+
+it('rows have their norms', () => {
+  expect([...rowNorms(tf.tensor2d([3, 4, 0, 0, -1, 0], [3, 2]))]).toEqual([5, 0, 1]);
 });

@@ -162,11 +162,8 @@ export interface Kernels {
   /** @param xTD may be wider than the gain: each d coordinates are a row */
   rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): FusedForward;
   addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): FusedForward;
-  rotate(
-    parts: readonly [qTC: tf.Tensor2D, kTC: tf.Tensor2D, vTC: tf.Tensor2D],
-    rotation: Rotation,
-    shape: AttentionShape,
-  ): FusedForward;
+  rowNorms(xTD: tf.Tensor2D): Float64Array;
+  rotate(parts: readonly tf.Tensor2D[], rotation: Rotation | null, shape: AttentionShape): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;
   /** Requires at least one row. */
   tiedCrossEntropy(xTD: tf.Tensor2D, embeddingVD: tf.Tensor2D, targetsT: Int32Array): FusedForward;

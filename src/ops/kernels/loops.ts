@@ -28,7 +28,7 @@ const IMMEDIATE_READS: DeferredReads = {
 /** Operations that are loops on the processor: its libraries have none of them, or do not always. */
 export function loops(
   create: Kernels['create'],
-): Pick<Kernels, 'deferredReads' | 'updates' | 'rmsNorm' | 'addBias' | 'rotate'> {
+): Pick<Kernels, 'deferredReads' | 'updates' | 'rmsNorm' | 'addBias' | 'rowNorms' | 'rotate'> {
   return {
     deferredReads: () => IMMEDIATE_READS,
     updates: null,
@@ -87,14 +87,25 @@ export function loops(
         },
       };
     },
+    rowNorms(xTD) {
+      const [numRows, d] = xTD.shape;
+      const x = valuesOf(xTD);
+      const norms = new Float64Array(numRows);
+      for (let row = 0, at = 0; row < numRows; row++) {
+        let square = 0;
+        for (const end = at + d; at < end; at++) square += x[at]! * x[at]!;
+        norms[row] = Math.sqrt(square);
+      }
+      return norms;
+    },
     rotate(parts, rotation, { seqLen, positionsT }) {
-      const numRows = parts[0].shape[0];
+      const numRows = parts[0]!.shape[0];
       const widths = parts.map(({ shape }) => shape[1]);
-      const width = widths[0]! + widths[1]! + widths[2]!;
-      /** Visits the places of each row's three parts, in the concatenation and in the part's own array. */
+      const width = widths.reduce((sum, each) => sum + each, 0);
+      /** Visits the places of each row's parts, in the concatenation and in the part's own array. */
       const eachPart = (visit: (part: number, beside: number, own: number, position: number) => void) => {
         for (let row = 0, beside = 0; row < numRows; row++)
-          for (let part = 0; part < 3; beside += widths[part++]!)
+          for (let part = 0; part < parts.length; beside += widths[part++]!)
             visit(part, beside, row * widths[part]!, positionsT?.[row] ?? row % seqLen);
       };
       const turn = (
@@ -104,10 +115,10 @@ export function loops(
         position: number,
         direction: 1 | -1,
       ) => {
-        if (part < 2) rotation.rotate(values, begin, widths[part]! / rotation.size, position, direction);
+        if (part < 2) rotation?.rotate(values, begin, widths[part]! / rotation.size, position, direction);
       };
       const qkv = create([numRows, width]);
-      const values = mapTuple(parts, valuesOf);
+      const values = parts.map(valuesOf);
       eachPart((part, beside, own, position) => {
         qkv.values.set(values[part]!.subarray(own, own + widths[part]!), beside);
         turn(qkv.values, beside, part, position, 1);

@@ -1,3 +1,4 @@
+import { rowNorms } from '../../ops/operations.js';
 import type { tf } from '../../ops/tensorflow.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
@@ -25,19 +26,6 @@ export function cosinesOfProducts(
       (product, i) =>
         product / Math.max(LEAST_NORM, normsT[Math.floor(i / numExperts)]! * gateNormsE[i % numExperts]!),
     );
-}
-
-/** Returns the norm of each row of a matrix, [T, d] -> length T. */
-export function rowNorms(xTD: tf.Tensor2D): Float64Array {
-  const [numRows, d] = xTD.shape;
-  const x = xTD.dataSync<'float32'>();
-  const norms = new Float64Array(numRows);
-  for (let row = 0, at = 0; row < numRows; row++) {
-    let square = 0;
-    for (const end = at + d; at < end; at++) square += x[at]! * x[at]!;
-    norms[row] = Math.sqrt(square);
-  }
-  return norms;
 }
 
 /** Returns the norm of each column of a matrix, [d, E] -> length E. */

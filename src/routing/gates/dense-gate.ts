@@ -1,10 +1,10 @@
-import { exactMatMul } from '../../ops/operations.js';
+import { exactMatMul, rowNorms } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';
 import { initStd } from '../../parameters/matrix.js';
 import type { CommonMoe } from '../common-fields.js';
 import type { RouterParameter } from '../policy.js';
 import type { RouterInput } from '../router.js';
-import { LEAST_NORM, rowNorms } from './cosines.js';
+import { LEAST_NORM } from './cosines.js';
 import { controlled } from './gate-control.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.

@@ -214,6 +214,17 @@ function onUnlisted(tell: (work: Work) => void): () => void {
       tell({ flops: 0, touched: 2 * sizeOf(shape), operations: 1 });
       return create(shape);
     },
+    // The loop that joins columns is handed the function that creates its results elsewhere.
+    rotate(parts, ...others) {
+      const { backward, ...joined } = chosen.rotate(parts, ...others);
+      const work = { flops: 0, touched: 2 * joined.value.size, operations: 1 };
+      tell(work);
+      const told: typeof backward = (...args) => {
+        tell(work);
+        return backward(...args);
+      };
+      return { ...joined, backward: told };
+    },
   }));
   backend.executeSingleOutput = (name, attributes, inputs) => {
     const output = executeSingleOutput.call(backend, name, attributes, inputs);

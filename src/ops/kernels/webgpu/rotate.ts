@@ -45,17 +45,19 @@ const COPY = elementwise(
 export function rotate(
   memory: DeviceMemory,
   parts: readonly tf.Tensor2D[],
-  rotation: Rotation,
+  rotation: Rotation | null,
   { seqLen, positionsT }: AttentionShape,
 ): FusedForward {
   const numRows = parts[0]!.shape[0];
   const widths = parts.map(({ shape }) => shape[1]);
   const width = widths.reduce((sum, each) => sum + each, 0);
   const positions = Float32Array.from({ length: numRows }, (_, row) => positionsT?.[row] ?? row % seqLen);
-  const turns = new Float32Array(seqLen * rotation.size);
+  const size = rotation?.size ?? 0;
+  // A buffer has at least one element.
+  const turns = new Float32Array(Math.max(seqLen * size, 1));
   for (let position = 0; position < seqLen; position++)
-    turns.set(rotation.turnsAt(position), position * rotation.size);
-  /** Moves each part between its own rows and its columns of the concatenation, and turns queries and keys. */
+    if (rotation !== null) turns.set(rotation.turnsAt(position), position * size);
+  /** Moves each part between its own rows and its columns of the concatenation, and may turn queries and keys. */
   const move = (all: number, own: readonly number[], isInverse: boolean) =>
     memory.borrow(turns, (ofPositions) =>
       memory.borrow(positions, (ofRows) => {
@@ -64,9 +66,10 @@ export function rotate(
           const [from, to] = isInverse ? [all, own[part]!] : [own[part]!, all];
           const places = isInverse ? [width, column, columns, 0] : [columns, 0, width, column];
           const length = numRows * columns;
-          if (part === 2) runElementwise(memory, COPY, [from, to], length, [columns, ...places]);
+          if (part === 2 || rotation === null)
+            runElementwise(memory, COPY, [from, to], length, [columns, ...places]);
           else {
-            const params = [columns, ...places, rotation.size, Number(isInverse)];
+            const params = [columns, ...places, size, Number(isInverse)];
             runElementwise(memory, ROTATE, [from, ofPositions, ofRows, to], length, params);
           }
           column += columns;

@@ -50,6 +50,20 @@ const DOT_ROWS = rowwise(
 `,
 );
 
+/** Implements `Kernels.rowNorms`, of which only the norms are read. */
+export function rowNorms(memory: DeviceMemory, xTD: tf.Tensor2D): Float64Array {
+  const [numRows, width] = xTD.shape;
+  const x = memory.bufferOf(xTD);
+  return memory.borrow(
+    Int32Array.from({ length: numRows }, (_, row) => row),
+    (rows) =>
+      memory.borrow(numRows, (squares) => {
+        memory.device.run(DOT_ROWS, [x, x, rows, squares], [numRows, width], numRows);
+        return Float64Array.from(memory.device.read(squares, numRows), Math.sqrt);
+      }),
+  );
+}
+
 /** Returns the rows of x by index: [N, d]. */
 function gathered(memory: DeviceMemory, xTD: tf.Tensor, indicesN: Int32Array): tf.Tensor2D {
   const width = xTD.shape[1]!;

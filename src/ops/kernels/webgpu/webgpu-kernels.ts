@@ -10,7 +10,7 @@ import { WebGpuNetwork } from './feed-forward.js';
 import { addBias, layerNorm, rmsNorm } from './norms.js';
 import { matMul, matrixOf, product } from './products.js';
 import { rotate } from './rotate.js';
-import { concatRows, embedding, gatherRows, scatterRows, sliceRows } from './rows.js';
+import { concatRows, embedding, gatherRows, rowNorms, scatterRows, sliceRows } from './rows.js';
 import { deviceUpdates } from './updates.js';
 
 /** The operations on a device of WebGPU, in float32; their results stay there until the host needs them. */
@@ -27,6 +27,7 @@ export function webGpuKernels(device: Device): Kernels {
     layerNorm: (xTD, gainD, biasD) => layerNorm(memory, xTD, gainD, biasD),
     rmsNorm: (xTD, gainD, epsilon) => rmsNorm(memory, xTD, gainD, epsilon),
     addBias: (xTD, biasD) => addBias(memory, xTD, biasD),
+    rowNorms: (xTD) => rowNorms(memory, xTD),
     rotate: (parts, rotation, shape) => rotate(memory, parts, rotation, shape),
     causalAttention: (qkvTC, shape) => causalAttention(memory, qkvTC, shape),
     tiedCrossEntropy: (xTD, embeddingVD, targetsT) => tiedCrossEntropy(memory, xTD, embeddingVD, targetsT),
