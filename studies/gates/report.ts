@@ -217,7 +217,7 @@ function gap({ questions }: Design, results: Results): Picture | null {
   const rows = questions.filter(isOfCurve).flatMap((question) =>
     question.arms.flatMap((arm) => {
       const difference = differenceOf(results.pairs(question, arm, question.references[0]!, 'perplexity'));
-      if (difference === null || arm === question.references[0]) return [];
+      if (difference === null || arm.id === question.references[0]!.id) return [];
       const { steps, tokensPerStep } = results.of(question, arm, 'quality')[0]!;
       const { meanDifference: mean, interval } = difference;
       const tokens = (steps * tokensPerStep) / 1e6;
