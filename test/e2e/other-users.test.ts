@@ -107,128 +107,124 @@ function whyNot(): string | null {
   return status === 0 ? null : `uid ${NOBODY.uid} cannot run ${CLI}: ${stderr.split('\n')[0]}`;
 }
 
-it.runIf(NIGHTLY)(
-  'no other user of the machine joins, stops, reads or enters a run, in twelve ways',
-  async ({ skip }) => {
-    const reason = whyNot();
-    if (reason !== null) skipLoudly(skip, reason);
-    const folder = temporaryFolder();
-    chmodSync(folder, 0o755);
-    // The folder may hold the runs of several users.
-    mkdirSync(path.join(folder, 'runs'));
-    const home = path.join(folder, 'home');
-    mkdirSync(home, { mode: 0o777 });
-    const guess = path.join(home, 'token');
-    writeFileSync(guess, GUESSES[0]);
-    const args = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets: SETS });
-    const openly = ['/bin/sh', '-c', 'umask 0; exec "$@"', 'sh', process.execPath, CLI];
-    const run = new Locmoe(args, { LOCMOE_FAIL: HANGS_ONCE }, openly);
+it('no other user of the machine joins, stops, reads or enters a run, in twelve ways', async ({ skip }) => {
+  const reason = whyNot();
+  if (reason !== null) skipLoudly(skip, reason);
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  // The folder may hold the runs of several users.
+  mkdirSync(path.join(folder, 'runs'));
+  const home = path.join(folder, 'home');
+  mkdirSync(home, { mode: 0o777 });
+  const guess = path.join(home, 'token');
+  writeFileSync(guess, GUESSES[0]);
+  const args = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets: SETS });
+  const openly = ['/bin/sh', '-c', 'umask 0; exec "$@"', 'sh', process.execPath, CLI];
+  const run = new Locmoe(args, { LOCMOE_FAIL: HANGS_ONCE }, openly);
 
-    const { address: http, headers } = await run.http();
-    const [, coordinator] = await run.until(/coordinator (127\.0\.0\.1:\d+);/);
-    await run.until(/checkpoint at step 20:/, 240_000);
-    const runDir = newestRun(folder);
-    const known = portsOf(run.descendants());
-    const own = [coordinator, http].map((address) => Number(address.split(':')[1]));
-    const dataPlane = known.filter((port) => !own.includes(port));
-    expect(dataPlane).toHaveLength(2);
-    const unknown = new Set<string>();
-    // Until it executes its program, a new process has the sockets of its parent: a port counts at the second look.
-    let seenBefore = new Set<string>();
-    const watch = setInterval(() => {
-      const seen = new Set<string>();
-      for (const pid of run.descendants()) {
-        const isAgent = pid !== run.child.pid && /\0node\0/.test(commandOf(pid));
-        const ports = portsOf([pid]).filter((port) => !own.includes(port) || pid !== run.child.pid);
-        // Each node agent has one port, for its peers.
-        if (ports.length > (isAgent ? 1 : 0)) seen.add(`${pid} ${commandOf(pid)}: ${ports}`);
-      }
-      for (const each of seen) if (seenBefore.has(each)) unknown.add(each);
-      seenBefore = seen;
-    }, 50);
-    onTestFinished(() => clearInterval(watch));
-    expect((await fetch(`http://${http}/api/runs`, { headers })).status).toBe(200);
+  const { address: http, headers } = await run.http();
+  const [, coordinator] = await run.until(/coordinator (127\.0\.0\.1:\d+);/);
+  await run.until(/checkpoint at step 20:/, 240_000);
+  const runDir = newestRun(folder);
+  const known = portsOf(run.descendants());
+  const own = [coordinator, http].map((address) => Number(address.split(':')[1]));
+  const dataPlane = known.filter((port) => !own.includes(port));
+  expect(dataPlane).toHaveLength(2);
+  const unknown = new Set<string>();
+  // Until it executes its program, a new process has the sockets of its parent: a port counts at the second look.
+  let seenBefore = new Set<string>();
+  const watch = setInterval(() => {
+    const seen = new Set<string>();
+    for (const pid of run.descendants()) {
+      const isAgent = pid !== run.child.pid && /\0node\0/.test(commandOf(pid));
+      const ports = portsOf([pid]).filter((port) => !own.includes(port) || pid !== run.child.pid);
+      // Each node agent has one port, for its peers.
+      if (ports.length > (isAgent ? 1 : 0)) seen.add(`${pid} ${commandOf(pid)}: ${ports}`);
+    }
+    for (const each of seen) if (seenBefore.has(each)) unknown.add(each);
+    seenBefore = seen;
+  }, 50);
+  onTestFinished(() => clearInterval(watch));
+  expect((await fetch(`http://${http}/api/runs`, { headers })).status).toBe(200);
 
-    const ways = {
-      coordinator,
-      dataPlane: `127.0.0.1:${dataPlane[0]}`,
-      http,
-      pids: run.descendants(),
-      runDir,
-      guesses: GUESSES,
-    };
-    const stranger = new OfNobody([STRANGER, JSON.stringify(ways)], home);
-    const tried = JSON.parse((await stranger.lines(1))[0]) as Record<string, Found>;
-    const type = async (...words: string[]): Promise<Found> => {
-      const command = new OfNobody([CLI, ...words], home);
-      return (await command.exitCode) === 0 ? command.said : null;
-    };
-    const at = ['--coordinator', coordinator];
-    const of = ['--run', runDir];
-    const guessed = [...at, '--token-file', guess];
-    const nodes = [
-      type('node', ...guessed, '--forever', '--join-timeout', '20'),
-      type('node', ...at, '--join-timeout', '20'),
-    ];
-    // The place of the killed agent is free for a while.
-    process.kill(run.pidsOf('agent')[0]!, 'SIGKILL');
-    await run.until(/^recovered: /m, 120_000);
-    await run.until(/generation 2 failed: /, 240_000);
-    await run.until(/recovered: [\s\S]*\nrecovered: /, 240_000);
+  const ways = {
+    coordinator,
+    dataPlane: `127.0.0.1:${dataPlane[0]}`,
+    http,
+    pids: run.descendants(),
+    runDir,
+    guesses: GUESSES,
+  };
+  const stranger = new OfNobody([STRANGER, JSON.stringify(ways)], home);
+  const tried = JSON.parse((await stranger.lines(1))[0]) as Record<string, Found>;
+  const type = async (...words: string[]): Promise<Found> => {
+    const command = new OfNobody([CLI, ...words], home);
+    return (await command.exitCode) === 0 ? command.said : null;
+  };
+  const at = ['--coordinator', coordinator];
+  const of = ['--run', runDir];
+  const guessed = [...at, '--token-file', guess];
+  const nodes = [
+    type('node', ...guessed, '--forever', '--join-timeout', '20'),
+    type('node', ...at, '--join-timeout', '20'),
+  ];
+  // The place of the killed agent is free for a while.
+  process.kill(run.pidsOf('agent')[0]!, 'SIGKILL');
+  await run.until(/^recovered: /m, 120_000);
+  await run.until(/generation 2 failed: /, 240_000);
+  await run.until(/recovered: [\s\S]*\nrecovered: /, 240_000);
 
-    stranger.child.stdin!.end();
-    const { join } = JSON.parse((await stranger.lines(2))[1]!) as Record<string, Found>;
-    // All commands that read a run's folder would fail alike, as the stranger has already tried the folder; by day two
-    // are enough.
-    const command = {
-      stop: (await type('stop', ...of)) ?? (await type('stop', ...at)),
-      status: await type('status', ...guessed),
-      inspect: NIGHTLY ? await type('inspect', ...of) : null,
-      logs: NIGHTLY ? await type('logs', ...of) : null,
-      chaos: NIGHTLY ? await type('chaos', ...of, '--for', '5s') : null,
-      read: NIGHTLY ? await type('trace', runDir) : null,
-    };
-    const found: readonly (readonly [string, readonly Found[]])[] = [
-      ['join in place of a killed agent', [join, ...(await Promise.all(nodes))]],
-      ['stop the run', [tried.stop, command.stop]],
-      ['see its status', [tried.status, command.status]],
-      ['read its log', [tried.loki, tried.logs, command.logs]],
-      ['open its page', [tried.page, command.inspect]],
-      ['tail its log', [tried.tail]],
-      ['pull from its data plane', [tried['pull from a node'], tried['fetch a snapshot']]],
-      ['find a port of a debugger', [unknown.size === 0 ? null : [...unknown].join('; ')]],
-      ['read its shared memory', [tried.memory]],
-      ['read its folder', [tried.folder, command.read]],
-      ['scrape its metrics', [tried.metrics]],
-      ['harm its processes', [tried.fault, tried.signals, command.chaos]],
-    ];
-    const wide = found.filter(([, behind]) => behind.some((each) => each !== null));
-    console.log(`${wide.length} of ${found.length} ways let the other user in`);
-    expect(found.flatMap(([, behind]) => behind)).not.toContain(undefined);
-    expect(wide).toEqual([]);
+  stranger.child.stdin!.end();
+  const { join } = JSON.parse((await stranger.lines(2))[1]!) as Record<string, Found>;
+  // All commands that read a run's folder would fail alike, as the stranger has already tried the folder; by day two
+  // are enough.
+  const command = {
+    stop: (await type('stop', ...of)) ?? (await type('stop', ...at)),
+    status: await type('status', ...guessed),
+    inspect: NIGHTLY ? await type('inspect', ...of) : null,
+    logs: NIGHTLY ? await type('logs', ...of) : null,
+    chaos: NIGHTLY ? await type('chaos', ...of, '--for', '5s') : null,
+    read: NIGHTLY ? await type('trace', runDir) : null,
+  };
+  const found: readonly (readonly [string, readonly Found[]])[] = [
+    ['join in place of a killed agent', [join, ...(await Promise.all(nodes))]],
+    ['stop the run', [tried.stop, command.stop]],
+    ['see its status', [tried.status, command.status]],
+    ['read its log', [tried.loki, tried.logs, command.logs]],
+    ['open its page', [tried.page, command.inspect]],
+    ['tail its log', [tried.tail]],
+    ['pull from its data plane', [tried['pull from a node'], tried['fetch a snapshot']]],
+    ['find a port of a debugger', [unknown.size === 0 ? null : [...unknown].join('; ')]],
+    ['read its shared memory', [tried.memory]],
+    ['read its folder', [tried.folder, command.read]],
+    ['scrape its metrics', [tried.metrics]],
+    ['harm its processes', [tried.fault, tried.signals, command.chaos]],
+  ];
+  const wide = found.filter(([, behind]) => behind.some((each) => each !== null));
+  console.log(`${wide.length} of ${found.length} ways let the other user in`);
+  expect(found.flatMap(([, behind]) => behind)).not.toContain(undefined);
+  expect(wide).toEqual([]);
 
-    // The owner needs no token on the command line.
-    const status = await locmoe('status', ...of);
-    expect([status.code, status.stdout]).toEqual([0, expect.stringMatching(/: running, generation 3$/m)]);
-    expect((await locmoe('stop', ...of)).code).toBe(0);
-    expect((await run.finished).code, run.output).toBe(130);
-    await run.expectNothingLeft();
-    for (const [place, mode] of [
-      [runDir, 0o40700],
-      [path.join(runDir, 'token'), 0o100600],
-    ] as const)
-      expect(statSync(place).mode.toString(8), place).toBe(mode.toString(8));
-    const secret = readFileSync(path.join(runDir, 'token'), 'utf8').trim();
-    const files = readdirSync(runDir, { recursive: true, withFileTypes: true }).filter(
-      (entry) => entry.isFile() && entry.name !== 'token',
-    );
-    for (const { parentPath, name } of files)
-      expect(readFileSync(path.join(parentPath, name), 'latin1').includes(secret), name).toBe(false);
+  // The owner needs no token on the command line.
+  const status = await locmoe('status', ...of);
+  expect([status.code, status.stdout]).toEqual([0, expect.stringMatching(/: running, generation 3$/m)]);
+  expect((await locmoe('stop', ...of)).code).toBe(0);
+  expect((await run.finished).code, run.output).toBe(130);
+  await run.expectNothingLeft();
+  for (const [place, mode] of [
+    [runDir, 0o40700],
+    [path.join(runDir, 'token'), 0o100600],
+  ] as const)
+    expect(statSync(place).mode.toString(8), place).toBe(mode.toString(8));
+  const secret = readFileSync(path.join(runDir, 'token'), 'utf8').trim();
+  const files = readdirSync(runDir, { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isFile() && entry.name !== 'token',
+  );
+  for (const { parentPath, name } of files)
+    expect(readFileSync(path.join(parentPath, name), 'latin1').includes(secret), name).toBe(false);
 
-    if (NIGHTLY) await expectUndisturbed(lossCurve(runDir));
-  },
-  900_000,
-);
+  if (NIGHTLY) await expectUndisturbed(lossCurve(runDir));
+}, 900_000);
 
 /** Expects the losses of an undisturbed run. By day it is enough that no way in was found. */
 async function expectUndisturbed(curve: ReadonlyMap<number, number>): Promise<void> {

@@ -169,7 +169,7 @@ it('healthy workers keep their processes, and a spare takes the place of one tha
   expect(lossCurve(newestRun(folder))).toEqual(lossCurve(faultFree));
 });
 
-it.runIf(NIGHTLY)('a run that began with the weights of another does not go back to them', async () => {
+it('a run that began with the weights of another does not go back to them', async () => {
   const curves = [];
   for (const fail of ['', 'step.begun:5:kill:generation=1']) {
     const folder = temporaryFolder();

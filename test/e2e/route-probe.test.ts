@@ -5,7 +5,6 @@ import { RunFolder } from '@locmoe/run-format';
 import { readRoutes } from '@locmoe/run-format/routes-file';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readProbe } from '../../src/evaluation/routes/probe.js';
-import { NIGHTLY } from '../nightly.js';
 import { filesIn, lossCurve, trainToTheEnd } from './support.js';
 
 const STEPS = 20;
@@ -66,7 +65,7 @@ describe('train.probeRoutes', () => {
     expect(rows.map((each) => new Set(each.map(({ sequence }) => sequence)).size)).toEqual([1, 1, 1, 1]);
   });
 
-  it.runIf(NIGHTLY)('changes no bit of the training, and can be switched off', async () => {
+  it('changes no bit of the training, and can be switched off', async () => {
     const recorded = await train(2, 1, WITH_STATE);
     const without = await train(2, 1, [...WITH_STATE, 'train.probeRoutes=false']);
     expect(filesOf(recorded)).toHaveLength(2 * RECORDED.length);

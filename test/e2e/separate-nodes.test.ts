@@ -5,7 +5,6 @@ import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
 import { readManifest } from '../../src/checkpoint/manifest.js';
 import { makeCertificates } from '../../src/rpc/certificates.js';
-import { NIGHTLY } from '../nightly.js';
 import { runCommand } from '../run-command.js';
 import { expectGoodEnds, node, serve } from './nodes.js';
 import { lossCurve, newestRun, temporaryFolder } from './support.js';
@@ -76,73 +75,70 @@ async function expectRefusals(folder: string, dir: string, port: number): Promis
   }
 }
 
-it.runIf(NIGHTLY)(
-  'a node that is told so outlives its runs, one of them failed by a frozen node, and trains on in the next generation',
-  async () => {
-    const folder = temporaryFolder();
-    const port = await freePort();
-    const sets = [...LONG, 'cluster.collectiveTimeoutS=3'];
-    const flags = ['--resume-or-start', '--json-logs'];
-    const survivor = node(port, '--forever');
-    const waitsAgain = (times: number) =>
-      survivor.until(new RegExp(`waiting: (?:[\\s\\S]*node leaves[\\s\\S]*waiting: ){${times}}`));
-    await waitsAgain(0);
-    const { code: tooFew, stderr } = await serve(temporaryFolder(), port, [], '--join-timeout', '6').finished;
-    expect(tooFew).toBe(3);
-    expect(stderr).toMatch(
-      /^locmoe: run failed: node 1: after 6 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
-    );
-    // Otherwise a slow node would find the next coordinator at its first attempt, and never log that it waits.
-    await waitsAgain(1);
+it('a node that is told so outlives its runs, one of them failed by a frozen node, and trains on in the next generation', async () => {
+  const folder = temporaryFolder();
+  const port = await freePort();
+  const sets = [...LONG, 'cluster.collectiveTimeoutS=3'];
+  const flags = ['--resume-or-start', '--json-logs'];
+  const survivor = node(port, '--forever');
+  const waitsAgain = (times: number) =>
+    survivor.until(new RegExp(`waiting: (?:[\\s\\S]*node leaves[\\s\\S]*waiting: ){${times}}`));
+  await waitsAgain(0);
+  const { code: tooFew, stderr } = await serve(temporaryFolder(), port, [], '--join-timeout', '6').finished;
+  expect(tooFew).toBe(3);
+  expect(stderr).toMatch(
+    /^locmoe: run failed: node 1: after 6 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
+  );
+  // Otherwise a slow node would find the next coordinator at its first attempt, and never log that it waits.
+  await waitsAgain(1);
 
-    const run = serve(folder, port, sets, ...flags);
-    await run.until(/node 0 joined/);
-    const frozen = node(port, '--listen', '127.0.0.3:0');
-    await run.until(/checkpoint at step/);
-    const late = await runCommand('node', '--coordinator', `127.0.0.1:${port}`);
-    expect(late).toMatchObject({
-      code: 2,
-      stderr: expect.stringMatching(/^locmoe: .*refused Join: run micro-\S+ is running with its 2 nodes/),
-    });
-    frozen.child.kill('SIGSTOP');
-    const { code, stdout } = await run.finished;
-    expect(code, stdout).toBe(3);
-    const { msg, checkpoint } = jsonLines(stdout).at(-1)!;
-    const { pid } = frozen.child;
-    expect(msg).toMatch(
-      new RegExp(
-        `^run failed: node \\d, step \\d+: node agent on \\S+ \\(pid ${pid}\\) was lost: it is stopped \\(SIGSTOP\\)`,
-      ),
-    );
-    expect(checkpoint).toMatch(/step-0+\d+$/);
-    const failure = JSON.parse(readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'));
-    expect(failure).toMatchObject({ code: 'NODE_LOST', rank: null, pid, checkpoint });
-    await waitsAgain(2);
-    frozen.child.kill('SIGCONT');
-    expect((await frozen.finished).code).toBe(3);
+  const run = serve(folder, port, sets, ...flags);
+  await run.until(/node 0 joined/);
+  const frozen = node(port, '--listen', '127.0.0.3:0');
+  await run.until(/checkpoint at step/);
+  const late = await runCommand('node', '--coordinator', `127.0.0.1:${port}`);
+  expect(late).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^locmoe: .*refused Join: run micro-\S+ is running with its 2 nodes/),
+  });
+  frozen.child.kill('SIGSTOP');
+  const { code, stdout } = await run.finished;
+  expect(code, stdout).toBe(3);
+  const { msg, checkpoint } = jsonLines(stdout).at(-1)!;
+  const { pid } = frozen.child;
+  expect(msg).toMatch(
+    new RegExp(
+      `^run failed: node \\d, step \\d+: node agent on \\S+ \\(pid ${pid}\\) was lost: it is stopped \\(SIGSTOP\\)`,
+    ),
+  );
+  expect(checkpoint).toMatch(/step-0+\d+$/);
+  const failure = JSON.parse(readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'));
+  expect(failure).toMatchObject({ code: 'NODE_LOST', rank: null, pid, checkpoint });
+  await waitsAgain(2);
+  frozen.child.kill('SIGCONT');
+  expect((await frozen.finished).code).toBe(3);
 
-    const next = serve(folder, port, sets, ...flags);
-    const replacement = node(port);
-    await next.until(/"generation":2.*"msg":"step +\d+\/100000/);
-    next.child.kill('SIGTERM');
-    const end = await next.finished;
-    expect(end.code, end.stdout).toBe(130);
-    expect(jsonLines(end.stdout).at(-1)).toMatchObject({ exitCode: 130, generation: 2 });
-    const steps = [...lossCurve(newestRun(folder)).keys()];
-    expect(steps).toEqual(steps.map((_, i) => i + 1));
-    await waitsAgain(3);
-    survivor.child.kill('SIGTERM');
+  const next = serve(folder, port, sets, ...flags);
+  const replacement = node(port);
+  await next.until(/"generation":2.*"msg":"step +\d+\/100000/);
+  next.child.kill('SIGTERM');
+  const end = await next.finished;
+  expect(end.code, end.stdout).toBe(130);
+  expect(jsonLines(end.stdout).at(-1)).toMatchObject({ exitCode: 130, generation: 2 });
+  const steps = [...lossCurve(newestRun(folder)).keys()];
+  expect(steps).toEqual(steps.map((_, i) => i + 1));
+  await waitsAgain(3);
+  survivor.child.kill('SIGTERM');
 
-    // The unfinished run has another recipe, so this coordinator starts its own.
-    const other = serve(folder, port, [...sets, 'name=other'], ...flags);
-    await other.until(/"run":"other-\d[^"]*","generation":1/);
-    // It succeeds, so that a supervisor does not start the coordinator again.
-    expect(await runCommand('stop', '--coordinator', `127.0.0.1:${port}`)).toMatchObject({ code: 0 });
-    await expectGoodEnds(survivor, replacement, other);
-    expect(jsonLines((await survivor.finished).stdout).length).toBeGreaterThan(2);
-    for (const each of [run, frozen, next]) await each.expectNothingLeft();
-  },
-);
+  // The unfinished run has another recipe, so this coordinator starts its own.
+  const other = serve(folder, port, [...sets, 'name=other'], ...flags);
+  await other.until(/"run":"other-\d[^"]*","generation":1/);
+  // It succeeds, so that a supervisor does not start the coordinator again.
+  expect(await runCommand('stop', '--coordinator', `127.0.0.1:${port}`)).toMatchObject({ code: 0 });
+  await expectGoodEnds(survivor, replacement, other);
+  expect(jsonLines((await survivor.finished).stdout).length).toBeGreaterThan(2);
+  for (const each of [run, frozen, next]) await each.expectNothingLeft();
+});
 
 function jsonLines(text: string): Record<string, unknown>[] {
   return text

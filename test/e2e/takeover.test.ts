@@ -113,57 +113,54 @@ it.runIf(NIGHTLY).each(['journal.written:4', 'journal.append:5', 'journal.synced
   },
 );
 
-it.runIf(NIGHTLY)(
-  'a coordinator is refused while the first is only frozen; one that was replaced ends when it wakes, and the run goes on without its node',
-  async () => {
-    const folder = temporaryFolder();
-    const port = await freePort();
-    const sets = [...SETS, 'train.steps=100000'];
-    const run = serve(folder, port, sets, ...ONE_NODE);
-    const its = node(port);
-    await run.until(/checkpoint at step 10:/);
-    run.child.kill('SIGSTOP');
-    const resume = newestRun(folder);
-    const second = await serve(folder, await freePort(), sets, '--resume', resume).finished;
-    expect(second.code).toBe(2);
-    expect(second.stderr).toMatch(new RegExp(`^locmoe: run \\S+ is held by process ${run.child.pid} on `));
+it('a coordinator is refused while the first is only frozen; one that was replaced ends when it wakes, and the run goes on without its node', async () => {
+  const folder = temporaryFolder();
+  const port = await freePort();
+  const sets = [...SETS, 'train.steps=100000'];
+  const run = serve(folder, port, sets, ...ONE_NODE);
+  const its = node(port);
+  await run.until(/checkpoint at step 10:/);
+  run.child.kill('SIGSTOP');
+  const resume = newestRun(folder);
+  const second = await serve(folder, await freePort(), sets, '--resume', resume).finished;
+  expect(second.code).toBe(2);
+  expect(second.stderr).toMatch(new RegExp(`^locmoe: run \\S+ is held by process ${run.child.pid} on `));
 
-    // A recent record allows another coordinator to take over the nodes.
-    run.child.kill('SIGCONT');
-    const numSaved = () => run.output.match(/checkpoint at step/g)!.length;
-    const before = numSaved();
-    await expect.poll(numSaved).toBeGreaterThan(before);
-    run.child.kill('SIGSTOP');
-    // This imitates a file system without locks, and another machine, which cannot see the process.
-    rmSync(path.join(resume, 'run.lock'));
-    const record = path.join(resume, 'run.json');
-    writeFileSync(record, readFileSync(record, 'utf8').replace(/"machine": "/, '$&another-'));
-    const nextPort = await freePort();
-    const next = serve(folder, nextPort, sets, '--resume', resume, ...ONE_NODE);
-    // The line on a changed configuration is printed before the takeover.
-    await next.until(/^run micro\S+: /m);
-    run.child.kill('SIGCONT');
-    const { code, stderr } = await run.finished;
-    expect([code, stderr]).toEqual([
-      3,
-      expect.stringMatching(
-        new RegExp(`^locmoe: run \\S+ was taken over by process ${next.child.pid} on .*\n$`),
-      ),
-    ]);
-    const left = await its.finished;
-    expect(left.code, left.stdout).toBe(3);
-    expect(left.stdout).toMatch(/node leaves: the coordinator is gone: .*none came within 30 s/);
+  // A recent record allows another coordinator to take over the nodes.
+  run.child.kill('SIGCONT');
+  const numSaved = () => run.output.match(/checkpoint at step/g)!.length;
+  const before = numSaved();
+  await expect.poll(numSaved).toBeGreaterThan(before);
+  run.child.kill('SIGSTOP');
+  // This imitates a file system without locks, and another machine, which cannot see the process.
+  rmSync(path.join(resume, 'run.lock'));
+  const record = path.join(resume, 'run.json');
+  writeFileSync(record, readFileSync(record, 'utf8').replace(/"machine": "/, '$&another-'));
+  const nextPort = await freePort();
+  const next = serve(folder, nextPort, sets, '--resume', resume, ...ONE_NODE);
+  // The line on a changed configuration is printed before the takeover.
+  await next.until(/^run micro\S+: /m);
+  run.child.kill('SIGCONT');
+  const { code, stderr } = await run.finished;
+  expect([code, stderr]).toEqual([
+    3,
+    expect.stringMatching(
+      new RegExp(`^locmoe: run \\S+ was taken over by process ${next.child.pid} on .*\n$`),
+    ),
+  ]);
+  const left = await its.finished;
+  expect(left.code, left.stdout).toBe(3);
+  expect(left.stdout).toMatch(/node leaves: the coordinator is gone: .*none came within 30 s/);
 
-    const other = node(nextPort);
-    await next.until(/did not come back in time after the coordinator was replaced; restarting/);
-    await next.until(/^step .* gen 2 /m);
-    next.interrupt();
-    expect((await next.finished).code).toBe(130);
-    expect((await other.finished).code).toBe(0);
-    expect(journalOf(folder, 'lead').map(({ pid }) => pid)).toEqual([run.child.pid, next.child.pid]);
-    expect(journalOf(folder, 'generation').map(({ from }) => from.kind)).toEqual(['nothing', 'checkpoint']);
-    const steps = [...lossCurve(resume).keys()];
-    expect(steps).toEqual(steps.map((_, i) => i + 1));
-    for (const each of [run, its, next, other]) await each.expectNothingLeft();
-  },
-);
+  const other = node(nextPort);
+  await next.until(/did not come back in time after the coordinator was replaced; restarting/);
+  await next.until(/^step .* gen 2 /m);
+  next.interrupt();
+  expect((await next.finished).code).toBe(130);
+  expect((await other.finished).code).toBe(0);
+  expect(journalOf(folder, 'lead').map(({ pid }) => pid)).toEqual([run.child.pid, next.child.pid]);
+  expect(journalOf(folder, 'generation').map(({ from }) => from.kind)).toEqual(['nothing', 'checkpoint']);
+  const steps = [...lossCurve(resume).keys()];
+  expect(steps).toEqual(steps.map((_, i) => i + 1));
+  for (const each of [run, its, next, other]) await each.expectNothingLeft();
+});

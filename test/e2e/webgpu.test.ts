@@ -25,8 +25,8 @@ const WHOLE = ['tiny', 'mixtral-tiny'].flatMap((recipe) =>
 
 withWebGpu('train.device webgpu', () => {
   it.each<readonly [string, string, number]>([
+    ['pangu-sigma', 'locmoe-plus', 1],
     ['llama', 'locmoe', 2],
-    ...(NIGHTLY ? [['pangu-sigma', 'locmoe-plus', 1] as const] : []),
   ])(
     'trains the %s form with %s on 1x%i as the processor does, which goes on from its checkpoint',
     async (family, router, workersPerNode) => {

@@ -84,7 +84,7 @@ describe.skipIf(reason !== null)('the page that trains', () => {
       expect(loss).toBeCloseTo(since.reduce((sum, each) => sum + each, 0) / since.length, 3);
     });
     expect(reports.at(-1)!.step).toBe(SETTINGS.steps);
-    expect(losses.at(-1)).toBeLessThan(losses[0]! - 0.2);
+    expect(losses.at(-1)).toBeLessThan(losses[0]! - (NIGHTLY ? 0.5 : 0.2));
     // Each of the 64 tokens of a text that is held out has an expert.
     expect(await page.locator('.text').first().locator('.expert').count()).toBe(64);
     expect(await seriousViolations(page)).toEqual([]);
