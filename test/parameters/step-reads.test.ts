@@ -20,6 +20,7 @@ withWebGpu('a step on a device reads back', () => {
       [TOKENS * EXPERTS, WIDTH * EXPERTS, TOKENS, TOKENS, TOKENS],
     ],
     ['what is pooled with LocMoE', 'locmoe', [TOKENS * WIDTH, TOKENS, EXPERTS, TOKENS, TOKENS]],
+    ['what is pooled with LocMoE+', 'locmoe-plus', [TOKENS * WIDTH, TOKENS, TOKENS * EXPERTS]],
   ] as const)('%s', (_, router, expected) => {
     const state = createTrainState(tinyConfig({ moe: { router } }), soloTransport(), null);
     trainStep(state, { step: 1, batches: batchesOf(1) });

@@ -163,6 +163,7 @@ export interface Kernels {
   rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): FusedForward;
   addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): FusedForward;
   rowNorms(xTD: tf.Tensor2D): Float64Array;
+  /** Concatenates the columns of the parts, of which a rotation turns the first two. */
   rotate(parts: readonly tf.Tensor2D[], rotation: Rotation | null, shape: AttentionShape): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;
   /** Requires at least one row. */

@@ -102,38 +102,29 @@ export function loops(
       const numRows = parts[0]!.shape[0];
       const widths = parts.map(({ shape }) => shape[1]);
       const width = widths.reduce((sum, each) => sum + each, 0);
-      /** Visits the places of each row's parts, in the concatenation and in the part's own array. */
-      const eachPart = (visit: (part: number, beside: number, own: number, position: number) => void) => {
+      /** Copies each row's parts into their columns of the concatenation, or back, and turns queries and keys. */
+      const move = (all: Float32Array, values: readonly Float32Array[], direction: 1 | -1) => {
         for (let row = 0, beside = 0; row < numRows; row++)
-          for (let part = 0; part < parts.length; beside += widths[part++]!)
-            visit(part, beside, row * widths[part]!, positionsT?.[row] ?? row % seqLen);
-      };
-      const turn = (
-        values: Float32Array,
-        begin: number,
-        part: number,
-        position: number,
-        direction: 1 | -1,
-      ) => {
-        if (part < 2) rotation?.rotate(values, begin, widths[part]! / rotation.size, position, direction);
+          for (let part = 0; part < parts.length; beside += widths[part++]!) {
+            const size = widths[part]!;
+            const own = row * size;
+            if (direction === 1) all.set(values[part]!.subarray(own, own + size), beside);
+            else values[part]!.set(all.subarray(beside, beside + size), own);
+            if (rotation === null || part === 2) continue;
+            const [target, begin] = direction === 1 ? [all, beside] : [values[part]!, own];
+            const position = positionsT?.[row] ?? row % seqLen;
+            rotation.rotate(target, begin, size / rotation.size, position, direction);
+          }
       };
       const qkv = create([numRows, width]);
-      const values = parts.map(valuesOf);
-      eachPart((part, beside, own, position) => {
-        qkv.values.set(values[part]!.subarray(own, own + widths[part]!), beside);
-        turn(qkv.values, beside, part, position, 1);
-      });
+      move(qkv.values, parts.map(valuesOf), 1);
       return {
         value: qkv.tensor,
         saved: [],
         backward: (dyTC) => {
           const gradients = parts.map(({ shape }) => create(shape));
-          const dy = valuesOf(dyTC);
-          eachPart((part, beside, own, position) => {
-            const { values: gradient } = gradients[part]!;
-            gradient.set(dy.subarray(beside, beside + widths[part]!), own);
-            turn(gradient, own, part, position, -1);
-          });
+          const ofParts = gradients.map(({ values }) => values);
+          move(valuesOf(dyTC), ofParts, -1);
           return gradients.map(({ tensor }) => tensor);
         },
       };

@@ -53,10 +53,10 @@ export function rotate(
   const width = widths.reduce((sum, each) => sum + each, 0);
   const positions = Float32Array.from({ length: numRows }, (_, row) => positionsT?.[row] ?? row % seqLen);
   const size = rotation?.size ?? 0;
-  // A buffer has at least one element.
-  const turns = new Float32Array(Math.max(seqLen * size, 1));
-  for (let position = 0; position < seqLen; position++)
-    if (rotation !== null) turns.set(rotation.turnsAt(position), position * size);
+  const turns = new Float32Array(seqLen * size);
+  if (rotation !== null)
+    for (let position = 0; position < seqLen; position++)
+      turns.set(rotation.turnsAt(position), position * size);
   /** Moves each part between its own rows and its columns of the concatenation, and may turn queries and keys. */
   const move = (all: number, own: readonly number[], isInverse: boolean) =>
     memory.borrow(turns, (ofPositions) =>

@@ -54,13 +54,12 @@ const DOT_ROWS = rowwise(
 export function rowNorms(memory: DeviceMemory, xTD: tf.Tensor2D): Float64Array {
   const [numRows, width] = xTD.shape;
   const x = memory.bufferOf(xTD);
-  return memory.borrow(
-    Int32Array.from({ length: numRows }, (_, row) => row),
-    (rows) =>
-      memory.borrow(numRows, (squares) => {
-        memory.device.run(DOT_ROWS, [x, x, rows, squares], [numRows, width], numRows);
-        return Float64Array.from(memory.device.read(squares, numRows), Math.sqrt);
-      }),
+  const rows = Int32Array.from({ length: numRows }, (_, row) => row);
+  return memory.borrow(rows, (choices) =>
+    memory.borrow(numRows, (squares) => {
+      memory.device.run(DOT_ROWS, [x, x, choices, squares], [numRows, width], numRows);
+      return Float64Array.from(memory.device.read(squares, numRows), Math.sqrt);
+    }),
   );
 }
 

@@ -82,6 +82,7 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
     network(kernels, [numbers(WIDTH, HIDDEN), numbers(WIDTH, HIDDEN), numbers(HIDDEN, WIDTH)]),
   'layer norm': ({ layerNorm }) => both(layerNorm(numbers(TOKENS, WIDTH), numbers(WIDTH), numbers(WIDTH))),
   'rms norm': ({ rmsNorm }) => both(rmsNorm(numbers(TOKENS, WIDTH), numbers(WIDTH / 2), 0.1)),
+  'norms of rows': ({ rowNorms }) => [tf.tensor1d([...rowNorms(numbers(TOKENS, WIDTH))])],
   bias: ({ addBias }) => both(addBias(numbers(TOKENS, WIDTH), numbers(WIDTH))),
   rotation: ({ rotate }) => {
     const shape = { numSequences: 2, seqLen: TOKENS / 2, numHeads: 3 };
