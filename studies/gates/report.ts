@@ -29,7 +29,7 @@ export function reportOf(compared: Compared): Report {
           title: question.title,
           stage: question.stage,
           missing: missing === 0 ? null : { missing, planned },
-          references: question.references.map(({ label }) => label).join(' and '),
+          references: question.references.map(({ label }) => label).join('; '),
           table: questionTable(question, design, results),
         };
       }),
