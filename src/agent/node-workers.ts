@@ -1,4 +1,5 @@
 import type { RankProgress } from '../collectives/control-block.js';
+import { GRACE } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import { OomKills } from '../os/oom-kills.js';
 import { processInfo } from '../os/process-info.js';
@@ -25,7 +26,7 @@ export interface NodeWorkersListener {
   snapshot(report: SnapshotReport): void;
   /** Called for each fault; a worker may have several. */
   failed(fault: WorkerFault): void;
-  /** Called once, when every worker has finished and its process has ended with code 0. */
+  /** Called once, when every worker has finished and its process has ended with code 0, or was killed as it did not end. */
   finished(stoppedEarly: boolean): void;
 }
 
@@ -39,6 +40,7 @@ export class NodeWorkers {
   readonly #killed = new Set<number>();
   readonly #ready = new Set<number>();
   readonly #finished = new Set<number>();
+  readonly #ended = new Set<number>();
   readonly #endedWell = new Set<number>();
   #ranks: readonly number[] = [];
   #stoppedEarly = false;
@@ -178,11 +180,21 @@ export class NodeWorkers {
       case 'finished':
         this.#finished.add(rank);
         this.#stoppedEarly ||= event.stoppedEarly;
+        setTimeout(() => this.#endLate(rank), GRACE.exitMs).unref();
     }
   }
 
+  /** Kills a worker that has finished and is still there: a library may hang as its process ends, and all is stored. */
+  #endLate(rank: number): void {
+    if (this.#ended.has(rank) || this.#killed.has(rank)) return;
+    const line = `the worker has finished, and is killed as it does not end within ${GRACE.exitMs / 1000} s`;
+    this.listener.line(rank, line, 'stderr');
+    this.kill(rank);
+  }
+
   #onExit({ rank, pid, code, signal, killedByUs, spawnError }: WorkerExit): void {
-    if (this.#finished.has(rank) && code === 0) {
+    this.#ended.add(rank);
+    if (this.#finished.has(rank) && (code === 0 || this.#killed.has(rank))) {
       this.#endedWell.add(rank);
       if (this.#endedWell.size === this.#ranks.length) this.listener.finished(this.#stoppedEarly);
       return;

@@ -10,7 +10,7 @@ export interface Hang {
 }
 
 /** Phases that may take long without progress in the control block, as they wait for no other rank. */
-const QUIET_PHASES = ['starting', 'validate', 'checkpoint', 'done'];
+const QUIET_PHASES = ['starting', 'validate', 'checkpoint'];
 
 /**
  * Finds ranks that are stopped, or that make no progress while others wait for them in a collective. A rank that no

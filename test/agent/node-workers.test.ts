@@ -77,6 +77,14 @@ describe('the workers of a node', () => {
     expect([finished, faults]).toEqual([[true], []]);
   });
 
+  it('have finished too where one does not end, which is killed', async () => {
+    scriptWorkers([FINISHED, 'hang'], [FINISHED, { exit: 0 }]);
+    void start();
+    await until(() => finished.length > 0);
+    expect([finished, faults]).toEqual([[false], []]);
+    expect(lines).toEqual(['the worker has finished, and is killed as it does not end within 5 s']);
+  });
+
   it('hand their reports on', async () => {
     scriptWorkers([
       { emit: { type: 'step', report: { step: 1 } } },
