@@ -198,7 +198,6 @@ async function open(): Promise<void> {
   if (await isolate()) return;
   const reason = await whyNot();
   if (reason !== null) {
-    trainButton.disabled = true;
     say(reason, true);
     return;
   }
@@ -210,6 +209,8 @@ async function open(): Promise<void> {
     event.preventDefault();
     begin();
   });
+  // Before this the form would send itself, and the page load again.
+  trainButton.disabled = false;
   stopButton.addEventListener('click', () => end(`stopped: ${status.textContent}`));
 }
 
