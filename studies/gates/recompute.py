@@ -120,6 +120,26 @@ def main(folder):
                 check(f"{where} against {against['arm']}, low", against["low"], math.expm1(interval[0]))
                 check(f"{where} against {against['arm']}, high", against["high"], math.expm1(interval[1]))
 
+    # Runs that differ in seed, arm and length alone, each length with settings of its own.
+    lengths = {row["question"]: {} for row in page["arms"] if row["question"].startswith("curve-")}
+    for row in page["arms"]:
+        if row["question"] in lengths and row["measure"] == "perplexity":
+            lengths[row["question"]][row["arm"]] = row["settings"]
+    for trend in page["trends"]:
+        slopes = []
+        for seed in trend["seeds"]:
+            points = []
+            for arms in lengths.values():
+                own, other = (runs["quality", arms[trend[arm]], seed] for arm in ("arm", "reference"))
+                ratio = measured(own, "perplexity") / measured(other, "perplexity")
+                points.append((math.log10(own["steps"] * own["tokensPerStep"]), math.log(ratio)))
+            slopes.append(statistics.linear_regression(*zip(*points)).slope)
+        slope, _, interval = mean_of(slopes)
+        check(f"trend of {trend['arm']}", trend["change"], math.expm1(slope))
+        if interval is not None:
+            check(f"trend of {trend['arm']}, low", trend["low"], math.expm1(interval[0]))
+            check(f"trend of {trend['arm']}, high", trend["high"], math.expm1(interval[1]))
+
     for row in page["shown"]:
         values = [measured(runs[(row["kind"], row["settings"], seed)], row["measure"]) for seed in row["seeds"]]
         median = statistics.median(value for value in values if value is not None)

@@ -1,5 +1,5 @@
 import { differenceOf, withInterval } from '@locmoe/bench/internal/pairs';
-import { spreadOf } from '@locmoe/bench/internal/statistics';
+import { mean, spreadOf } from '@locmoe/bench/internal/statistics';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table, withSpread } from '../kit/text.js';
@@ -23,6 +23,7 @@ export function reportOf(compared: Compared): Report {
       significance: SIGNIFICANCE,
       contrasts: contrastTable(contrastsOf(design, results)),
       ranking: rankingTable(design, results),
+      trend: trendTable(design, results),
       questions: design.questions.map((question) => {
         const { planned, missing } = results.progress(question);
         return {
@@ -74,6 +75,13 @@ function figuresOf({ design, cells }: Compared, results: Results): object {
       });
       return [{ ...runs, mean: geometricMean(results.values(question, arm, measure)).mean, against }];
     }),
+    trends: trendsOf(design, results).map(({ arm, reference, gaps, difference }) => ({
+      arm: arm.id,
+      reference: reference.id,
+      seeds: gaps.map(({ seed }) => seed),
+      change: difference.meanDifference,
+      ...difference.interval,
+    })),
     tests: contrastsOf(design, results).map(({ measure, question, arm, reference, ...test }) => ({
       ...runsOf(question, arm, measure),
       reference: runsOf(question, reference, measure),
@@ -225,6 +233,67 @@ function gap({ questions }: Design, results: Results): Picture | null {
     }),
   );
   return picture('gap', rows);
+}
+
+/**
+ * Returns for each arm of the curve its gap at each length, by seed, and how the ratio to its table changes with ten times the tokens:
+ * the mean over the seeds of the slopes by least squares of its logarithm on that of the tokens. Seeds without all lengths are left out.
+ */
+function trendsOf({ questions }: Design, results: Results) {
+  const lengths = questions.filter(isOfCurve);
+  const reference = lengths[0]?.references[0];
+  if (reference === undefined) return [];
+  const { kind, of } = MEASURES.perplexity;
+  const gapsOf = (arm: Arm, seed: number) =>
+    lengths.flatMap((question) => {
+      const [own, other] = [arm, reference].map((each) =>
+        results.of(question, each, kind).find((run) => run.seed === seed),
+      );
+      if (own === undefined || other === undefined) return [];
+      return [{ tokens: own.steps * own.tokensPerStep, ratio: of(own)! / of(other)! }];
+    });
+  return lengths[0]!.arms
+    .filter(({ id }) => id !== reference.id)
+    .flatMap((arm) => {
+      const gaps = results
+        .of(lengths[0]!, arm, kind)
+        .map(({ seed }) => ({ seed, points: gapsOf(arm, seed) }))
+        .filter(({ points }) => points.length === lengths.length);
+      const difference = differenceOf(gaps.map(({ points }) => ({ own: 10 ** slopeOf(points), other: 1 })));
+      return difference === null ? [] : [{ arm, reference, lengths, gaps, difference }];
+    });
+}
+
+function slopeOf(points: readonly { readonly tokens: number; readonly ratio: number }[]): number {
+  const [xs, ys] = [
+    points.map(({ tokens }) => Math.log10(tokens)),
+    points.map(({ ratio }) => Math.log10(ratio)),
+  ];
+  const [meanX, meanY] = [mean(xs), mean(ys)];
+  const along = xs.reduce((sum, x, i) => sum + (x - meanX) * (ys[i]! - meanY), 0);
+  return along / xs.reduce((sum, x) => sum + (x - meanX) ** 2, 0);
+}
+
+function trendTable(design: Design, results: Results): string | null {
+  const trends = trendsOf(design, results);
+  if (trends.length === 0) return null;
+  return table([
+    [
+      'arm',
+      'seed',
+      ...trends[0]!.lengths.map(({ title }) => title),
+      'with ten times the tokens (95 % interval)',
+    ],
+    ...trends.flatMap(({ arm, gaps, difference }) => [
+      ...gaps.map(({ seed, points }) => [
+        arm.label,
+        `${seed}`,
+        ...points.map(({ ratio }) => signedPercent(ratio - 1)),
+        signedPercent(10 ** slopeOf(points) - 1),
+      ]),
+      [arm.label, 'all', ...gaps[0]!.points.map(() => ''), withInterval(difference)],
+    ]),
+  ]);
 }
 
 /** Returns the arms of the confirming stage, each once; if it has none, those of all questions. */
