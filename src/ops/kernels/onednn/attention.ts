@@ -4,12 +4,14 @@ import type { Context } from './context.js';
 import type { Operand } from './operand.js';
 import type { Primitives } from './primitives.js';
 
-// Shapes: B sequences, S positions, H heads of queries, K of keys and values, h = d / H size of a head, Q
-// queries of a block, L keys that they attend to. Among the heads of queries that share keys and values, one
-// is computed at a time: a phase has K heads.
+// Shapes: B sequences, S positions, H heads of queries, K of keys and values, h = d / H size of a head, N sequences
+// that are computed at a time, Q queries of a block, L keys that they attend to. Among the heads of queries that share
+// keys and values, one is computed at a time: a phase has K heads.
 
 /** Queries per block; with fewer, products would be too small. */
 const BLOCK = 64;
+/** Most scores of several sequences that are computed at a time, so that they stay in the caches. */
+const MOST_SCORES = 1 << 16;
 
 interface Block {
   /** Positions of the queries. */
@@ -17,13 +19,12 @@ interface Block {
   readonly end: number;
 }
 
-/**
- * The keys that the queries of a block may attend to in one sequence: from `first` to the end of the block, except masked ones.
- */
+/** The keys that the queries of a block may attend to in N sequences: from `first` to the end of the block, except masked ones. */
 interface Sight {
+  /** The first of the N sequences, which are consecutive. */
   readonly sequence: number;
   readonly first: number;
-  /** -1e9 where a query must not attend to a key: [1, Q, L] */
+  /** -1e9 where a query must not attend to a key: [N, 1, Q, L], as the library would be slow with one mask for all sequences */
   readonly mask: Operand;
 }
 
@@ -34,52 +35,38 @@ function blocksOf(seqLen: number): Block[] {
   }));
 }
 
-/** Masks by block for sequences with a single segment: -1e9 for keys after the query. */
-const masks = new Map<string, Operand>();
-
-function maskOf({ begin, end }: Block): Operand {
-  const key = `${begin} ${end}`;
-  let mask = masks.get(key);
-  if (mask === undefined) {
-    const values = new Float32Array((end - begin) * end);
-    for (let query = begin; query < end; query++)
-      values.fill(-1e9, (query - begin) * end + query + 1, (query - begin + 1) * end);
-    mask = { values, dims: [1, end - begin, end] };
-    masks.set(key, mask);
-  }
-  return mask;
-}
-
 /**
  * Visits what a block attends to in each sequence. The range starts at the first query's segment, rounded down to a block
  * boundary, so that there are few shapes to compile, and the work for long sequences of short segments grows only linearly.
+ * Sequences with the same range are visited together, in powers of two, again for few shapes.
  */
 function eachSight(
   { memory }: Context,
   { begin, end }: Block,
-  { numSequences, seqLen, positionsT }: AttentionShape,
+  shape: AttentionShape,
   look: (sight: Sight) => void,
 ): void {
-  for (let sequence = 0; sequence < numSequences; sequence++) {
-    if (positionsT === undefined) {
-      look({ sequence, first: 0, mask: maskOf({ begin, end }) });
-      continue;
-    }
-    const positionsS = positionsT.subarray(sequence * seqLen, (sequence + 1) * seqLen);
-    const first = Math.floor((begin - positionsS[begin]!) / BLOCK) * BLOCK;
+  const { numSequences, seqLen, positionsT } = shape;
+  const positionOf = (sequence: number, query: number) => positionsT?.[sequence * seqLen + query] ?? query;
+  const firstOf = (sequence: number) => Math.floor((begin - positionOf(sequence, begin)) / BLOCK) * BLOCK;
+  for (let sequence = 0, count = 1; sequence < numSequences; sequence += count) {
+    const first = firstOf(sequence);
     const numKeys = end - first;
-    memory.borrow([1, end - begin, numKeys], 'float32', (mask) => {
+    const most = MOST_SCORES / (keyValueHeadsOf(shape) * (end - begin) * numKeys);
+    let alike = 1;
+    while (sequence + alike < numSequences && alike < most && firstOf(sequence + alike) === first) alike++;
+    count = 2 ** Math.floor(Math.log2(alike));
+    memory.borrow([count, 1, end - begin, numKeys], 'float32', (mask) => {
       mask.values.fill(-1e9);
-      for (let query = begin; query < end; query++) {
-        const row = (query - begin) * numKeys - first;
-        mask.values.fill(0, row + query - positionsS[query]!, row + query + 1);
-      }
+      for (let i = 0, row = -first; i < count; i++)
+        for (let query = begin; query < end; query++, row += numKeys)
+          mask.values.fill(0, row + query - positionOf(sequence + i, query), row + query + 1);
       look({ sequence, first, mask });
     });
   }
 }
 
-/** The matrices of a sequence's K heads in an array [T, width]: the first at `column`, the others `apart` apart. */
+/** The matrices of each sequence's K heads in an array [T, width]: the first at `column`, the others `apart` apart. */
 class Heads {
   constructor(
     private readonly array: Operand,
@@ -90,25 +77,28 @@ class Heads {
     private readonly apart: number,
   ) {}
 
-  /** Returns the operand [K, end - begin, h], or [K, h, end - begin]. */
-  of(sequence: number, begin: number, end: number, transposed = false): Operand {
+  /** Returns the operand [N, K, end - begin, h], or [N, K, h, end - begin], of the sequences that a mask is for. */
+  of({ sequence, mask }: Sight, begin: number, end: number, transposed = false): Operand {
     const { size, apart } = this;
+    const { seqLen } = this.shape;
     const width = this.array.dims[1]!;
-    const numHeads = keyValueHeadsOf(this.shape);
-    const values = this.array.values.subarray((sequence * this.shape.seqLen + begin) * width + this.column);
+    const matrices = [mask.dims[0]!, keyValueHeadsOf(this.shape)];
+    const values = this.array.values.subarray((sequence * seqLen + begin) * width + this.column);
     return transposed
-      ? { values, dims: [numHeads, size, end - begin], strides: [apart, 1, width] }
-      : { values, dims: [numHeads, end - begin, size], strides: [apart, width, 1] };
+      ? { values, dims: [...matrices, size, end - begin], strides: [seqLen * width, apart, 1, width] }
+      : { values, dims: [...matrices, end - begin, size], strides: [seqLen * width, apart, width, 1] };
   }
 }
 
-function swap({ values, dims: [groups, rows, columns] }: Operand): Operand {
-  return { values, dims: [groups!, columns!, rows!], strides: [rows! * columns!, 1, columns!] };
+function swap({ values, dims }: Operand): Operand {
+  const [sequences, heads, rows, columns] = dims as [number, number, number, number];
+  const size = rows * columns;
+  return { values, dims: [sequences, heads, columns, rows], strides: [heads * size, size, 1, columns] };
 }
 
 /**
- * Computes softmax(q k^T / sqrt(h) + causal mask) v for every head, one sequence and one block of queries at a time, so
- * that scores stay in the caches.
+ * Computes softmax(q k^T / sqrt(h) + causal mask) v for every head, one block of queries of a few sequences at a time,
+ * so that scores stay in the caches.
  *
  * @param qkv [T, (H + 2 K) h], of the operand type
  * @param y [T, d]
@@ -120,12 +110,12 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
   const results = phasesOf(y, shape, h);
   for (const block of blocksOf(shape.seqLen))
     eachSight(context, block, shape, (sight) =>
-      withScores(context, block, sight, shape, (scores, narrow) => {
-        const { sequence, first } = sight;
+      withScores(context, sight, shape, (scores, narrow) => {
+        const { begin, end } = block;
         phases.forEach((heads, phase) => {
           probabilities(primitives, scores, heads, block, sight);
-          const result = results[phase]!.q.of(sequence, block.begin, block.end);
-          primitives.product(narrow(scores), heads.v.of(sequence, first, block.end), result);
+          const result = results[phase]!.q.of(sight, begin, end);
+          primitives.product(narrow(scores), heads.v.of(sight, sight.first, end), result);
         });
       }),
     );
@@ -158,23 +148,23 @@ export function attentionBackward(
   for (const block of blocksOf(shape.seqLen).reverse()) {
     const { begin, end } = block;
     eachSight(context, block, shape, (sight) =>
-      withScores(context, block, sight, shape, (scores, narrow) =>
-        withScores(context, block, sight, shape, (dScores, narrowGradient) => {
-          const { sequence, first } = sight;
+      withScores(context, sight, shape, (scores, narrow) =>
+        withScores(context, sight, shape, (dScores, narrowGradient) => {
+          const { first } = sight;
           phases.forEach((heads, phase) => {
             const { q, k, v } = heads;
             const scale = 1 / Math.sqrt(h);
             const accumulate = !isWhole || end < shape.seqLen || phase > 0;
             const { q: dq, k: dk, v: dv } = gradients[phase]!;
             probabilities(primitives, scores, heads, block, sight);
-            const dResult = dResults[phase]!.q.of(sequence, begin, end);
-            primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, first, end), { accumulate });
-            fillWithMinusD(dScores, rows, sequence * shape.seqLen + begin, phase * h, h);
+            const dResult = dResults[phase]!.q.of(sight, begin, end);
+            primitives.product(swap(narrow(scores)), dResult, dv.of(sight, first, end), { accumulate });
+            fillWithMinusD(dScores, rows, sight.sequence * shape.seqLen + begin, phase * h, shape);
             const options = { accumulate: true, factor: scores };
-            primitives.product(dResult, v.of(sequence, first, end, true), dScores, options);
+            primitives.product(dResult, v.of(sight, first, end, true), dScores, options);
             const operand = narrowGradient(dScores);
-            primitives.product(operand, k.of(sequence, first, end), dq.of(sequence, begin, end), { scale });
-            primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, first, end), {
+            primitives.product(operand, k.of(sight, first, end), dq.of(sight, begin, end), { scale });
+            primitives.product(swap(operand), q.of(sight, begin, end), dk.of(sight, first, end), {
               scale,
               accumulate,
             });
@@ -186,7 +176,7 @@ export function attentionBackward(
 }
 
 /**
- * Fills every row of [K, Q, L] with its -D.
+ * Fills every row of [N, K, Q, L] with its -D.
  *
  * @param from row of the first query in `y` and `dy`; `column` is that of the first head
  */
@@ -195,19 +185,21 @@ function fillWithMinusD(
   { y, dy }: { readonly y: Operand; readonly dy: Operand },
   from: number,
   column: number,
-  h: number,
+  { seqLen, numHeads }: AttentionShape,
 ): void {
-  const [numHeads, numQueries, numKeys] = into.dims as [number, number, number];
+  const [sequences, heads, numQueries, numKeys] = into.dims as [number, number, number, number];
+  const [values, ys, dys] = [into.values, y.values, dy.values];
   const d = y.dims[1]!;
-  const apart = d / numHeads;
-  for (let query = 0; query < numQueries; query++)
-    for (let head = 0; head < numHeads; head++) {
-      let sum = 0;
-      let at = (from + query) * d + head * apart + column;
-      for (const end = at + h; at < end; at++) sum += y.values[at]! * dy.values[at]!;
-      const row = (head * numQueries + query) * numKeys;
-      into.values.fill(-sum, row, row + numKeys);
-    }
+  const h = d / numHeads;
+  for (let sequence = 0; sequence < sequences; sequence++)
+    for (let query = 0; query < numQueries; query++)
+      for (let head = 0; head < heads; head++) {
+        let sum = 0;
+        let at = (from + sequence * seqLen + query) * d + (head * d) / heads + column;
+        for (const end = at + h; at < end; at++) sum += ys[at]! * dys[at]!;
+        const row = ((sequence * heads + head) * numQueries + query) * numKeys;
+        values.fill(-sum, row, row + numKeys);
+      }
 }
 
 /** The heads of a phase; its query heads are H / K heads apart. */
@@ -229,28 +221,31 @@ function phasesOf(array: Operand, shape: AttentionShape, h: number): Phase[] {
   }));
 }
 
-/** Returns the probabilities of a phase's heads in a sequence: [K, Q, L]. */
+/** Computes the probabilities of a phase's heads: [N, K, Q, L]. */
 function probabilities(
   primitives: Primitives,
   into: Operand,
   { q, k }: Phase,
   { begin, end }: Block,
-  { sequence, first, mask }: Sight,
+  sight: Sight,
 ): void {
-  const options = { scale: 1 / Math.sqrt(q.size), addend: mask };
-  primitives.product(q.of(sequence, begin, end), k.of(sequence, first, end, true), into, options);
+  const options = { scale: 1 / Math.sqrt(q.size), addend: sight.mask };
+  primitives.product(q.of(sight, begin, end), k.of(sight, sight.first, end, true), into, options);
   primitives.softmax(into, into);
 }
 
-/** Provides scratch memory for [K, Q, L], and a function that converts it to an operand of products. */
+/** Provides scratch memory for [N, K, Q, L], and a function that converts it to an operand of products. */
 function withScores(
   { primitives, memory, type }: Context,
-  { begin, end }: Block,
-  { first }: Sight,
+  {
+    mask: {
+      dims: [numSequences, , ...size],
+    },
+  }: Sight,
   shape: AttentionShape,
   use: (scores: Operand, narrow: (scores: Operand) => Operand) => void,
 ): void {
-  const dims = [keyValueHeadsOf(shape), end - begin, end - first];
+  const dims = [numSequences!, keyValueHeadsOf(shape), ...size];
   memory.borrow(dims, 'float32', (scores) => {
     if (type === 'float32') return use(scores, (same) => same);
     memory.borrow(dims, type, (narrow) =>

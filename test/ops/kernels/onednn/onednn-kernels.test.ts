@@ -216,6 +216,41 @@ withOneDnn('oneDNN', () => {
     );
   });
 
+  inEachType('attention', (type) => {
+    // All are computed together in the first block, some of them in the second, and each alone in the last.
+    const segments = [[130], [100, 30], [60, 70], [64, 66]];
+    const positions = positionsOf(...Array.from({ length: 7 }, (_, i) => segments[i % 4]));
+
+    it.each([
+      ['one segment each', undefined],
+      ['segments', positions],
+    ])('gives a sequence the same bits, however many others are beside it, with %s', (_, positionsT) => {
+      const kernels = of(type);
+      const shape = { seqLen, numHeads: 4, numKeyValueHeads: 2 };
+      const [qkv, dy] = (['qkv', 'dy'] as const).map((name, i) => {
+        const width = [2 * d, d][i];
+        return tf.tensor2d(randomValues(name, 7 * seqLen * width), [7 * seqLen, width]);
+      });
+      const run = (begin: number, count: number) =>
+        tf.tidy(() => {
+          const rows = (all: tf.Tensor2D) => kernels.sliceRows(all, begin * seqLen, count * seqLen);
+          const { value, saved, backward } = kernels.causalAttention(rows(qkv), {
+            ...shape,
+            numSequences: count,
+            positionsT: positionsT?.subarray(begin * seqLen, (begin + count) * seqLen),
+          });
+          const [dQkv] = backward(rows(dy), saved as never);
+          return [value, dQkv!].map((each) => each.dataSync<'float32'>().slice());
+        });
+      const together = run(0, 7);
+      for (let sequence = 0; sequence < 7; sequence++)
+        run(sequence, 1).forEach((alone, i) => {
+          const begin = sequence * alone.length;
+          expect(together[i].slice(begin, begin + alone.length)).toEqual(alone);
+        });
+    });
+  });
+
   it('sums the gradient of a matrix over more rows than it takes at a time', () => {
     const rows = 1_100;
     const operation = {
