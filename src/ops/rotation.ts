@@ -15,23 +15,31 @@ export class Rotation {
   }
 
   /**
-   * Rotates heads of a row in place.
+   * Rotates heads of a row.
    *
    * @param begin index of the first coordinate
    * @param direction -1 for the inverse rotation
+   * @param into output, from index `at`; by default the heads are rotated in place
    */
-  rotate(values: Float32Array, begin: number, numHeads: number, position: number, direction: 1 | -1): void {
+  rotate(
+    values: Float32Array,
+    begin: number,
+    numHeads: number,
+    position: number,
+    direction: 1 | -1,
+    into = values,
+    at = begin,
+  ): void {
     const half = this.size / 2;
     const turns = this.turnsAt(position);
-    for (let head = 0; head < numHeads; head++)
+    for (const end = begin + numHeads * this.size; begin < end; begin += this.size, at += this.size)
       for (let i = 0; i < half; i++) {
         const cosine = turns[i]!;
         const sine = direction * turns[half + i]!;
-        const at = begin + head * this.size + i;
-        const a = values[at]!;
-        const b = values[at + half]!;
-        values[at] = a * cosine - b * sine;
-        values[at + half] = b * cosine + a * sine;
+        const a = values[begin + i]!;
+        const b = values[begin + half + i]!;
+        into[at + i] = a * cosine - b * sine;
+        into[at + half + i] = b * cosine + a * sine;
       }
   }
 

@@ -104,17 +104,20 @@ export function loops(
       const width = widths.reduce((sum, each) => sum + each, 0);
       /** Copies each row's parts into their columns of the concatenation, or back, and turns queries and keys. */
       const move = (all: Float32Array, values: readonly Float32Array[], direction: 1 | -1) => {
-        for (let row = 0, beside = 0; row < numRows; row++)
-          for (let part = 0; part < parts.length; beside += widths[part++]!) {
-            const size = widths[part]!;
-            const own = row * size;
-            if (direction === 1) all.set(values[part]!.subarray(own, own + size), beside);
-            else values[part]!.set(all.subarray(beside, beside + size), own);
-            if (rotation === null || part === 2) continue;
-            const [target, begin] = direction === 1 ? [all, beside] : [values[part]!, own];
-            const position = positionsT?.[row] ?? row % seqLen;
-            rotation.rotate(target, begin, size / rotation.size, position, direction);
+        for (let part = 0, begin = 0; part < parts.length; begin += widths[part++]!) {
+          const size = widths[part]!;
+          const own = values[part]!;
+          const [from, to] = direction === 1 ? [own, all] : [all, own];
+          for (let row = 0; row < numRows; row++) {
+            const beside = row * width + begin;
+            const [source, target] = direction === 1 ? [row * size, beside] : [beside, row * size];
+            if (rotation === null || part === 2) to.set(from.subarray(source, source + size), target);
+            else {
+              const position = positionsT?.[row] ?? row % seqLen;
+              rotation.rotate(from, source, size / rotation.size, position, direction, to, target);
+            }
           }
+        }
       };
       const qkv = create([numRows, width]);
       move(qkv.values, parts.map(valuesOf), 1);

@@ -145,6 +145,7 @@ export function attentionBackward(
   // unless there are segments; the other blocks add to its sums.
   const isWhole = shape.positionsT === undefined;
   if (!isWhole) dQkv.values.fill(0);
+  const minusD = minusDOf(rows, h);
   for (const block of blocksOf(shape.seqLen).reverse()) {
     const { begin, end } = block;
     eachSight(context, block, shape, (sight) =>
@@ -159,7 +160,7 @@ export function attentionBackward(
             probabilities(primitives, scores, heads, block, sight);
             const dResult = dResults[phase]!.q.of(sight, begin, end);
             primitives.product(swap(narrow(scores)), dResult, dv.of(sight, first, end), { accumulate });
-            fillWithMinusD(dScores, rows, sight.sequence * shape.seqLen + begin, phase * h, shape);
+            fillRows(dScores, minusD, phase, { begin, sequence: sight.sequence }, shape);
             const options = { accumulate: true, factor: scores };
             primitives.product(dResult, v.of(sight, first, end, true), dScores, options);
             const operand = narrowGradient(dScores);
@@ -175,31 +176,33 @@ export function attentionBackward(
   }
 }
 
-/**
- * Fills every row of [N, K, Q, L] with its -D.
- *
- * @param from row of the first query in `y` and `dy`; `column` is that of the first head
- */
-function fillWithMinusD(
-  into: Operand,
-  { y, dy }: { readonly y: Operand; readonly dy: Operand },
-  from: number,
-  column: number,
+/** Computes -D for every query and head: [T, H]. */
+function minusDOf({ y, dy }: { readonly y: Operand; readonly dy: Operand }, h: number): Float32Array {
+  const [ys, dys] = [y.values, dy.values];
+  const minusD = new Float32Array(ys.length / h);
+  for (let i = 0, at = 0; i < minusD.length; i++) {
+    let sum = 0;
+    for (const end = at + h; at < end; at++) sum += ys[at]! * dys[at]!;
+    minusD[i] = -sum;
+  }
+  return minusD;
+}
+
+/** Fills every row of [N, K, Q, L] with the -D of its query and head. */
+function fillRows(
+  { values, dims }: Operand,
+  minusDTH: Float32Array,
+  phase: number,
+  { begin, sequence }: { readonly begin: number; readonly sequence: number },
   { seqLen, numHeads }: AttentionShape,
 ): void {
-  const [sequences, heads, numQueries, numKeys] = into.dims as [number, number, number, number];
-  const [values, ys, dys] = [into.values, y.values, dy.values];
-  const d = y.dims[1]!;
-  const h = d / numHeads;
-  for (let sequence = 0; sequence < sequences; sequence++)
-    for (let query = 0; query < numQueries; query++)
-      for (let head = 0; head < heads; head++) {
-        let sum = 0;
-        let at = (from + sequence * seqLen + query) * d + (head * d) / heads + column;
-        for (const end = at + h; at < end; at++) sum += ys[at]! * dys[at]!;
-        const row = ((sequence * heads + head) * numQueries + query) * numKeys;
-        values.fill(-sum, row, row + numKeys);
-      }
+  const [numSequences, heads, numQueries, numKeys] = dims as [number, number, number, number];
+  for (let i = 0, row = 0; i < numSequences; i++)
+    for (let head = 0; head < heads; head++) {
+      let at = ((sequence + i) * seqLen + begin) * numHeads + (head * numHeads) / heads + phase;
+      for (const end = row + numQueries * numKeys; row < end; row += numKeys, at += numHeads)
+        values.fill(minusDTH[at]!, row, row + numKeys);
+    }
 }
 
 /** The heads of a phase; its query heads are H / K heads apart. */
