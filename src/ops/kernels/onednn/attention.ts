@@ -38,7 +38,7 @@ function blocksOf(seqLen: number): Block[] {
 /**
  * Visits what a block attends to in each sequence. The range starts at the first query's segment, rounded down to a block
  * boundary, so that there are few shapes to compile, and the work for long sequences of short segments grows only linearly.
- * Sequences with the same range are visited together, in powers of two, again for few shapes.
+ * Sequences with the same range are visited together, always as many, again for few shapes; others one by one.
  */
 function eachSight(
   { memory }: Context,
@@ -52,10 +52,12 @@ function eachSight(
   for (let sequence = 0, count = 1; sequence < numSequences; sequence += count) {
     const first = firstOf(sequence);
     const numKeys = end - first;
-    const most = MOST_SCORES / (keyValueHeadsOf(shape) * (end - begin) * numKeys);
-    let alike = 1;
-    while (sequence + alike < numSequences && alike < most && firstOf(sequence + alike) === first) alike++;
-    count = 2 ** Math.floor(Math.log2(alike));
+    const fitting = Math.max(1, Math.floor(MOST_SCORES / (keyValueHeadsOf(shape) * (end - begin) * numKeys)));
+    const together = Math.ceil(numSequences / Math.ceil(numSequences / fitting));
+    count = 1;
+    while (count < together && sequence + count < numSequences && firstOf(sequence + count) === first)
+      count++;
+    if (count < together) count = 1;
     memory.borrow([count, 1, end - begin, numKeys], 'float32', (mask) => {
       mask.values.fill(-1e9);
       for (let i = 0, row = -first; i < count; i++)

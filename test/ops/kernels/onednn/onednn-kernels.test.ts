@@ -217,7 +217,7 @@ withOneDnn('oneDNN', () => {
   });
 
   inEachType('attention', (type) => {
-    // All are computed together in the first block, some of them in the second, and each alone in the last.
+    // All see the same keys in the first block and are computed together; in the others each is computed alone.
     const segments = [[130], [100, 30], [60, 70], [64, 66]];
     const positions = positionsOf(...Array.from({ length: 7 }, (_, i) => segments[i % 4]));
 
