@@ -18,44 +18,11 @@ export function groupProducts(
   numGroups: number,
   factorsD: tf.Tensor1D | null,
 ): tf.Tensor2D {
-  const [numRows, d] = xTD.shape;
-  const width = d / numGroups;
-  if (!Number.isInteger(width))
-    throw new RangeError(`${d} coordinates are no ${numGroups} groups of equal size`);
-  const scale = 1 / Math.sqrt(width);
-  const inputs = factorsD === null ? [xTD] : [xTD, factorsD];
-  const factorsOf = (tensor: tf.Tensor | undefined) =>
-    tensor?.dataSync<'float32'>() ?? new Float32Array(d).fill(1);
-  return fusedOp(inputs, () => {
-    const { tensor, values } = kernels().create([numRows, numGroups]);
-    const x = xTD.dataSync<'float32'>();
-    const factors = factorsOf(inputs[1]);
-    for (let row = 0, at = 0, place = 0; row < numRows; row++)
-      for (let i = 0; i < d; ) {
-        let sum = 0;
-        for (const end = i + width; i < end; i++, at++) sum += x[at]! * factors[i]!;
-        values[place++] = scale * sum;
-      }
-    return {
-      value: tensor,
-      saved: inputs,
-      backward: (dyTE, [keptX, keptFactors]) => {
-        const { tensor: dx, values: gradient } = kernels().create(xTD.shape);
-        const dFactors = new Float64Array(d);
-        const [dy, xs] = mapTuple([dyTE, keptX!], (each) => each.dataSync<'float32'>());
-        const kept = factorsOf(keptFactors);
-        for (let row = 0, at = 0, place = 0; row < numRows; row++)
-          for (let i = 0; i < d; ) {
-            const own = scale * dy[place++]!;
-            for (const end = i + width; i < end; i++, at++) {
-              gradient[at] = own * kept[i]!;
-              dFactors[i]! += own * xs[at]!;
-            }
-          }
-        return factorsD === null ? [dx] : [dx, vectorOf(dFactors)];
-      },
-    };
-  });
+  const d = xTD.shape[1];
+  if (d % numGroups !== 0) throw new RangeError(`${d} coordinates are no ${numGroups} groups of equal size`);
+  return fusedOp(factorsD === null ? [xTD] : [xTD, factorsD], () =>
+    kernels().groupProducts(xTD, numGroups, factorsD),
+  );
 }
 
 /** Computes sqrt(mean of the group's b_i^2 + least), [d] -> [E]. */

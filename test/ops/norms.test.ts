@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { groupNorms } from '../../src/ops/groups.js';
+import { groupNorms, groupProducts } from '../../src/ops/groups.js';
 import { layerNormOnHost, rmsNormOnHost } from '../../src/ops/on-host.js';
 import { addBias, layerNorm, rmsNorm } from '../../src/ops/operations.js';
 import { unitRows } from '../../src/ops/unit-rows.js';
@@ -55,6 +55,33 @@ it('unitRows divides each row by its length, and leaves a row of zeros', () => {
   );
   checkOperation(op, [x], expected);
   expect([...tf.tidy(() => op(tf.zeros([1, 4])).dataSync())]).toEqual([0, 0, 0, 0]);
+});
+
+it.each([
+  [5, 12, 3, 'with'],
+  [3, 8, 8, 'with'],
+  [4, 70, 2, 'without'],
+])(
+  'groupProducts of [%i, %i] in %i groups are those of a loop, %s factors',
+  (rows, d, numGroups, withFactors) => {
+    const size = d / numGroups;
+    const [x, factors] = [input('x', [rows, d]), input('factors', [d])];
+    const inputs = withFactors === 'with' ? [x, factors] : [x];
+    const expected = rowsOf(x.values, size).map((group, i) => {
+      const begin = (i % numGroups) * size;
+      const sum = group.reduce((all, value, at) => all + value * (inputs[1]?.values[begin + at] ?? 1), 0);
+      return sum / Math.sqrt(size);
+    });
+    const op = (xTD: tf.Tensor, factorsD?: tf.Tensor) =>
+      groupProducts(xTD as tf.Tensor2D, numGroups, (factorsD as tf.Tensor1D | undefined) ?? null);
+    checkOperation(op, inputs, expected);
+  },
+);
+
+it('groupProducts refuse groups of different sizes', () => {
+  expect(() => groupProducts(tf.zeros([2, 10]), 4, null)).toThrow(
+    '10 coordinates are no 4 groups of equal size',
+  );
 });
 
 it('groupNorms are the root mean squares of the groups, and never 0', () => {

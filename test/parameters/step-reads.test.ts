@@ -19,8 +19,8 @@ withWebGpu('a step on a device reads back', () => {
       'switch',
       [TOKENS * EXPERTS, WIDTH * EXPERTS, TOKENS, TOKENS, TOKENS],
     ],
-    ['what is pooled with LocMoE', 'locmoe', [TOKENS * WIDTH, TOKENS, EXPERTS, TOKENS, TOKENS]],
-    ['what is pooled with LocMoE+', 'locmoe-plus', [TOKENS * WIDTH, TOKENS, TOKENS * EXPERTS]],
+    ['what LocMoE has pooled', 'locmoe', [TOKENS, TOKENS * EXPERTS, EXPERTS, TOKENS, TOKENS]],
+    ['what LocMoE+ has pooled', 'locmoe-plus', [TOKENS * EXPERTS, TOKENS, TOKENS * EXPERTS]],
   ] as const)('%s', (_, router, expected) => {
     const state = createTrainState(tinyConfig({ moe: { router } }), soloTransport(), null);
     trainStep(state, { step: 1, batches: batchesOf(1) });

@@ -163,6 +163,8 @@ export interface Kernels {
   rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): FusedForward;
   addBias(xTD: tf.Tensor2D, biasD: tf.Tensor): FusedForward;
   rowNorms(xTD: tf.Tensor2D): Float64Array;
+  unitRows(xTD: tf.Tensor2D, least: number): FusedForward;
+  groupProducts(xTD: tf.Tensor2D, numGroups: number, factorsD: tf.Tensor1D | null): FusedForward;
   /** Concatenates the columns of the parts, of which a rotation turns the first two. */
   rotate(parts: readonly tf.Tensor2D[], rotation: Rotation | null, shape: AttentionShape): FusedForward;
   causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): FusedForward;

@@ -28,7 +28,10 @@ const IMMEDIATE_READS: DeferredReads = {
 /** Operations that are loops on the processor: its libraries have none of them, or do not always. */
 export function loops(
   create: Kernels['create'],
-): Pick<Kernels, 'deferredReads' | 'updates' | 'rmsNorm' | 'addBias' | 'rowNorms' | 'rotate'> {
+): Pick<
+  Kernels,
+  'deferredReads' | 'updates' | 'rmsNorm' | 'addBias' | 'rowNorms' | 'unitRows' | 'groupProducts' | 'rotate'
+> {
   return {
     deferredReads: () => IMMEDIATE_READS,
     updates: null,
@@ -97,6 +100,75 @@ export function loops(
         norms[row] = Math.sqrt(square);
       }
       return norms;
+    },
+    unitRows(xTD, least) {
+      const [numRows, width] = xTD.shape;
+      const y = create(xTD.shape);
+      const x = valuesOf(xTD);
+      const inverseNorms = new Float32Array(numRows);
+      for (let row = 0; row < numRows; row++) {
+        const begin = row * width;
+        let square = least;
+        for (let i = begin; i < begin + width; i++) square += x[i]! * x[i]!;
+        const inverse = 1 / Math.sqrt(square);
+        inverseNorms[row] = inverse;
+        for (let i = begin; i < begin + width; i++) y.values[i] = x[i]! * inverse;
+      }
+      return {
+        value: y.tensor,
+        saved: [y.tensor],
+        // dx = (dy - y (dy . y)) / norm
+        backward: (dyTD, [keptY]) => {
+          const dx = create(xTD.shape);
+          const [dy, unit] = mapTuple([dyTD, keptY!], valuesOf);
+          for (let row = 0; row < numRows; row++) {
+            const begin = row * width;
+            let along = 0;
+            for (let i = begin; i < begin + width; i++) along += dy[i]! * unit[i]!;
+            for (let i = begin; i < begin + width; i++)
+              dx.values[i] = (dy[i]! - unit[i]! * along) * inverseNorms[row]!;
+          }
+          return [dx.tensor];
+        },
+      };
+    },
+    groupProducts(xTD, numGroups, factorsD) {
+      const [numRows, d] = xTD.shape;
+      const width = d / numGroups;
+      const scale = 1 / Math.sqrt(width);
+      const factorsOf = (tensor: tf.Tensor | null | undefined) =>
+        tensor ? valuesOf(tensor) : new Float32Array(d).fill(1);
+      const { tensor, values } = create([numRows, numGroups]);
+      const x = valuesOf(xTD);
+      const factors = factorsOf(factorsD);
+      for (let row = 0, at = 0, place = 0; row < numRows; row++)
+        for (let i = 0; i < d; ) {
+          let sum = 0;
+          for (const end = i + width; i < end; i++, at++) sum += x[at]! * factors[i]!;
+          values[place++] = scale * sum;
+        }
+      return {
+        value: tensor,
+        saved: factorsD === null ? [xTD] : [xTD, factorsD],
+        backward: (dyTE, [keptX, keptFactors]) => {
+          const { tensor: dx, values: gradient } = create(xTD.shape);
+          const ofFactors = new Float64Array(d);
+          const [dy, xs] = mapTuple([dyTE, keptX!], valuesOf);
+          const kept = factorsOf(keptFactors);
+          for (let row = 0, at = 0, place = 0; row < numRows; row++)
+            for (let i = 0; i < d; ) {
+              const own = scale * dy[place++]!;
+              for (const end = i + width; i < end; i++, at++) {
+                gradient[at] = own * kept[i]!;
+                ofFactors[i]! += own * xs[at]!;
+              }
+            }
+          if (factorsD === null) return [dx];
+          const dFactors = create([d]);
+          dFactors.values.set(ofFactors);
+          return [dx, dFactors.tensor];
+        },
+      };
     },
     rotate(parts, rotation, { seqLen, positionsT }) {
       const numRows = parts[0]!.shape[0];

@@ -1,6 +1,6 @@
 import { mapTuple } from '../../../map-tuple.js';
 import { LAYER_NORM_EPSILON } from '../../on-host.js';
-import type { tf } from '../../tensorflow.js';
+import { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
 import { bitsOf } from './device.js';
 import type { DeviceMemory } from './device-memory.js';
@@ -155,6 +155,13 @@ export function rmsNorm(
       return [dx.tensor, dGain.tensor];
     },
   };
+}
+
+/** Implements `Kernels.unitRows`: an rms norm whose gain is 1 / sqrt(d). */
+export function unitRows(memory: DeviceMemory, xTD: tf.Tensor2D, least: number): FusedForward {
+  const d = xTD.shape[1];
+  const { value, saved, backward } = rmsNorm(memory, xTD, tf.fill([d], 1 / Math.sqrt(d)), least / d);
+  return { value, saved, backward: (dyTD, kept) => backward(dyTD, kept as typeof saved).slice(0, 1) };
 }
 
 const OF_BIAS = columnwise(

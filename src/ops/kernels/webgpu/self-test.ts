@@ -83,6 +83,12 @@ const OPERATIONS: Readonly<Record<string, (kernels: Kernels) => (tf.Tensor | und
   'layer norm': ({ layerNorm }) => both(layerNorm(numbers(TOKENS, WIDTH), numbers(WIDTH), numbers(WIDTH))),
   'rms norm': ({ rmsNorm }) => both(rmsNorm(numbers(TOKENS, WIDTH), numbers(WIDTH / 2), 0.1)),
   'norms of rows': ({ rowNorms }) => [tf.tensor1d([...rowNorms(numbers(TOKENS, WIDTH))])],
+  'unit rows': ({ unitRows }) => both(unitRows(numbers(TOKENS, WIDTH), 0.1)),
+  'products of groups': ({ groupProducts }) => {
+    const factors: tf.Tensor = numbers(WIDTH);
+    return both(groupProducts(numbers(TOKENS, WIDTH), 6, factors as tf.Tensor1D));
+  },
+  'means of groups': ({ groupProducts }) => both(groupProducts(numbers(TOKENS, WIDTH), 6, null)),
   bias: ({ addBias }) => both(addBias(numbers(TOKENS, WIDTH), numbers(WIDTH))),
   rotation: ({ rotate }) => {
     const shape = { numSequences: 2, seqLen: TOKENS / 2, numHeads: 3 };

@@ -74,12 +74,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
 /** Columns of a workgroup of `columnwise`. */
 const COLUMNS = 64;
 
-/** Returns a shader whose invocations each sum a column over its rows: `body` computes `column`. */
-export function columnwise(name: string, arrays: readonly string[], body: string): Shader {
+/**
+ * Returns a shader whose invocations each sum a column over its rows: `body` computes `column`.
+ *
+ * @param params after `rows` and `width`
+ */
+export function columnwise(
+  name: string,
+  arrays: readonly string[],
+  body: string,
+  params: readonly string[] = [],
+): Shader {
   return {
     name,
     code: `
-${declare(['rows', 'width'], arrays)}
+${declare(['rows', 'width', ...params], arrays)}
 @compute @workgroup_size(${COLUMNS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
   let column = numberOf(group) * ${COLUMNS} + index;
@@ -96,8 +105,9 @@ export function runColumnwise(
   shader: Shader,
   buffers: readonly number[],
   [numRows, width]: readonly [number, number],
+  params: readonly number[] = [],
 ): void {
-  device.run(shader, buffers, [numRows, width], Math.ceil(width / COLUMNS));
+  device.run(shader, buffers, [numRows, width, ...params], Math.ceil(width / COLUMNS));
 }
 
 /** Elements of a workgroup of `elementwise`. */

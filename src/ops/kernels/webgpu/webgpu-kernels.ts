@@ -7,7 +7,8 @@ import type { Device } from './device.js';
 import { DeviceMemory } from './device-memory.js';
 import { add } from './elementwise.js';
 import { WebGpuNetwork } from './feed-forward.js';
-import { addBias, layerNorm, rmsNorm } from './norms.js';
+import { groupProducts } from './groups.js';
+import { addBias, layerNorm, rmsNorm, unitRows } from './norms.js';
 import { matMul, matrixOf, product } from './products.js';
 import { rotate } from './rotate.js';
 import { concatRows, embedding, gatherRows, rowNorms, scatterRows, sliceRows } from './rows.js';
@@ -28,6 +29,8 @@ export function webGpuKernels(device: Device): Kernels {
     rmsNorm: (xTD, gainD, epsilon) => rmsNorm(memory, xTD, gainD, epsilon),
     addBias: (xTD, biasD) => addBias(memory, xTD, biasD),
     rowNorms: (xTD) => rowNorms(memory, xTD),
+    unitRows: (xTD, least) => unitRows(memory, xTD, least),
+    groupProducts: (...inputs) => groupProducts(memory, ...inputs),
     rotate: (parts, rotation, shape) => rotate(memory, parts, rotation, shape),
     causalAttention: (qkvTC, shape) => causalAttention(memory, qkvTC, shape),
     tiedCrossEntropy: (xTD, embeddingVD, targetsT) => tiedCrossEntropy(memory, xTD, embeddingVD, targetsT),
