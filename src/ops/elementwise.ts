@@ -170,6 +170,30 @@ export function weightedMean(xTC: tf.Tensor, weightsC: ArrayLike<number>): tf.Sc
   });
 }
 
+/** Computes sqrt(mean of b_i^2 + least) over each of E groups of coordinates, [d] -> [E]. */
+export function groupNorms(factorsD: tf.Tensor1D, numGroups: number, least: number): tf.Tensor {
+  const width = factorsD.size / numGroups;
+  return fusedOp([factorsD], () => {
+    const squaresE = new Float64Array(numGroups).fill(least);
+    valuesOf(factorsD).forEach((factor, i) => {
+      squaresE[Math.floor(i / width)]! += factor ** 2 / width;
+    });
+    const norms = tensorOf(squaresE.map(Math.sqrt), [numGroups]);
+    return {
+      value: norms,
+      saved: [factorsD, norms],
+      backward: (dyE, saved) => {
+        const [dy, kept, normsE] = mapTuple([dyE, ...saved], valuesOf);
+        const gradient = Float64Array.from(kept, (factor, i) => {
+          const group = Math.floor(i / width);
+          return (dy[group]! * factor) / (width * normsE[group]!);
+        });
+        return [tensorOf(gradient, factorsD.shape)];
+      },
+    };
+  });
+}
+
 /**
  * Rows and columns of a tensor, and the distance in elements from one row (`down`) or column (`right`) to the next; 0 where the
  * only one is repeated.

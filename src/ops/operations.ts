@@ -7,7 +7,8 @@ import { tf } from './tensorflow.js';
 export type { AttentionShape, RowScatter };
 
 // The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or
-// rows, K choices of a token, N chosen rows, H heads of queries, K of keys and values, h size of a head, d hidden size, V vocabulary, P longest sequence.
+// rows, K choices of a token, N chosen rows, H heads of queries, K of keys and values, h size of a head, d hidden size, V vocabulary, P longest sequence,
+// E groups of d / E coordinates.
 
 /** Computes x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
 export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
@@ -68,6 +69,37 @@ export function queriesKeysValues(
 /** Returns the Euclidean norm of each row: [T, d] -> length T. */
 export function rowNorms(xTD: tf.Tensor2D): Float64Array {
   return kernels().rowNorms(xTD);
+}
+
+/**
+ * Returns each row divided by its length: x_t / sqrt(|x_t|^2 + least).
+ *
+ * @param xTD [T, d]
+ * @param least keeps the result finite for a row of zeros
+ * @returns [T, d]
+ */
+export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
+  return fusedOp([xTD], () => kernels().unitRows(xTD, least));
+}
+
+/**
+ * Computes the products of each row with unit vectors that are constant on one group and zero elsewhere, times factors:
+ * sum over the group of x_{t,i} b_i / sqrt(d / E), [T, d] -> [T, E]. Without factors they are x . w_i / |w_i| of the gates w_i of
+ * GrAP (LocMoE, arXiv 2401.13920, eq. 4), of unit variance for independent coordinates of unit variance, whatever d and E.
+ *
+ * @param factorsD b, [d]; null for ones
+ * @throws RangeError if E does not divide d
+ */
+export function groupProducts(
+  xTD: tf.Tensor2D,
+  numGroups: number,
+  factorsD: tf.Tensor1D | null,
+): tf.Tensor2D {
+  const d = xTD.shape[1];
+  if (d % numGroups !== 0) throw new RangeError(`${d} coordinates are no ${numGroups} groups of equal size`);
+  return fusedOp(factorsD === null ? [xTD] : [xTD, factorsD], () =>
+    kernels().groupProducts(xTD, numGroups, factorsD),
+  );
 }
 
 /**

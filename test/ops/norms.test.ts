@@ -1,9 +1,8 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { groupNorms, groupProducts } from '../../src/ops/groups.js';
+import { groupNorms } from '../../src/ops/elementwise.js';
 import { layerNormOnHost, rmsNormOnHost } from '../../src/ops/on-host.js';
-import { addBias, layerNorm, rmsNorm } from '../../src/ops/operations.js';
-import { unitRows } from '../../src/ops/unit-rows.js';
+import { addBias, groupProducts, layerNorm, rmsNorm, unitRows } from '../../src/ops/operations.js';
 import { checkOperation, expectClose, input } from '../model/support.js';
 
 /** Rows of `width` values. */

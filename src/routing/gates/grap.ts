@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { leastCommonMultiple, multiplesAround } from '../../multiples.js';
-import { combine } from '../../ops/elementwise.js';
-import { groupNorms, groupProducts } from '../../ops/groups.js';
+import { combine, groupNorms } from '../../ops/elementwise.js';
+import { groupProducts, unitRows } from '../../ops/operations.js';
 import type { tf } from '../../ops/tensorflow.js';
-import { unitRows } from '../../ops/unit-rows.js';
 import type { CommonMoe } from '../common-fields.js';
 import { type MoeRule, type MoeWith, type RouterParameter, unless } from '../policy.js';
 import { cosinesOfProducts } from './cosines.js';

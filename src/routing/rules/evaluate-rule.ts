@@ -1,10 +1,8 @@
 import { partsOf, type Rule, type Scores } from '../../architecture/rule.js';
 import { chosenColumns, sharesOfColumns } from '../../ops/chosen-columns.js';
 import { combine, curve, softmaxRows } from '../../ops/elementwise.js';
-import { groupProducts } from '../../ops/groups.js';
-import { exactMatMul } from '../../ops/operations.js';
+import { exactMatMul, groupProducts, unitRows } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';
-import { unitRows } from '../../ops/unit-rows.js';
 import { columnNorms, cosinesOfProducts } from '../gates/cosines.js';
 import { controlled } from '../gates/gate-control.js';
 import { cosineAffinity, cosinesOfProjection, LEAST_SQUARED_NORM } from '../gates/grap.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { groupProducts } from '../../../src/ops/groups.js';
+import { groupProducts } from '../../../src/ops/operations.js';
 import { cosineAffinity, grapSpecs } from '../../../src/routing/gates/grap.js';
 import { checkGradients, expectClose, randomValues } from '../../model/support.js';
 

@@ -8,6 +8,7 @@ import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
 import type { Work } from 'locmoe/internal/model/pass-work';
 import { modelWork, totalWork } from 'locmoe/internal/model/work';
 import { kernels, wrapKernels } from 'locmoe/internal/ops/kernels/choose-kernels';
+import type { FusedForward } from 'locmoe/internal/ops/kernels/kernels';
 import { type NodeBinding, nodeBackend } from 'locmoe/internal/ops/node-backend';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { describe, expect, it } from 'vitest';
@@ -195,6 +196,28 @@ async function countedPass(config: RunConfig): Promise<Counted> {
   };
 }
 
+/** Tells the work of a loop on the host, which reads about as much as it writes, in both directions. */
+function told<Inputs extends readonly unknown[]>(
+  operation: (...inputs: Inputs) => FusedForward,
+  tell: (work: Work) => void,
+): (...inputs: Inputs) => FusedForward {
+  const tellOf = (results: readonly (tf.Tensor | undefined)[]) =>
+    tell({ flops: 0, touched: results.reduce((all, each) => all + 2 * each!.size, 0), operations: 1 });
+  return (...inputs) => {
+    const { value, saved, backward } = operation(...inputs);
+    tellOf([value]);
+    return {
+      value,
+      saved,
+      backward: (...given) => {
+        const gradients = backward(...given);
+        tellOf(gradients);
+        return gradients;
+      },
+    };
+  };
+}
+
 /**
  * Observes operations missing from the profile: ops/raw-op.ts, compiled parts, tensors that the tape reads or keeps, and loops on
  * the host, each of which creates its result; returns a function that stops it.
@@ -214,17 +237,10 @@ function onUnlisted(tell: (work: Work) => void): () => void {
       tell({ flops: 0, touched: 2 * sizeOf(shape), operations: 1 });
       return create(shape);
     },
-    // The loop that joins columns is handed the function that creates its results elsewhere.
-    rotate(parts, ...others) {
-      const { backward, ...joined } = chosen.rotate(parts, ...others);
-      const work = { flops: 0, touched: 2 * joined.value.size, operations: 1 };
-      tell(work);
-      const told: typeof backward = (...args) => {
-        tell(work);
-        return backward(...args);
-      };
-      return { ...joined, backward: told };
-    },
+    // These loops are handed the function that creates their results elsewhere.
+    rotate: told(chosen.rotate, tell),
+    unitRows: told(chosen.unitRows, tell),
+    groupProducts: told(chosen.groupProducts, tell),
   }));
   backend.executeSingleOutput = (name, attributes, inputs) => {
     const output = executeSingleOutput.call(backend, name, attributes, inputs);
