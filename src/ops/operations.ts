@@ -7,8 +7,8 @@ import { tf } from './tensorflow.js';
 export type { AttentionShape, RowScatter };
 
 // The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or
-// rows, K choices of a token, N chosen rows, H heads of queries, K of keys and values, h size of a head, d hidden size, V vocabulary, P longest sequence,
-// E groups of d / E coordinates.
+// rows, K choices of a token, N chosen rows, H heads of queries, K of keys and values, h size of a head, d hidden size,
+// V vocabulary, P longest sequence, E groups of d / E coordinates.
 
 /** Computes x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
 export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {

@@ -19,12 +19,12 @@ interface Block {
   readonly end: number;
 }
 
-/** The keys that the queries of a block may attend to in N sequences: from `first` to the end of the block, except masked ones. */
-interface Sight {
-  /** The first of the N sequences, which are consecutive. */
+/** A block of N consecutive sequences; its queries may attend to the keys from `first` to its end, except masked ones. */
+interface Sight extends Block {
+  /** The first of the N sequences. */
   readonly sequence: number;
   readonly first: number;
-  /** -1e9 where a query must not attend to a key: [N, 1, Q, L], as the library would be slow with one mask for all sequences */
+  /** It is -1e9 where a query must not attend to a key: [N, 1, Q, L]. The library is slow with one mask for all sequences. */
   readonly mask: Operand;
 }
 
@@ -63,7 +63,7 @@ function eachSight(
       for (let i = 0, row = -first; i < count; i++)
         for (let query = begin; query < end; query++, row += numKeys)
           mask.values.fill(0, row + query - positionOf(sequence + i, query), row + query + 1);
-      look({ sequence, first, mask });
+      look({ begin, end, sequence, first, mask });
     });
   }
 }
@@ -113,11 +113,11 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
   for (const block of blocksOf(shape.seqLen))
     eachSight(context, block, shape, (sight) =>
       withScores(context, sight, shape, (scores, narrow) => {
-        const { begin, end } = block;
+        const { begin, first, end } = sight;
         phases.forEach((heads, phase) => {
-          probabilities(primitives, scores, heads, block, sight);
+          probabilities(primitives, scores, heads, sight);
           const result = results[phase]!.q.of(sight, begin, end);
-          primitives.product(narrow(scores), heads.v.of(sight, sight.first, end), result);
+          primitives.product(narrow(scores), heads.v.of(sight, first, end), result);
         });
       }),
     );
@@ -148,21 +148,20 @@ export function attentionBackward(
   const isWhole = shape.positionsT === undefined;
   if (!isWhole) dQkv.values.fill(0);
   const minusD = minusDOf(rows, h);
-  for (const block of blocksOf(shape.seqLen).reverse()) {
-    const { begin, end } = block;
+  for (const block of blocksOf(shape.seqLen).reverse())
     eachSight(context, block, shape, (sight) =>
       withScores(context, sight, shape, (scores, narrow) =>
         withScores(context, sight, shape, (dScores, narrowGradient) => {
-          const { first } = sight;
+          const { begin, first, end } = sight;
           phases.forEach((heads, phase) => {
             const { q, k, v } = heads;
             const scale = 1 / Math.sqrt(h);
             const accumulate = !isWhole || end < shape.seqLen || phase > 0;
             const { q: dq, k: dk, v: dv } = gradients[phase]!;
-            probabilities(primitives, scores, heads, block, sight);
+            probabilities(primitives, scores, heads, sight);
             const dResult = dResults[phase]!.q.of(sight, begin, end);
             primitives.product(swap(narrow(scores)), dResult, dv.of(sight, first, end), { accumulate });
-            fillRows(dScores, minusD, phase, { begin, sequence: sight.sequence }, shape);
+            fillRows(dScores, minusD, phase, sight, shape);
             const options = { accumulate: true, factor: scores };
             primitives.product(dResult, v.of(sight, first, end, true), dScores, options);
             const operand = narrowGradient(dScores);
@@ -175,7 +174,6 @@ export function attentionBackward(
         }),
       ),
     );
-  }
 }
 
 /** Computes -D for every query and head: [T, H]. */
@@ -195,7 +193,7 @@ function fillRows(
   { values, dims }: Operand,
   minusDTH: Float32Array,
   phase: number,
-  { begin, sequence }: { readonly begin: number; readonly sequence: number },
+  { begin, sequence }: Sight,
   { seqLen, numHeads }: AttentionShape,
 ): void {
   const [numSequences, heads, numQueries, numKeys] = dims as [number, number, number, number];
@@ -227,30 +225,21 @@ function phasesOf(array: Operand, shape: AttentionShape, h: number): Phase[] {
 }
 
 /** Computes the probabilities of a phase's heads: [N, K, Q, L]. */
-function probabilities(
-  primitives: Primitives,
-  into: Operand,
-  { q, k }: Phase,
-  { begin, end }: Block,
-  sight: Sight,
-): void {
-  const options = { scale: 1 / Math.sqrt(q.size), addend: sight.mask };
-  primitives.product(q.of(sight, begin, end), k.of(sight, sight.first, end, true), into, options);
+function probabilities(primitives: Primitives, into: Operand, { q, k }: Phase, sight: Sight): void {
+  const { begin, first, end, mask } = sight;
+  const options = { scale: 1 / Math.sqrt(q.size), addend: mask };
+  primitives.product(q.of(sight, begin, end), k.of(sight, first, end, true), into, options);
   primitives.softmax(into, into);
 }
 
 /** Provides scratch memory for [N, K, Q, L], and a function that converts it to an operand of products. */
 function withScores(
   { primitives, memory, type }: Context,
-  {
-    mask: {
-      dims: [numSequences, , ...size],
-    },
-  }: Sight,
+  { mask }: Sight,
   shape: AttentionShape,
   use: (scores: Operand, narrow: (scores: Operand) => Operand) => void,
 ): void {
-  const dims = [numSequences!, keyValueHeadsOf(shape), ...size];
+  const dims = mask.dims.with(1, keyValueHeadsOf(shape));
   memory.borrow(dims, 'float32', (scores) => {
     if (type === 'float32') return use(scores, (same) => same);
     memory.borrow(dims, type, (narrow) =>
