@@ -217,8 +217,8 @@ describe.skipIf(noBrowser !== null)('its page', () => {
   it('begins with examples out of the validation text, and moves nothing that it shows', async () => {
     const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { examples: string[] }[] };
     const page = await browser.page('about:blank');
-    // What moves in the frame that answers a key or a click does not count. The browser itself leaves out half a second,
-    // which a busy machine may take for one frame, and which hides how a quick answer begins.
+    // A shift in the frames that answer a key or a click does not count. The browser itself leaves out all shifts of half a second:
+    // a busy machine may need longer for one frame, and the beginning of a quick answer would not be seen.
     await page.addInitScript(`
       shifts = [];
       new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({ type: 'layout-shift', buffered: true });
