@@ -76,8 +76,8 @@ export function trainStep(state: TrainState, input: StepInput): StepOutcome {
   const { step, batches, wishes = NO_WISHES, fetch, beforeUpdate } = input;
   const { spans } = transport;
   transport.setProgress(step, 'forward');
-  spans.begin('step');
   const meter = new StepMeter(transport);
+  spans.begin('step');
   if (fetch) {
     spans.next('fetch');
     fetch();

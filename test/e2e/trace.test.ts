@@ -112,8 +112,8 @@ describe('locmoe trace', () => {
     );
     const longest = Math.max(...slices.filter(({ name }) => name === 'step 9').map(({ dur }) => dur)) / 1e3;
     expect(longest).toBeGreaterThan(0.95 * reported[0]);
-    // A busy machine may run another process between the clock of the trace and that of the step.
-    expect(longest).toBeLessThan(1.1 * reported[0] + 2);
+    // It begins after the measurement and ends before it, so that no busy machine makes it longer, but for rounding.
+    expect(longest).toBeLessThan(reported[0] + 0.01);
     // Each arrow begins in the operation of the awaited rank, and ends in the wait.
     const at = (tid: number, ts: number) =>
       slices.filter((slice) => slice.tid === tid && slice.ts <= ts && ts <= slice.ts + slice.dur + 0.001);
