@@ -24,7 +24,8 @@ function reportOf(folder: string): FailureReport {
 describe('a worker that', () => {
   it('is killed ends the run, named with its signal, step and operation', async () => {
     const folder = temporaryFolder();
-    const sets = ['train.steps=100000', 'train.checkpointEvery=5'];
+    // The probe of routes is a validation, during which a worker may be killed too.
+    const sets = ['train.steps=100000', 'train.checkpointEvery=5', 'train.probeRoutes=false'];
     const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env: UNHURRIED });
     await run.until(/checkpoint at step/);
     const victim = run.pidsOf('worker')[1];
@@ -50,8 +51,7 @@ describe('a worker that', () => {
       signal: 'SIGKILL',
       step: expect.any(Number),
       layer: report.layer,
-      // The probe of routes, which falls on step 8, counts as validation.
-      operation: expect.stringMatching(/^(forward|backward|reduce|optimizer|checkpoint|validate)/),
+      operation: expect.stringMatching(/^(forward|backward|reduce|optimizer|checkpoint)/),
       checkpoint: expect.stringMatching(/checkpoints\/step-\d+$/),
       suspectCheckpoint: null,
       notRestarted: null,
