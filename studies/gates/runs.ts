@@ -26,6 +26,8 @@ export interface Run extends RunKey, Figures {
   /** Says what caches of experts would have served of the last steps; older runs, and runs for time, do not have it. */
   readonly caches?: CacheReport['recorded'];
   readonly machine: string;
+  /** Family, model and stepping of the processor, which `machine` may hide; older runs do not have it. */
+  readonly processor?: string | null;
   readonly precision: string;
   readonly commit: string;
   readonly seconds: number;

@@ -16,6 +16,7 @@ import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
 import { count, SET, text, words } from '../kit/options.js';
 import { STUDIES } from '../kit/read-yaml.js';
 import { study } from '../kit/study.js';
+import { processorHere } from '../step/history.js';
 import { type Design, readDesign } from './design.js';
 import { type Cell, cellsOf, type Job, jobsOf, recipeOf } from './jobs.js';
 import { reportOf } from './report.js';
@@ -47,7 +48,7 @@ export default study({
     const design = readDesign(path.resolve(options.design));
     const cells = cellsOf(design, options.set);
     const kept = readRuns(out);
-    const from = { machine: machine(), commit: commit() };
+    const from = { machine: machine(), processor: processorHere().numbers, commit: commit() };
     const asked = jobsOf(cells, { only: options.only, seeds: options.seeds.map(Number) });
     const missing = asked.filter((job) => !kept.has(keyOf(job)));
     console.log(`${asked.length} runs, ${asked.length - missing.length} of them kept from before`);
@@ -149,7 +150,7 @@ async function madeRun(
   design: Design,
   { arm, kind, stage, settings, seed, sets, config }: Job,
   { workDir, dataDir }: { readonly workDir: string; readonly dataDir: string },
-): Promise<Omit<Run, 'machine' | 'commit'>> {
+): Promise<Omit<Run, 'machine' | 'processor' | 'commit'>> {
   const started = performance.now();
   const hasCaches = kind === 'quality' && config.model.numSparseLayers > 0;
   const folder = path.join(workDir, 'runs', [arm.id, kind, stage, settings, seed].join('-'));
