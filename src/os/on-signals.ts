@@ -33,6 +33,8 @@ export function wasAskedToEnd(): boolean {
 
 /** Makes a signal that nothing else listens for end this process at once, with one line. */
 export function endAtSignals(): void {
+  // While Node frees its environment it no longer hears signals, and one would kill a command that is done.
+  process.once('beforeExit', () => process.exit());
   onSignals((signal) => {
     if (process.listenerCount(signal) > 1) return;
     console.error(`locmoe: ${signal}: ended`);

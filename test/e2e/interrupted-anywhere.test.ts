@@ -251,6 +251,15 @@ describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
     rmSync(shared, { recursive: true, force: true });
   });
 
+  it('a command that is done is not killed while Node ends', async () => {
+    for (const ms of [2, 5, 10]) {
+      const run = new Locmoe(COMMANDS.plan.args(shared));
+      run.child.stdout?.on('data', () => setTimeout(() => run.child.kill('SIGINT'), ms));
+      const { code } = await run.finished;
+      expect([0, 130], `${ms} ms after the output, ${run.child.signalCode}`).toContain(code);
+    }
+  });
+
   const isSearch = NIGHTLY || ROUNDS > 1 || ONLY !== '';
   const names = Object.keys(COMMANDS).filter(
     (name) => name.startsWith(ONLY) && (isSearch || !ELSEWHERE.test(name) || PREPARES.includes(name)),
