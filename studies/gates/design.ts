@@ -24,6 +24,10 @@ export interface Question {
   /** Seeds of its own; those of the stage if undefined. */
   readonly seeds?: readonly number[];
   readonly measures: readonly Measure[];
+  /** True if the arms are ranked against the first reference. */
+  readonly isRanked?: boolean;
+  /** Name of the curve that this question is a point of: questions that differ by the length of training alone. */
+  readonly curve?: string;
 }
 
 /** Equality within a relative margin, or a relative change of at most this: -0.2 is 20 % less. */

@@ -121,16 +121,13 @@ def main(folder):
                 check(f"{where} against {against['arm']}, high", against["high"], math.expm1(interval[1]))
 
     # Runs that differ in seed, arm and length alone, each length with settings of its own.
-    lengths = {row["question"]: {} for row in page["arms"] if row["question"].startswith("curve-")}
-    for row in page["arms"]:
-        if row["question"] in lengths and row["measure"] == "perplexity":
-            lengths[row["question"]][row["arm"]] = row["settings"]
+    settings = {(row["question"], row["arm"]): row["settings"] for row in page["arms"] if row["measure"] == "perplexity"}
     for trend in page["trends"]:
         slopes = []
         for seed in trend["seeds"]:
             points = []
-            for arms in lengths.values():
-                own, other = (runs["quality", arms[trend[arm]], seed] for arm in ("arm", "reference"))
+            for question in trend["questions"]:
+                own, other = (runs["quality", settings[question, trend[arm]], seed] for arm in ("arm", "reference"))
                 ratio = measured(own, "perplexity") / measured(other, "perplexity")
                 points.append((math.log10(own["steps"] * own["tokensPerStep"]), math.log(ratio)))
             slopes.append(statistics.linear_regression(*zip(*points)).slope)

@@ -75,7 +75,8 @@ function figuresOf({ design, cells }: Compared, results: Results): object {
       });
       return [{ ...runs, mean: geometricMean(results.values(question, arm, measure)).mean, against }];
     }),
-    trends: trendsOf(design, results).map(({ arm, reference, gaps, difference }) => ({
+    trends: trendsOf(design, results).map(({ arm, reference, lengths, gaps, difference }) => ({
+      questions: lengths.map(({ id }) => id),
       arm: arm.id,
       reference: reference.id,
       seeds: gaps.map(({ seed }) => seed),
@@ -151,14 +152,10 @@ function questionTable(question: Question, { contrasts }: Design, results: Resul
   ]);
 }
 
-/** Ranks the arms of the llama form in the screening stage, each against the table with as many experts a token. */
+/** Ranks the arms of the questions that ask for it, each against the table with as many experts a token. */
 function rankingTable({ questions }: Design, results: Results): string {
   const ranked = questions
-    .filter(
-      ({ stage, sets, measures }) =>
-        stage === 'screening' && sets.includes('model.family=llama') && measures.includes('perplexity'),
-    )
-    .filter((question) => !isOfCurve(question))
+    .filter(({ isRanked }) => isRanked)
     .flatMap((question) =>
       question.arms.map((arm) => ({ question, arm, reference: question.references[0]! })),
     )
@@ -218,20 +215,19 @@ function settingsOf({ design: { questions } }: Compared): string {
 
 const picture = picturesOf('gates');
 
-/** True of the questions that differ by the length of training alone. */
-const isOfCurve = ({ id }: Question) => id.startsWith('curve-');
-
 function gap({ questions }: Design, results: Results): Picture | null {
-  const rows = questions.filter(isOfCurve).flatMap((question) =>
-    question.arms.flatMap((arm) => {
-      const difference = differenceOf(results.pairs(question, arm, question.references[0]!, 'perplexity'));
-      if (difference === null || arm.id === question.references[0]!.id) return [];
-      const { steps, tokensPerStep } = results.of(question, arm, 'quality')[0]!;
-      const { meanDifference: mean, interval } = difference;
-      const tokens = (steps * tokensPerStep) / 1e6;
-      return [{ arm: arm.label, tokens, mean, low: interval?.low ?? mean, high: interval?.high ?? mean }];
-    }),
-  );
+  const rows = questions
+    .filter(({ curve }) => curve !== undefined)
+    .flatMap((question) =>
+      question.arms.flatMap((arm) => {
+        const difference = differenceOf(results.pairs(question, arm, question.references[0]!, 'perplexity'));
+        if (difference === null || arm.id === question.references[0]!.id) return [];
+        const { steps, tokensPerStep } = results.of(question, arm, 'quality')[0]!;
+        const { meanDifference: mean, interval } = difference;
+        const tokens = (steps * tokensPerStep) / 1e6;
+        return [{ arm: arm.label, tokens, mean, low: interval?.low ?? mean, high: interval?.high ?? mean }];
+      }),
+    );
   return picture('gap', rows);
 }
 
@@ -240,9 +236,17 @@ function gap({ questions }: Design, results: Results): Picture | null {
  * the mean over the seeds of the slopes by least squares of its logarithm on that of the tokens. Seeds without all lengths are left out.
  */
 function trendsOf({ questions }: Design, results: Results) {
-  const lengths = questions.filter(isOfCurve);
-  const reference = lengths[0]?.references[0];
-  if (reference === undefined) return [];
+  const curves = new Set(questions.flatMap(({ curve }) => curve ?? []));
+  return [...curves].flatMap((curve) =>
+    trendsOfCurve(
+      questions.filter((question) => question.curve === curve),
+      results,
+    ),
+  );
+}
+
+function trendsOfCurve(lengths: readonly Question[], results: Results) {
+  const reference = lengths[0]!.references[0]!;
   const { kind, of } = MEASURES.perplexity;
   const gapsOf = (arm: Arm, seed: number) =>
     lengths.flatMap((question) => {

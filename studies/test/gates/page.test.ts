@@ -83,13 +83,13 @@ describe.skipIf(!HAS_PYTHON)('a script in Python', () => {
   });
 });
 
-it('ranks arms of the llama form alone', () => {
-  const questions = design.questions.map((question) => ({ ...question, sets: [] }));
-  const ofOtherForm = cells.map((cell) => {
+it('ranks arms of the questions alone that ask for it', () => {
+  const questions = design.questions.map((question) => ({ ...question, isRanked: false }));
+  const unranked = cells.map((cell) => {
     const question = questions.find(({ id }) => id === cell.question.id)!;
     return { ...cell, question };
   });
-  const { view } = reportOf({ design: { ...design, questions }, cells: ofOtherForm, runs: RUNS });
+  const { view } = reportOf({ design: { ...design, questions }, cells: unranked, runs: RUNS });
   expect(view.ranking).toBe('_No run yet._');
 });
 
