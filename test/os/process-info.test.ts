@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { processIdentity } from '@locmoe/run-format/process-identity';
 import { describe, expect, it } from 'vitest';
 import { isRunning, processInfo, processTree, proportionalBytes } from '../../src/os/process-info.js';
@@ -45,6 +46,9 @@ describe('processTree', () => {
       const child = Number(await once(parent.stdout, 'data'));
       expect(processTree([parent.pid!]).sort()).toEqual([parent.pid!, child].sort());
       expect(processTree([])).toEqual([]);
+      // Until it has become `sleep`, the child is a copy of the shell, whose memory it gives up between two readings.
+      await expect.poll(() => readFileSync(`/proc/${child}/comm`, 'utf8')).toBe('sleep\n');
+      await expect.poll(() => processInfo(child).state).toBe('S');
       expect(proportionalBytes(child)).toBeGreaterThan(0);
       expect(proportionalBytes(child)).toBeLessThanOrEqual(processInfo(child).residentBytes);
       process.kill(child, 'SIGKILL');
