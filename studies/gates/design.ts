@@ -26,6 +26,8 @@ export interface Question {
   readonly measures: readonly Measure[];
   /** True if the arms are ranked against the first reference. */
   readonly isRanked?: boolean;
+  /** True if the page shows the change against the first reference at each validation, and not at the end alone. */
+  readonly showsCourse?: boolean;
   /** Name of the curve that this question is a point of: questions that differ by the length of training alone. */
   readonly curve?: string;
 }

@@ -137,6 +137,18 @@ def main(folder):
             check(f"trend of {trend['arm']}, low", trend["low"], math.expm1(interval[0]))
             check(f"trend of {trend['arm']}, high", trend["high"], math.expm1(interval[1]))
 
+    for course in page["courses"]:
+        own, other = (settings[course["question"], course[arm]] for arm in ("arm", "reference"))
+        for i, point in enumerate(course["points"]):
+            where = f"{course['question']}, {course['arm']} after {point['step']}"
+            pairs = [[runs["quality", each, seed]["curve"][i] for each in (own, other)] for seed in course["seeds"]]
+            change, _, interval = mean_of([own["loss"] - other["loss"] for own, other in pairs])
+            check(f"{where}, step", point["step"], pairs[0][0]["step"])
+            check(where, point["change"], math.expm1(change))
+            if interval is not None:
+                check(f"{where}, low", point["low"], math.expm1(interval[0]))
+                check(f"{where}, high", point["high"], math.expm1(interval[1]))
+
     for row in page["shown"]:
         values = [measured(runs[(row["kind"], row["settings"], seed)], row["measure"]) for seed in row["seeds"]]
         median = statistics.median(value for value in values if value is not None)

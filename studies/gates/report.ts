@@ -32,6 +32,8 @@ export function reportOf(compared: Compared): Report {
           missing: missing === 0 ? null : { missing, planned },
           references: question.references.map(({ label }) => label).join('; '),
           table: questionTable(question, design, results),
+          reference: question.references[0]!.label,
+          course: courseTable(question, results),
         };
       }),
       settings: settingsOf(compared),
@@ -83,6 +85,19 @@ function figuresOf({ design, cells }: Compared, results: Results): object {
       change: difference.meanDifference,
       ...difference.interval,
     })),
+    courses: design.questions.flatMap((question) =>
+      coursesOf(question, results).map(({ arm, reference, seeds, points }) => ({
+        question: question.id,
+        arm: arm.id,
+        reference: reference.id,
+        seeds,
+        points: points.map(({ step, difference }) => ({
+          step,
+          change: difference.meanDifference,
+          ...difference.interval,
+        })),
+      })),
+    ),
     tests: contrastsOf(design, results).map(({ measure, question, arm, reference, ...test }) => ({
       ...runsOf(question, arm, measure),
       reference: runsOf(question, reference, measure),
@@ -174,6 +189,39 @@ function rankingTable({ questions }: Design, results: Results): string {
       reference.label,
       withInterval(difference),
       valueCell(idShares, 'idShare'),
+    ]),
+  ]);
+}
+
+/** Returns the change of each arm against the first reference at each validation, over the seeds that both have. */
+function coursesOf(question: Question, results: Results) {
+  if (!question.showsCourse) return [];
+  const reference = question.references[0]!;
+  return question.arms.flatMap((arm) => {
+    const pairs = results.of(question, arm, 'quality').flatMap((run) => {
+      const other = results.of(question, reference, 'quality').find(({ seed }) => seed === run.seed);
+      return other === undefined || arm.id === reference.id ? [] : [{ run, other }];
+    });
+    const points = (pairs[0]?.run.curve ?? []).flatMap(({ step }, i) => {
+      const perplexities = pairs.map(({ run, other }) => ({
+        own: Math.exp(run.curve[i]!.loss),
+        other: Math.exp(other.curve[i]!.loss),
+      }));
+      const difference = differenceOf(perplexities);
+      return difference === null ? [] : [{ step, difference }];
+    });
+    return points.length === 0 ? [] : [{ arm, reference, seeds: pairs.map(({ run }) => run.seed), points }];
+  });
+}
+
+function courseTable(question: Question, results: Results): string | null {
+  const courses = coursesOf(question, results);
+  if (courses.length === 0) return null;
+  return table([
+    ['arm', ...courses[0]!.points.map(({ step }) => `${step.toLocaleString('en')} updates`)],
+    ...courses.map(({ arm, points }) => [
+      arm.label,
+      ...points.map(({ difference }) => withInterval(difference)),
     ]),
   ]);
 }
