@@ -154,7 +154,7 @@ export default defineConfig({
           include: WITH_PROCESSES,
           exclude: [...ALONE, ...LEFT_OUT],
           // What files compute fills the waits of others.
-          maxWorkers: 4,
+          maxWorkers: 5,
           sequence: { groupOrder: 1 },
         },
       },

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
+import { NIGHTLY } from '../nightly.js';
 import { Locmoe, temporaryFolder } from './support.js';
 
 const SMALL = '1x2,all-to-all,16384';
@@ -39,7 +40,7 @@ describe('bench collectives', () => {
     expect(segmentsOf(run.child.pid)).toEqual([]);
   });
 
-  it('measures OpenMPI in the same run', async ({ skip }) => {
+  it.runIf(NIGHTLY)('measures OpenMPI in the same run', async ({ skip }) => {
     if (spawnSync('mpicc', ['--version'], { stdio: 'ignore' }).error !== undefined)
       skipLoudly(skip, 'no mpicc: packages/bench/peers/install.sh installs it');
     const folder = temporaryFolder();

@@ -25,7 +25,9 @@ async function trainOnFullDisk(checkpointEvery: number) {
 
 /** Trains on a disk, fills it, and waits until the run reports it. */
 async function trainUntilFull(disk: string) {
-  const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
+  const sets = ['steps=100000', 'checkpointEvery=100000', 'validateEvery=100000', 'probeRoutes=true'].map(
+    (each) => `train.${each}`,
+  );
   const more = ['--linger', '0'];
   const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets, more, env: UNHURRIED });
   await run.until(/step +\d+\/100000/);

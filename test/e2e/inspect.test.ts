@@ -24,6 +24,7 @@ const SETS = [
   'train.checkpointEvery=5',
   'train.recordRoutes.every=4',
   'train.recordRoutes.share=1',
+  'train.probeRoutes=true',
   'moe.router=locmoe-plus',
   'moe.selection=both',
   'moe.capacityFactor=0.6',

@@ -14,6 +14,7 @@ const SETS = [
   `train.checkpointEvery=${CHECKPOINT_EVERY}`,
   'train.snapshotEvery=5',
   'cluster.maxRestarts=3',
+  'cluster.spares=0',
 ];
 
 it('a run goes on without a lost node from what the others hold in memory, and takes one in after a checkpoint', async () => {

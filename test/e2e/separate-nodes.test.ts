@@ -20,7 +20,9 @@ it('nodes that are started by hand train on with another in the place of a lost 
 
   const doomed = node(port, ...ours);
   await doomed.until(/waiting: no.* answers at localhost:\d+ .*nothing listens on that port/);
-  const cluster = ['maxRestarts=3', 'minNodes=1', 'rejoinTimeoutS=4'].map((set) => `cluster.${set}`);
+  const cluster = ['maxRestarts=3', 'spares=0', 'minNodes=1', 'rejoinTimeoutS=4'].map(
+    (set) => `cluster.${set}`,
+  );
   const run = serve(folder, port, [...LONG, ...cluster], ...ours);
   await run.until(/listening at 127\.0\.0\.1:\d+ \(TLS\)/);
   await run.until(/^node 0 joined from \S+ \(1 of 2\)$/m);

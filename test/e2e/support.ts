@@ -21,7 +21,7 @@ seed: 7
 model: { dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2, dFeedForward: 64, vocabSize: 512, seqLen: 32 }
 moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
 data: { domains: [en, code], maxBytesPerDomain: 100000 }
-train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 100, checkpointEvery: 100, keepCheckpoints: 9, snapshotEvery: 0 }
+train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 100, checkpointEvery: 100, keepCheckpoints: 9, snapshotEvery: 0, probeRoutes: false }
 cluster: { maxRestarts: 0 }
 `;
 
