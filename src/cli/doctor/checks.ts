@@ -205,11 +205,28 @@ function disk(): Found {
   return bavail * bsize >= LEAST_DISK ? ok(found) : bad(found, 'runs/ and data/ are made here: make room');
 }
 
+/**
+ * The wall clock's milliseconds over the monotonic clock's. Other processes may hold this one up between two readings, so
+ * that of several pairs the one read in the shortest time counts.
+ */
+function clockOffset(): number {
+  const readings = Array.from({ length: 10 }, () => {
+    const [before, wall, after] = [performance.now(), Date.now(), performance.now()];
+    return { offset: wall - (before + after) / 2, width: after - before };
+  });
+  return readings.reduce((best, reading) => (reading.width < best.width ? reading : best)).offset;
+}
+
 async function clock(): Promise<Found> {
-  const [started, wall] = [performance.now(), Date.now()];
-  await sleep(200);
-  const drift = Date.now() - wall - (performance.now() - started);
-  const found = `wall and monotonic clock differ by ${drift.toFixed(1)} ms in 0.2 s`;
+  const drifts: number[] = [];
+  for (let window = 0; window < 3; window++) {
+    const offset = clockOffset();
+    await sleep(70);
+    drifts.push(clockOffset() - offset);
+  }
+  // A clock that was set once, as at boot, does no harm: the median tells whether something goes on setting it.
+  const drift = drifts.toSorted((a, b) => a - b)[1] ?? 0;
+  const found = `wall and monotonic clock differ by ${drift.toFixed(1)} ms in 70 ms`;
   return Math.abs(drift) <= MOST_DRIFT_MS
     ? ok(`${found}; the offset to other machines cannot be seen from one (logs are ordered by time: run NTP)`)
     : bad(found, 'something sets the clock: let NTP slew it');
