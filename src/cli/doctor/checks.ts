@@ -217,7 +217,7 @@ function clockOffset(): number {
   return readings.reduce((best, reading) => (reading.width < best.width ? reading : best)).offset;
 }
 
-async function clock(): Promise<Found> {
+export async function clock(): Promise<Found> {
   const drifts: number[] = [];
   for (let window = 0; window < 3; window++) {
     const offset = clockOffset();
