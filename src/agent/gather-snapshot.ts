@@ -64,7 +64,7 @@ export async function gatherSnapshot(
       ),
     );
     snapshot.metrics = fetched[0]!.metrics;
-    snapshot.complete(fetched.flatMap(({ files }) => files));
+    await snapshot.complete(fetched.flatMap(({ files }) => files));
   } catch (error) {
     throw new TrainerError(
       'BAD_CHECKPOINT',

@@ -1,10 +1,11 @@
 import type { RankProgress } from '../collectives/control-block.js';
+import { ringBytesOf } from '../config/cluster-sizes.js';
 import { assertSameRoutes } from '../config/named-routes.js';
-import { type RunConfig, ringBytesOf } from '../config/schema.js';
+import type { RunConfig } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import { assertMayRun } from '../routing/own/own-router.js';
+import { assertMayRun } from '../routing/own/router-file.js';
 import type * as wire from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { abortReason } from '../run/abort-reason.js';

@@ -1,8 +1,6 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
-import { writeManifestOf } from '../checkpoint/checkpointer.js';
-import { verifiedAside } from '../checkpoint/open-stored.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ShardFile, SnapshotRef } from '../rpc/generated/messages.js';
@@ -69,7 +67,9 @@ export class NodeSnapshot {
   }
 
   /** Completes the checkpoint of this node's ranks, so that a worker can start from it. */
-  complete(files: readonly ShardFile[] = [...this.#own.values()].flat()): void {
+  async complete(files: readonly ShardFile[] = [...this.#own.values()].flat()): Promise<void> {
+    // Imported late, because with it comes the schema with all routers, for which no agent is to wait as it starts.
+    const { writeManifestOf } = await import('../checkpoint/checkpointer.js');
     const { runId, config, datasetDir } = this.world;
     const { nodes, workersPerNode } = config.cluster;
     this.#own.clear();
@@ -96,7 +96,8 @@ export class NodeSnapshot {
    */
   async verify(): Promise<void> {
     // The manifest is written anew because a damaged one could describe other files.
-    this.complete();
+    await this.complete();
+    const { verifiedAside } = await import('../checkpoint/open-stored.js');
     await verifiedAside(this.folder);
   }
 

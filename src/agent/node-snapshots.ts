@@ -129,7 +129,7 @@ export class NodeSnapshots {
       });
       // A worker that has outlived its agent takes the mark away before it writes.
       if (this.#localOf(chosen, now) === null) throw lost('its files have changed');
-      local.complete(files);
+      await local.complete(files);
       return local.folder;
     }
     let damage: string | null = null;
@@ -148,7 +148,7 @@ export class NodeSnapshots {
       const from = { address: this.#addressOf(holder), node, folder, withShared: true };
       const { files, metrics } = await this.#fetch(now, chosen, from);
       snapshot.metrics = metrics;
-      snapshot.complete(files);
+      await snapshot.complete(files);
     } catch (error) {
       throw lost([damage, messageOf(error)].filter((each) => each !== null).join('; '));
     }
@@ -231,7 +231,7 @@ export class NodeSnapshots {
 
   async #complete(snapshot: NodeSnapshot, ref: SnapshotRef, now: Generation): Promise<void> {
     const began = performance.now();
-    snapshot.complete();
+    await snapshot.complete();
     if (now.config.cluster.nodes > 1) {
       const { node, folder } = snapshot.neighbour;
       const from = { address: this.#addressOf(node), node, folder, withShared: false };

@@ -1,6 +1,7 @@
 import { freemem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { type RunConfig, sparesOf } from '../config/schema.js';
+import { sparesOf } from '../config/cluster-sizes.js';
+import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import type { WorkerAssignment, WorkerCommand } from '../worker/messages.js';
 import { type WorkerListener, WorkerProcess } from './worker-process.js';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy, trustRouter } from '../routing/index.js';
+import { isBuiltInRouter, moeSchema, routerPolicy } from '../routing/index.js';
+import { ownRouterName, trustRouter } from '../routing/own/router-file.js';
 import type { ConfigSource, Named } from './document.js';
 import { fieldOf, withFields } from './fields.js';
 

@@ -1,6 +1,5 @@
 import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
-import { ringBytesFor } from '../collectives/shm-layout.js';
 import { CORPORA } from '../data/built-in/sources.js';
 import { textSourceSchema } from '../data/read/text-source.js';
 import { moeSchema } from '../routing/index.js';
@@ -197,23 +196,6 @@ export function sparseLayersOf(
 /** Returns the hidden size of an expert. */
 export function expertWidthOf({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): number {
   return moe.dFeedForward ?? model.dFeedForward;
-}
-
-/** Returns the size of a shared-memory ring buffer in bytes. */
-export function ringBytesOf({
-  nodes,
-  workersPerNode,
-  ringBytes,
-}: Pick<RunConfig['cluster'], 'nodes' | 'workersPerNode' | 'ringBytes'>): number {
-  return ringBytes ?? ringBytesFor({ numNodes: nodes, workersPerNode });
-}
-
-/** Returns the number of idle worker processes that each node keeps where memory allows it. */
-export function sparesOf({
-  spares,
-  maxRestarts,
-}: Pick<RunConfig['cluster'], 'spares' | 'maxRestarts'>): number {
-  return maxRestarts === 0 ? 0 : spares;
 }
 
 export type TrainConfig = RunConfig['train'];

@@ -1,5 +1,6 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
-import { type RunConfig, ringBytesOf } from '../config/schema.js';
+import { ringBytesOf } from '../config/cluster-sizes.js';
+import type { RunConfig } from '../config/schema.js';
 import { usesOneDnn } from '../ops/kernels/choose-kernels.js';
 import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 import { modelWork, totalWork } from './work.js';

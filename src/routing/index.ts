@@ -11,7 +11,6 @@ export {
   type RouterName,
   routerPolicy,
 } from './moe-config.js';
-export { ownRouterName, trustRouter } from './own/own-router.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
 
 /** Returns the router of one layer, by `moe.router`. */

@@ -3,7 +3,7 @@ import { editorSchema } from 'locmoe/internal/config/reference';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
-import { ownRouterName } from 'locmoe/internal/routing/own/own-router';
+import { ownRouterName } from 'locmoe/internal/routing/own/router-file';
 import { sha256 } from 'locmoe/internal/sha256';
 import type { Arm, Design, Question } from './design.js';
 import { MEASURES } from './measures.js';

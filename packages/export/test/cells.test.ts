@@ -8,7 +8,8 @@ import { type Inference, openInference } from 'locmoe/internal/inference/inferen
 import type { LossOptions } from 'locmoe/internal/model/language-model';
 import { modelWork } from 'locmoe/internal/model/work';
 import { tf } from 'locmoe/internal/ops/tensorflow';
-import { ownRouterName, ROUTER_NAMES, trustRouter } from 'locmoe/internal/routing/index';
+import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
+import { ownRouterName, trustRouter } from 'locmoe/internal/routing/own/router-file';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';

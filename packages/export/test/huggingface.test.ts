@@ -8,7 +8,7 @@ import { readSafetensorsHeader } from 'locmoe/internal/checkpoint/safetensors';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { openInference } from 'locmoe/internal/inference/inference';
 import { describe as architectureOf } from 'locmoe/internal/model/describe';
-import { ownRouterName, trustRouter } from 'locmoe/internal/routing/index';
+import { ownRouterName, trustRouter } from 'locmoe/internal/routing/own/router-file';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { reference } from '../../../test/architecture/reference.js';

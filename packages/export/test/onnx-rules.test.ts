@@ -5,7 +5,7 @@ import type { Architecture, Parameter } from 'locmoe/internal/architecture/archi
 import type { Rule, Scores } from 'locmoe/internal/architecture/rule';
 import { runSchema } from 'locmoe/internal/config/schema';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
-import { ownRouterName, trustRouter } from 'locmoe/internal/routing/index';
+import { ownRouterName, trustRouter } from 'locmoe/internal/routing/own/router-file';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, expect, it } from 'vitest';
 import { reference } from '../../../test/architecture/reference.js';

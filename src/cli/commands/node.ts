@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
 import type { NodeOptions } from '../../agent/run-node.js';
 import { ensureTensorFlow } from '../../local/set-up.js';
-import { ownRouterName, trustRouter } from '../../routing/own/own-router.js';
+import { ownRouterName, trustRouter } from '../../routing/own/router-file.js';
 import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
 import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 

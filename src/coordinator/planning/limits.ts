@@ -1,7 +1,8 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { numStepsOf } from '@locmoe/run-format';
 import { assertSharedRoom, freeSharedMemory } from '../../collectives/shm-segment.js';
-import { type ClusterConfig, type RunConfig, sparesOf } from '../../config/schema.js';
+import { sparesOf } from '../../config/cluster-sizes.js';
+import type { ClusterConfig, RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatNumberOf } from '../../format.js';
 import type { Logger } from '../../logger.js';

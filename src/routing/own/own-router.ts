@@ -3,52 +3,23 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readRegularFile } from '@locmoe/run-format/regular-file';
-import { TrainerError } from '../../errors.js';
-import { locmoeCommand } from '../../os/command-line.js';
+import type { TrainerError } from '../../errors.js';
 import { PRIVATE_FOLDER } from '../../os/make-folder.js';
 import { endable } from '../../os/on-signals.js';
 import { removeAbandoned, workMark } from '../../os/work-folder.js';
-import { sha256 } from '../../sha256.js';
 import type { CommonMoe } from '../common-fields.js';
 import { defineRouter, type MoeRule, type RouterPolicy } from '../policy.js';
 import { problemOfRule } from '../rules/rule-problems.js';
 import { createByPolicy } from '../rules/rule-router.js';
 import { COPY, checkedRouter, guarded } from './checked-router.js';
-import { isTrusted, trust } from './trusted-routers.js';
+import { assertMayRun, badRouter, noRouter } from './router-file.js';
 
-// A custom router is a file outside this package. Configurations, checkpoints and the processes of a run refer to it by
-// its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a checkpoint, a recipe or a
-// coordinator may name a file of a stranger's choice, only bytes that the user has named are run.
-
-const MAX_BYTES = 2 ** 24;
-const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
 const IMPORTS = /\b(?:from|import|require)\s*\(?\s*['"]([^'"]+)['"]/g;
 const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url));
-const NO_FILE = 'is no router of this version, and no file';
 
 type Moe = CommonMoe & { readonly routerOptions: Readonly<Record<string, unknown>> };
 
 const loaded = new Map<string, RouterPolicy<Moe>>();
-
-/**
- * Finds the file that `moe.router` refers to: a path relative to `base`, a package's name, or a name that
- * this function has returned.
- *
- * @returns FILE#sha256=HASH; null if it does not look like a path and there is no such package
- * @throws TrainerError `BAD_CONFIG` if the file cannot be read
- */
-export function ownRouterName(router: string, base: string): string | null {
-  if (NAME.test(router)) return router;
-  let file = path.resolve(base, router);
-  if (!/^\.{0,2}\/|\.[cm]?js$/.test(router))
-    try {
-      file = createRequire(path.join(base, 'configuration')).resolve(router);
-    } catch {
-      return null;
-    }
-  return `${file}#sha256=${sha256(bytesOf(file))}`;
-}
 
 /**
  * Loads a router by the name from `ownRouterName`, if the file still has the same bytes.
@@ -58,49 +29,18 @@ export function ownRouterName(router: string, base: string): string | null {
 export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
   const known = loaded.get(name);
   if (known !== undefined) return known;
-  const [, file] = NAME.exec(name) ?? [];
-  if (file === undefined) throw bad(name, NO_FILE);
-  const bytes = assertMayRun(name)!;
+  const found = assertMayRun(name);
+  if (found === null) throw noRouter(name);
+  const { file, bytes } = found;
   for (const [, from] of bytes.toString().matchAll(IMPORTS))
     if (from !== 'locmoe/routing' && !from!.startsWith('node:'))
-      throw bad(
+      throw badRouter(
         file,
         `imports ${from}: a router is one file that imports locmoe/routing and Node's own modules alone`,
       );
-  const policy = checkedPolicy(policyIn(file, bytes), (why) => bad(file, why));
+  const policy = checkedPolicy(policyIn(file, bytes), (why) => badRouter(file, why));
   loaded.set(name, policy);
   return policy;
-}
-
-/**
- * Records that a router may run, because the user has named it.
- *
- * @throws TrainerError `BAD_CONFIG` if `ownRouterName` has not returned the name; as `trust`
- */
-export function trustRouter(name: string): void {
-  const [, file, hash] = NAME.exec(name) ?? [];
-  if (file === undefined) throw bad(name, NO_FILE);
-  trust(hash!, file);
-}
-
-/**
- * Returns the bytes of a router, or null for a built-in one.
- *
- * @throws TrainerError `BAD_CONFIG` if the file is missing or its bytes differ from those of the run, or if
- *   its user has never named them
- */
-export function assertMayRun(name: string): Buffer | null {
-  const [, file, expected] = NAME.exec(name) ?? [];
-  if (file === undefined) return null;
-  const bytes = bytesOf(file);
-  const actual = sha256(bytes);
-  if (actual !== expected) throw bad(file, `has SHA-256 ${actual} here, and ${expected} in the run`);
-  if (isTrusted(actual)) return bytes;
-  const command = locmoeCommand(['config', 'show', '--config', 'tiny', '--set', `moe.router=${file}`]);
-  throw bad(
-    file,
-    `with SHA-256 ${actual} was not run, as you have never named it: read it, and if you trust it, type ${command}`,
-  );
 }
 
 /**
@@ -121,13 +61,13 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     exported = endable(() => createRequire(copy)(copy) as unknown);
   } catch (error) {
     const [why] = String(error instanceof Error ? error.message : error).split('\n');
-    throw bad(file, `cannot be loaded: ${why}`);
+    throw badRouter(file, `cannot be loaded: ${why}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
   const policy = (exported as { readonly default?: Partial<RouterPolicy> } | null)?.default;
   if (typeof policy?.create !== 'function' && typeof policy?.rule !== 'function')
-    throw bad(file, 'has no default export that defineRouter returned');
+    throw badRouter(file, 'has no default export that defineRouter returned');
   return defineRouter(policy as RouterPolicy);
 }
 
@@ -171,16 +111,4 @@ function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError):
       return checkedRouter(createByPolicy(policy, own), own, blame);
     },
   };
-}
-
-function bytesOf(file: string): Buffer {
-  try {
-    return readRegularFile(file, MAX_BYTES);
-  } catch (error) {
-    throw bad(file, `cannot be read (${(error as Error).message})`);
-  }
-}
-
-function bad(file: string, why: string): TrainerError {
-  return new TrainerError('BAD_CONFIG', `router ${file} ${why}`);
 }

@@ -1,4 +1,4 @@
-import { sparesOf } from 'locmoe/internal/config/schema';
+import { sparesOf } from 'locmoe/internal/config/cluster-sizes';
 import { formatCount, formatNumberOf, formatTable } from 'locmoe/internal/format';
 import { MODEL_PARTS } from 'locmoe/internal/model/work';
 import { routerPolicy } from 'locmoe/internal/routing/index';

@@ -1,12 +1,6 @@
 import { TrainerError } from 'locmoe/internal/errors';
-import type { MoeConfig, routerPolicy } from 'locmoe/internal/routing/moe-config';
+import type { routerPolicy } from 'locmoe/internal/routing/moe-config';
 
 export function ownRouterPolicy(name: string): ReturnType<typeof routerPolicy> {
   throw new TrainerError('BAD_CONFIG', `moe.router ${name}: this page has the built-in routers alone`);
 }
-
-export function ownRouterName(): null {
-  return null;
-}
-
-export function trustRouter(_: MoeConfig['router']): void {}
