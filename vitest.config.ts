@@ -13,29 +13,32 @@ const files = (...names: readonly string[]) => names.map((name) => `${TESTS}/${n
 /** What others would disturb, or what would disturb others: it times the machine, or runs it out of memory. */
 const ALONE = files('collectives/inter-node-link', 'e2e/out-of-memory', 'plan/calibrate');
 
-/** Files whose tests start ranks, commands or browsers; test/repository.test.ts looks for more. */
-const WITH_PROCESSES = [
-  ...files(
-    'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
-    'cluster/*',
-    'e2e/*',
-    'library/*',
-    'checkpoint/{checkpointer,safetensors}',
-    'collectives/{collectives,endurance,failures,hostile-peer,overlap,shm-segment}',
-    // Replaces a module, which in a shared process may be loaded already.
-    'coordinator/lead-run',
-    // Looks at what was built, which units do without.
-    'coordinator/without-tensorflow',
-    'data/own-text',
-    'model/dispatch/dispatchers',
-    'ops/kernels/{onednn/process-end,tensorflow/compiled}',
-    'plan/command',
-    'run/run-lock',
-    'playground',
-    'web',
-    'worker/{layouts,long-run,micro-batch-memory,save-ranks,skipped-steps}',
-  ),
-];
+/** Files whose tests start ranks, commands or browsers, and leave their own process, which they share, as it is. */
+const WITH_PROCESSES = files(
+  'checkpoint/safetensors',
+  'cluster/*',
+  'collectives/{collectives,endurance,failures,hostile-peer,overlap,shm-segment}',
+  // Looks at what was built, which units do without.
+  'coordinator/without-tensorflow',
+  'data/own-text',
+  'e2e/*',
+  'library/*',
+  'model/dispatch/dispatchers',
+  'ops/kernels/onednn/process-end',
+  'plan/command',
+  'playground',
+  'web',
+  'worker/{layouts,long-run,micro-batch-memory,save-ranks,skipped-steps}',
+);
+
+/** The same, but their tests replace a module or a part of their process, which is theirs alone. */
+const ISOLATED = files(
+  'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
+  'checkpoint/checkpointer',
+  'coordinator/lead-run',
+  'ops/kernels/tensorflow/compiled',
+  'run/run-lock',
+);
 
 /**
  * Soaks, full lengths and whole tutorials, for which shorter tests stand by day, the package, which a release installs, and
@@ -109,6 +112,7 @@ export default defineConfig({
             ...configDefaults.exclude,
             ...ALONE,
             ...WITH_PROCESSES,
+            ...ISOLATED,
             ...ON_TENSORFLOW_ALONE,
             ...ON_WEBGPU_ALONE,
           ],
@@ -122,7 +126,7 @@ export default defineConfig({
         test: {
           name: 'units on TensorFlow',
           include: ON_TENSORFLOW,
-          exclude: WITH_PROCESSES,
+          exclude: [...WITH_PROCESSES, ...ISOLATED],
           env: { LOCMOE_KERNELS: 'tensorflow' },
           isolate: false,
           maxWorkers: 2,
@@ -154,6 +158,16 @@ export default defineConfig({
           include: WITH_PROCESSES,
           exclude: [...ALONE, ...LEFT_OUT],
           // What files compute fills the waits of others.
+          maxWorkers: 5,
+          isolate: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'isolated processes',
+          include: ISOLATED,
           maxWorkers: 5,
           sequence: { groupOrder: 1 },
         },

@@ -31,13 +31,15 @@ export const LONGEST = [
   'inference/decoder',
 ];
 
-/** Begins with the files that take the longest. */
+/** Begins with the files that take the longest. The others go by project, because only files of one project share a process. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const placeOf = ({ moduleId }: TestSpecification) => {
       const place = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
       return place < 0 ? LONGEST.length : place;
     };
-    return (await super.sort(files)).sort((a, b) => placeOf(a) - placeOf(b));
+    return (await super.sort(files)).sort(
+      (a, b) => placeOf(a) - placeOf(b) || a.project.name.localeCompare(b.project.name),
+    );
   }
 }

@@ -112,4 +112,13 @@ describe('the projects of vitest.config.ts', () => {
     expect(units.length).toBeGreaterThan(100);
     expect(units.filter((file) => file !== 'test/repository.test.ts' && starts.test(read(file)))).toEqual([]);
   });
+
+  it('have no mock, or other change of the process, in files that share one', () => {
+    const { include = [] } = projects.find(({ name }) => name === 'processes')!;
+    const shared = all.filter((file) => include.some((pattern) => path.matchesGlob(file, pattern)));
+    expect(shared.length).toBeGreaterThan(50);
+    expect(
+      shared.filter((file) => /\bvi\.(mock|stub|useFake)\w*\(|process\.chdir\(/.test(read(file))),
+    ).toEqual([]);
+  });
 });
