@@ -5,17 +5,19 @@ import { debianTool, skipLoudly } from '../debian-tool.js';
 import { dashboardQueries } from '../deploy/dashboards.js';
 import { readEvents } from '../metrics/tensorboard/event-decoder.js';
 import { Prometheus } from './prometheus.js';
-import { Locmoe, newestRun, temporaryFolder, trainArguments, UNHURRIED } from './support.js';
+import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
 
 /** These settings produce every series: capacities, gates, drops, validations, checkpoints. */
 const SETS = [
   'train.steps=100000',
-  'train.validateEvery=20',
-  'train.checkpointEvery=20',
+  'train.validateEvery=10',
+  'train.checkpointEvery=10',
   'moe.router=locmoe-plus',
   'moe.capacityFactor=1.1',
   'cluster.collectiveTimeoutS=16',
 ];
+/** Steps are slow, because most of the time is spent waiting for scrapes. */
+const SLOW = { LOCMOE_FAIL: 'step.begun:*:sleep=400' };
 /** The window of `rate` that the test inserts into the dashboards' queries. */
 const RATE_WINDOW_S = 10;
 /** Panels that are empty when all is well. */
@@ -54,7 +56,7 @@ describe('a training that Prometheus scrapes', () => {
     writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
     const more = ['--tensorboard', path.join(folder, 'tensorboard'), '--token-file', tokenFile];
     const args = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets: SETS, more });
-    const run = new Locmoe(args, UNHURRIED);
+    const run = new Locmoe(args, SLOW);
     const target = (await run.http()).address;
     const prometheus = await Prometheus.start(binary, path.join(folder, 'prometheus'), [
       { name: 'locmoe', target, tokenFile },

@@ -70,16 +70,25 @@ class OfNobody {
   }
 }
 
-/** Ports at which processes listen. */
-function portsOf(pids: readonly number[]): number[] {
-  const sockets = new Set(pids.flatMap(openFilesOf));
-  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
-    readFileSync(table, 'utf8')
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[3] === '0A' && sockets.has(`socket:[${fields[9]}]`))
-      .map(([, address]) => Number.parseInt(address.split(':')[1], 16)),
+/** The port of each socket that listens, by the name that an open file of it has. */
+function listeningSockets(): Map<string, number> {
+  return new Map(
+    ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>
+      readFileSync(table, 'utf8')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .filter((fields) => fields[3] === '0A')
+        .map(([, address, , , , , , , , inode]): [string, number] => [
+          `socket:[${inode}]`,
+          Number.parseInt(address.split(':')[1], 16),
+        ]),
+    ),
   );
+}
+
+/** Ports at which a process listens. */
+function portsOf(pid: number, sockets: ReadonlyMap<string, number>): number[] {
+  return openFilesOf(pid).flatMap((file) => sockets.get(file) ?? []);
 }
 
 function openFilesOf(pid: number): string[] {
@@ -126,7 +135,8 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   const [, coordinator] = await run.until(/coordinator (127\.0\.0\.1:\d+);/);
   await run.until(/checkpoint at step 20:/, 240_000);
   const runDir = newestRun(folder);
-  const known = portsOf(run.descendants());
+  const sockets = listeningSockets();
+  const known = run.descendants().flatMap((pid) => portsOf(pid, sockets));
   const own = [coordinator, http].map((address) => Number(address.split(':')[1]));
   const dataPlane = known.filter((port) => !own.includes(port));
   expect(dataPlane).toHaveLength(2);
@@ -135,15 +145,16 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   let seenBefore = new Set<string>();
   const watch = setInterval(() => {
     const seen = new Set<string>();
+    const sockets = listeningSockets();
     for (const pid of run.descendants()) {
       const isAgent = pid !== run.child.pid && /\0node\0/.test(commandOf(pid));
-      const ports = portsOf([pid]).filter((port) => !own.includes(port) || pid !== run.child.pid);
+      const ports = portsOf(pid, sockets).filter((port) => !own.includes(port) || pid !== run.child.pid);
       // Each node agent has one port, for its peers.
       if (ports.length > (isAgent ? 1 : 0)) seen.add(`${pid} ${commandOf(pid)}: ${ports}`);
     }
     for (const each of seen) if (seenBefore.has(each)) unknown.add(each);
     seenBefore = seen;
-  }, 50);
+  }, 250);
   onTestFinished(() => clearInterval(watch));
   expect((await fetch(`http://${http}/api/runs`, { headers })).status).toBe(200);
 

@@ -71,7 +71,7 @@ function addByte(router: string): void {
 it('a router that is a rule trains, is recorded, ablated, planned and resumed, and generates', async () => {
   const { folder, router } = folderWithRouter();
   const sets = [`moe.router=${router}`, 'moe.routerOptions.choices=1', 'moe.expertGroups=1'];
-  const layout = { folder, nodes: 2, workersPerNode: 2 };
+  const layout = { folder, nodes: 2, workersPerNode: 1 };
   const recorded = [...sets, 'moe.capacityFactor=1.25', 'train.recordRoutes.every=5'];
   const trained = await succeeding(...trainArguments({ ...layout, sets: [...recorded, 'train.steps=20'] }));
   expect(trained.stdout).toMatch(new RegExp(`router ${NAME},`));

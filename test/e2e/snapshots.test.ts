@@ -67,7 +67,7 @@ it('no more than one step is done again, whenever a worker is killed', async () 
     'snapshot.copied:3:kill:rank=0:generation=2',
     'snapshot.copied:2:kill:rank=1:generation=3',
   ];
-  const restarts = ['cluster.maxRestarts=3'];
+  const restarts = ['cluster.maxRestarts=3', 'cluster.spares=0'];
   const run = startTraining({
     folder,
     ...layout,

@@ -9,12 +9,12 @@ import { NIGHTLY } from '../nightly.js';
 import { withWebGpu } from '../with-webgpu.js';
 import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
-const STEPS = 12;
+const STEPS = 6;
 const DEVICE = 'train.device=webgpu';
 const SETS = [
   `train.steps=${STEPS}`,
   'train.schedule=constant',
-  'train.checkpointEvery=6',
+  'train.checkpointEvery=3',
   // A driver that computes on the processor compiles and computes slowly where other tests run.
   'cluster.collectiveTimeoutS=60',
 ];
@@ -30,7 +30,7 @@ withWebGpu('train.device webgpu', () => {
     const sets = [...SETS, 'model.family=llama', 'moe.router=locmoe'];
     const cpu = lossCurve(await trainToTheEnd({ folder: temporaryFolder(), ...layout, sets }));
     const folder = temporaryFolder();
-    const ours = await trainToTheEnd({ folder, ...layout, sets: [...sets, DEVICE, 'train.steps=8'] });
+    const ours = await trainToTheEnd({ folder, ...layout, sets: [...sets, DEVICE, 'train.steps=4'] });
     const half = lossCurve(ours);
     const resumed = await trainToTheEnd({
       folder,
@@ -39,7 +39,7 @@ withWebGpu('train.device webgpu', () => {
       resume: ours,
     });
     const whole = lossCurve(resumed);
-    expect([half.size, whole.size]).toEqual([8, STEPS]);
+    expect([half.size, whole.size]).toEqual([4, STEPS]);
     for (const [step, loss] of [...half, ...whole])
       expect(Math.abs(loss - cpu.get(step)!) / loss, `step ${step}`).toBeLessThan(1e-4);
   });
