@@ -28,7 +28,7 @@ export interface Question {
   readonly isRanked?: boolean;
   /** True if the page shows the change against the first reference at each validation, and not at the end alone. */
   readonly showsCourse?: boolean;
-  /** Name of the curve that this question is a point of: questions that differ by the length of training alone. */
+  /** What the questions of a curve have in common, which differ by the length of training alone. */
   readonly curve?: string;
 }
 

@@ -273,7 +273,15 @@ function gap({ questions }: Design, results: Results): Picture | null {
         const { steps, tokensPerStep } = results.of(question, arm, 'quality')[0]!;
         const { meanDifference: mean, interval } = difference;
         const tokens = (steps * tokensPerStep) / 1e6;
-        return [{ arm: arm.label, tokens, mean, low: interval?.low ?? mean, high: interval?.high ?? mean }];
+        return [
+          {
+            arm: `${arm.label}, ${question.curve}`,
+            tokens,
+            mean,
+            low: interval?.low ?? mean,
+            high: interval?.high ?? mean,
+          },
+        ];
       }),
     );
   return picture('gap', rows);
@@ -312,7 +320,9 @@ function trendsOfCurve(lengths: readonly Question[], results: Results) {
         .map(({ seed }) => ({ seed, points: gapsOf(arm, seed) }))
         .filter(({ points }) => points.length === lengths.length);
       const difference = differenceOf(gaps.map(({ points }) => ({ own: 10 ** slopeOf(points), other: 1 })));
-      return difference === null ? [] : [{ arm, reference, lengths, gaps, difference }];
+      return difference === null
+        ? []
+        : [{ arm, reference, curve: lengths[0]!.curve, lengths, gaps, difference }];
     });
 }
 
@@ -329,22 +339,22 @@ function slopeOf(points: readonly { readonly tokens: number; readonly ratio: num
 function trendTable(design: Design, results: Results): string | null {
   const trends = trendsOf(design, results);
   if (trends.length === 0) return null;
+  // All curves begin with the same lengths, and the first has the longest too.
+  const [{ lengths }] = trends as [(typeof trends)[number]];
   return table([
-    [
-      'arm',
-      'seed',
-      ...trends[0]!.lengths.map(({ title }) => title),
-      'with ten times the tokens (95 % interval)',
-    ],
-    ...trends.flatMap(({ arm, gaps, difference }) => [
-      ...gaps.map(({ seed, points }) => [
-        arm.label,
-        `${seed}`,
-        ...points.map(({ ratio }) => signedPercent(ratio - 1)),
-        signedPercent(10 ** slopeOf(points) - 1),
-      ]),
-      [arm.label, 'all', ...gaps[0]!.points.map(() => ''), withInterval(difference)],
-    ]),
+    ['arm', 'seed', ...lengths.map(({ title }) => title), 'with ten times the tokens (95 % interval)'],
+    ...trends.flatMap(({ arm, curve, gaps, difference }) => {
+      const name = `${arm.label}, ${curve}`;
+      return [
+        ...gaps.map(({ seed, points }) => [
+          name,
+          `${seed}`,
+          ...lengths.map((_, i) => (i < points.length ? signedPercent(points[i]!.ratio - 1) : '')),
+          signedPercent(10 ** slopeOf(points) - 1),
+        ]),
+        [name, 'all', ...lengths.map(() => ''), withInterval(difference)],
+      ];
+    }),
   ]);
 }
 
